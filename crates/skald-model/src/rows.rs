@@ -1,0 +1,257 @@
+use crate::{Column, ColumnBuilder, Timestamp};
+use std::sync::Arc;
+
+/// Entries of one stream as columns: timestamps, lines end to end, and one column per metadata name.
+///
+/// Rows keep the order in which they were added. Lines are bytes; they are text in practice. An entry's identity is its timestamp, line and the
+/// columns that are not derived.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    timestamps: Vec<i64>,
+    line_ends: Vec<u32>,
+    lines: Vec<u8>,
+    columns: Vec<Column>,
+}
+
+/// Why columns do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowsError {
+    /// A column has another number of rows than there are timestamps.
+    #[error("column '{name}' has {found} rows where {want} are expected")]
+    Length {
+        /// The column, or `line`.
+        name: String,
+        /// Its rows.
+        found: usize,
+        /// Number of timestamps.
+        want: usize,
+    },
+    /// Bounds of lines decrease, or do not end where the bytes end.
+    #[error("line bounds do not match {0} bytes of lines")]
+    Bounds(usize),
+}
+
+impl Rows {
+    /// Joins columns that come from elsewhere; line `i` ends at `line_ends[i]` in `lines`.
+    ///
+    /// # Errors
+    /// When lengths or bounds do not fit.
+    pub fn from_columns(timestamps: Vec<i64>, line_ends: Vec<u32>, lines: Vec<u8>, columns: Vec<Column>) -> Result<Self, RowsError> {
+        let want = timestamps.len();
+        let lengths = columns.iter().map(|c| (c.name().as_ref(), c.len())).chain([("line", line_ends.len())]);
+        for (name, found) in lengths {
+            if found != want {
+                return Err(RowsError::Length { name: name.to_owned(), found, want });
+            }
+        }
+        if !line_ends.is_sorted() || line_ends.last().map_or(0, |end| *end as usize) != lines.len() {
+            return Err(RowsError::Bounds(lines.len()));
+        }
+        Ok(Rows { timestamps, line_ends, lines, columns })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Nanoseconds since 1970 of each row.
+    pub fn timestamps(&self) -> &[i64] {
+        &self.timestamps
+    }
+
+    /// End of each line in [`Rows::line_bytes`].
+    pub fn line_ends(&self) -> &[u32] {
+        &self.line_ends
+    }
+
+    /// All lines, one after the other, nothing between them.
+    pub fn line_bytes(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Line of `row`. Panics when `row` is past the end.
+    #[inline]
+    pub fn line(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.line_ends[row - 1] as usize };
+        &self.lines[start..self.line_ends[row] as usize]
+    }
+
+    /// Metadata columns. A name may come twice, once pushed and once derived; a row then has a value in at most one of the two.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Earliest and latest timestamp, `None` without rows.
+    pub fn time_span(&self) -> Option<(Timestamp, Timestamp)> {
+        let min = self.timestamps.iter().min()?;
+        let max = self.timestamps.iter().max()?;
+        Some((Timestamp(*min), Timestamp(*max)))
+    }
+
+    /// Whether timestamps never decrease.
+    pub fn is_sorted(&self) -> bool {
+        self.timestamps.is_sorted()
+    }
+
+    /// Bytes of lines, and of metadata names and values where present: what limits and rates call the size of entries, derived columns left out.
+    pub fn pushed_bytes(&self) -> usize {
+        let metadata = |column: &Column| -> usize {
+            (0..column.len()).map(|row| column.value(row).len()).filter(|len| *len > 0).map(|len| len + column.name().len()).sum()
+        };
+        self.lines.len() + self.columns.iter().filter(|c| !c.is_derived()).map(metadata).sum::<usize>()
+    }
+
+    /// Bytes of memory held.
+    pub fn heap_bytes(&self) -> usize {
+        8 * self.timestamps.capacity()
+            + 4 * self.line_ends.capacity()
+            + self.lines.capacity()
+            + self.columns.iter().map(|c| c.heap_bytes() + std::mem::size_of::<Column>()).sum::<usize>()
+    }
+
+    /// The rows numbered in `order`, in that order; a number may come more than once.
+    pub fn gather(&self, order: &[u32]) -> Rows {
+        let mut builder = RowsBuilder::default();
+        for row in order {
+            builder.push_from(self, *row as usize);
+        }
+        builder.finish()
+    }
+
+    /// Whether `row` here and `other_row` there are one entry: same timestamp, line and pushed metadata.
+    pub fn same_entry(&self, row: usize, other: &Rows, other_row: usize) -> bool {
+        self.timestamps[row] == other.timestamps[other_row]
+            && self.line(row) == other.line(other_row)
+            && same_metadata(&self.columns, row, &other.columns, other_row)
+    }
+}
+
+/// Whether two rows have equal pushed metadata, in columns of any order.
+fn same_metadata(one: &[Column], row: usize, two: &[Column], other_row: usize) -> bool {
+    fn present(columns: &[Column], row: usize) -> impl Iterator<Item = (&str, &[u8])> {
+        columns.iter().filter(|c| !c.is_derived()).map(move |c| (c.name().as_ref(), c.value(row))).filter(|(_, v)| !v.is_empty())
+    }
+    let count = present(two, other_row).count();
+    present(one, row).count() == count && present(one, row).all(|(name, value)| present(two, other_row).any(|pair| pair == (name, value)))
+}
+
+/// Collects rows one by one.
+#[derive(Debug, Clone, Default)]
+pub struct RowsBuilder {
+    timestamps: Vec<i64>,
+    line_ends: Vec<u32>,
+    lines: Vec<u8>,
+    columns: Vec<(Arc<str>, bool, ColumnBuilder)>,
+}
+
+impl RowsBuilder {
+    /// Room for `rows` rows with `line_bytes` bytes of lines.
+    pub fn with_capacity(rows: usize, line_bytes: usize) -> Self {
+        RowsBuilder {
+            timestamps: Vec::with_capacity(rows),
+            line_ends: Vec::with_capacity(rows),
+            lines: Vec::with_capacity(line_bytes),
+            columns: Vec::new(),
+        }
+    }
+
+    /// Begins a row. Its metadata follow by [`RowsBuilder::set_metadata`].
+    pub fn push(&mut self, timestamp: Timestamp, line: &[u8]) {
+        self.timestamps.push(timestamp.0);
+        self.lines.extend_from_slice(line);
+        self.line_ends.push(u32::try_from(self.lines.len()).expect("a batch of rows holds less than 4 GiB of lines"));
+    }
+
+    /// Sets metadata of the row begun last; each name once a row (once pushed, once derived). An empty value is none.
+    pub fn set_metadata(&mut self, name: &str, value: &[u8], derived: bool) {
+        if value.is_empty() {
+            return;
+        }
+        let row = self.timestamps.len() - 1;
+        let found = self.columns.iter().position(|(n, d, _)| **n == *name && *d == derived);
+        let at = found.unwrap_or_else(|| {
+            self.columns.push((name.into(), derived, ColumnBuilder::default()));
+            self.columns.len() - 1
+        });
+        self.columns[at].2.set(row, value);
+    }
+
+    /// Appends one row of `rows`.
+    pub fn push_from(&mut self, rows: &Rows, row: usize) {
+        self.push(Timestamp(rows.timestamps[row]), rows.line(row));
+        for column in &rows.columns {
+            self.set_metadata(column.name(), column.value(row), column.is_derived());
+        }
+    }
+
+    /// Number of rows so far.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether no row was pushed.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// The rows.
+    pub fn finish(self) -> Rows {
+        let rows = self.timestamps.len();
+        let columns = self.columns.into_iter().map(|(name, derived, builder)| builder.finish(name, derived, rows)).collect();
+        Rows { timestamps: self.timestamps, line_ends: self.line_ends, lines: self.lines, columns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Rows {
+        let mut builder = RowsBuilder::default();
+        builder.push(Timestamp(2), b"two");
+        builder.set_metadata("trace", b"x", false);
+        builder.set_metadata("detected_level", b"info", true);
+        builder.push(Timestamp(1), b"");
+        builder.push(Timestamp(3), b"three");
+        builder.set_metadata("span", b"y", false);
+        builder.finish()
+    }
+
+    #[test]
+    fn keeps_arrival_order_and_metadata() {
+        let rows = sample();
+        assert_eq!((rows.len(), rows.line(0), rows.line(1), rows.line(2)), (3, &b"two"[..], &b""[..], &b"three"[..]));
+        assert!(!rows.is_sorted());
+        assert_eq!(rows.time_span(), Some((Timestamp(1), Timestamp(3))));
+        assert_eq!(rows.pushed_bytes(), 8 + 6 + 5);
+        let sorted = rows.gather(&[1, 0, 2]);
+        assert_eq!(sorted.timestamps(), [1, 2, 3]);
+        assert!(sorted.same_entry(1, &rows, 0));
+    }
+
+    #[test]
+    fn derived_metadata_is_no_part_of_an_entry() {
+        let rows = sample();
+        let mut builder = RowsBuilder::default();
+        builder.push(Timestamp(2), b"two");
+        builder.set_metadata("trace", b"x", false);
+        builder.set_metadata("detected_level", b"error", true);
+        assert!(rows.same_entry(0, &builder.clone().finish(), 0));
+        builder.push(Timestamp(2), b"two");
+        builder.set_metadata("trace", b"z", false);
+        assert!(!rows.same_entry(0, &builder.finish(), 1));
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_refused() {
+        assert!(Rows::from_columns(vec![1], vec![], vec![], vec![]).is_err());
+        assert!(Rows::from_columns(vec![1, 2], vec![3, 2], vec![0; 2], vec![]).is_err());
+        assert!(Rows::from_columns(vec![1], vec![1], vec![0; 2], vec![]).is_err());
+    }
+}

@@ -1,0 +1,76 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+use skald_model::ErrorKind;
+use std::ops::Range;
+
+/// Named, immutable byte strings.
+///
+/// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`. A put is atomic: a name is either not there or has all its
+/// bytes, and once a put has returned it survives a power cut. Implemented by the local file backend, by S3, and by the fakes in `skald-testkit`;
+/// the suite in [`crate::conformance`] runs on all of them.
+#[async_trait]
+pub trait ObjectStore: Send + Sync + 'static {
+    /// Stores `bytes` under `name`, replacing what is there.
+    async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
+    /// Stores `bytes` under `name`; [`StoreError::AlreadyExists`] when the name is taken. Of racing calls exactly one succeeds.
+    async fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
+    /// The bytes of `range`; [`StoreError::NotFound`] without the name, [`StoreError::OutOfRange`] when the object ends before the range does.
+    async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError>;
+    /// Names that begin with `prefix` (a whole folder, ending in `/`, or empty for all), with their sizes, sorted by name.
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
+    /// Removes a name; no error when it is not there.
+    async fn delete(&self, name: &str) -> Result<(), StoreError>;
+}
+
+/// A name in the store and how large it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectMeta {
+    /// Full name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No object of that name.
+    #[error("object '{0}' does not exist")]
+    NotFound(String),
+    /// `put_if_absent` of a taken name.
+    #[error("object '{0}' exists already")]
+    AlreadyExists(String),
+    /// A read past the end.
+    #[error("object '{name}' ends before byte {end}")]
+    OutOfRange {
+        /// Full name.
+        name: String,
+        /// End of the range asked for.
+        end: u64,
+    },
+    /// A name with an empty, `.` or `..` segment.
+    #[error("'{0}' is not an object name")]
+    InvalidName(String),
+    /// Disk or network failed.
+    #[error("{operation} object '{name}'")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// Full name.
+        name: String,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
+            Self::Io { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
