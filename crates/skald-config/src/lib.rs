@@ -3,5 +3,5 @@
 mod limits;
 mod size;
 
-pub use limits::{Limits, ShardStreams};
+pub use limits::{Limits, ShardStreams, TenantLimits};
 pub use size::ByteSize;

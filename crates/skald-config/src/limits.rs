@@ -1,4 +1,6 @@
 use crate::ByteSize;
+use skald_model::TenantId;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Limits of one tenant. Names and defaults are those of Loki's `limits_config`.
@@ -176,5 +178,18 @@ impl Default for Limits {
             retention_period: Duration::ZERO,
             deletion_mode: "filter-and-delete".to_owned(),
         }
+    }
+}
+
+/// Where services look up the limits of a tenant. Cheap enough to ask once a request.
+pub trait TenantLimits: Send + Sync + 'static {
+    /// The limits in force now.
+    fn limits(&self, tenant: &TenantId) -> Arc<Limits>;
+}
+
+/// The same limits for every tenant.
+impl TenantLimits for Limits {
+    fn limits(&self, _tenant: &TenantId) -> Arc<Limits> {
+        Arc::new(self.clone())
     }
 }
