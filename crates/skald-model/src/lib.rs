@@ -54,3 +54,12 @@ impl std::fmt::Display for Generation {
         write!(f, "{:010}", self.0)
     }
 }
+
+/// A part of what a generation holds: generations are one part, unless replay had to flush one in pieces to stay within memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GenerationPart {
+    /// The generation.
+    pub generation: Generation,
+    /// 0, 1, 2 … in replay order.
+    pub part: u32,
+}

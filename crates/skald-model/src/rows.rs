@@ -1,4 +1,5 @@
 use crate::{Column, ColumnBuilder, Timestamp};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Entries of one stream as columns: timestamps, lines end to end, and one column per metadata name.
@@ -124,6 +125,25 @@ impl Rows {
         builder.finish()
     }
 
+    /// The rows of `parts`, one part after the other.
+    ///
+    /// Panics when the lines together pass 4 GiB.
+    pub fn concat(parts: &[&Rows]) -> Rows {
+        let (rows, bytes) = parts.iter().fold((0, 0), |(r, b), part| (r + part.len(), b + part.lines.len()));
+        let mut builder = RowsBuilder::with_capacity(rows, bytes);
+        for part in parts {
+            builder.extend(part, 0..part.len());
+        }
+        builder.finish()
+    }
+
+    /// The rows numbered `range`.
+    pub fn slice(&self, range: Range<usize>) -> Rows {
+        let mut builder = RowsBuilder::with_capacity(range.len(), 0);
+        builder.extend(self, range);
+        builder.finish()
+    }
+
     /// Whether `row` here and `other_row` there are one entry: same timestamp, line and pushed metadata.
     pub fn same_entry(&self, row: usize, other: &Rows, other_row: usize) -> bool {
         self.timestamps[row] == other.timestamps[other_row]
@@ -174,11 +194,7 @@ impl RowsBuilder {
             return;
         }
         let row = self.timestamps.len() - 1;
-        let found = self.columns.iter().position(|(n, d, _)| **n == *name && *d == derived);
-        let at = found.unwrap_or_else(|| {
-            self.columns.push((name.into(), derived, ColumnBuilder::default()));
-            self.columns.len() - 1
-        });
+        let at = self.column(name, derived);
         self.columns[at].2.set(row, value);
     }
 
@@ -188,6 +204,39 @@ impl RowsBuilder {
         for column in &rows.columns {
             self.set_metadata(column.name(), column.value(row), column.is_derived());
         }
+    }
+
+    /// Appends rows `range` of `rows`, column by column.
+    pub fn extend(&mut self, rows: &Rows, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        let first_row = self.timestamps.len();
+        self.timestamps.extend_from_slice(&rows.timestamps[range.clone()]);
+        let start = if range.start == 0 { 0 } else { rows.line_ends[range.start - 1] };
+        let end = rows.line_ends[range.end - 1];
+        let base = u32::try_from(self.lines.len()).expect("a batch of rows holds less than 4 GiB of lines");
+        assert!(base.checked_add(end - start).is_some(), "a batch of rows holds less than 4 GiB of lines");
+        self.line_ends.extend(rows.line_ends[range.clone()].iter().map(|line_end| line_end - start + base));
+        self.lines.extend_from_slice(&rows.lines[start as usize..end as usize]);
+        for column in &rows.columns {
+            let at = self.column(column.name(), column.is_derived());
+            for row in range.clone() {
+                let value = column.value(row);
+                if !value.is_empty() {
+                    self.columns[at].2.set(first_row + row - range.start, value);
+                }
+            }
+        }
+    }
+
+    /// Place of a column, made if need be.
+    fn column(&mut self, name: &str, derived: bool) -> usize {
+        let found = self.columns.iter().position(|(n, d, _)| **n == *name && *d == derived);
+        found.unwrap_or_else(|| {
+            self.columns.push((name.into(), derived, ColumnBuilder::default()));
+            self.columns.len() - 1
+        })
     }
 
     /// Number of rows so far.
@@ -246,6 +295,19 @@ mod tests {
         builder.push(Timestamp(2), b"two");
         builder.set_metadata("trace", b"z", false);
         assert!(!rows.same_entry(0, &builder.finish(), 1));
+    }
+
+    #[test]
+    fn slices_and_joins_keep_every_column() {
+        let rows = sample();
+        let parts: Vec<Rows> = vec![rows.slice(0..1), rows.slice(1..1), rows.slice(1..3)];
+        let joined = Rows::concat(&parts.iter().collect::<Vec<_>>());
+        assert_eq!(joined.timestamps(), rows.timestamps());
+        for row in 0..rows.len() {
+            assert!(joined.same_entry(row, &rows, row));
+        }
+        assert_eq!(joined.columns().len(), 3);
+        assert_eq!(rows.slice(2..3).line(0), b"three");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use skald_model::{DiskId, ErrorKind, Generation, Labels, Rows, TenantId, TimeRange};
+use skald_model::{DiskId, ErrorKind, GenerationPart, Labels, Rows, TenantId, TimeRange};
 use std::sync::Arc;
 
 /// One ingester, as seen from another service.
@@ -56,8 +56,8 @@ pub trait LabelMatcher: Send + Sync + 'static {
 pub struct Selected {
     /// Disk of the ingester.
     pub disk: DiskId,
-    /// Generations whose rows are all in `streams`: data objects flushed from them must not be read beside it.
-    pub generations: Vec<Generation>,
+    /// Parts of generations whose rows are all in `streams`: data objects flushed from them must not be read beside it.
+    pub generations: Vec<GenerationPart>,
     /// A stream may come several times, once per generation; the generation's place in arrival order decides between equal entries.
     pub streams: Vec<SelectedStream>,
 }
@@ -67,8 +67,8 @@ pub struct Selected {
 pub struct SelectedStream {
     /// The stream.
     pub labels: Labels,
-    /// The generation.
-    pub generation: Generation,
+    /// Where the rows stand.
+    pub generation: GenerationPart,
     /// In arrival order; not sorted by time, duplicates not removed.
     pub chunks: Vec<Arc<Rows>>,
 }
