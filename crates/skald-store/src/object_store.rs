@@ -16,6 +16,14 @@ pub trait ObjectStore: Send + Sync + 'static {
     async fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
     /// The bytes of `range`; [`StoreError::NotFound`] without the name, [`StoreError::OutOfRange`] when the object ends before the range does.
     async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError>;
+    /// The bytes of several ranges of one object, in the order asked; fails as [`ObjectStore::get_range`] does.
+    async fn get_ranges(&self, name: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, StoreError> {
+        let mut parts = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            parts.push(self.get_range(name, range).await?);
+        }
+        Ok(parts)
+    }
     /// Names that begin with `prefix` (a whole folder, ending in `/`, or empty for all), with their sizes, sorted by name.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there.

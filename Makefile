@@ -1,0 +1,40 @@
+# The verbs of this project. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+PROPTEST_CASES ?= 64
+export PROPTEST_CASES
+
+.PHONY: help run check test sim fuzz bench docs deny
+
+help: ## List the verbs.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: ## Build and start `skald serve`: one process, files in ./data, port 3100.
+	$(CARGO) run --release --bin skald -- serve
+
+check: ## Format, clippy with warnings denied, docs, dependency policy.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	scripts/deny.sh
+
+test: ## Every test: unit, property, golden, fault and end-to-end on the real binary.
+	$(CARGO) test --workspace --all-targets
+	$(CARGO) test --workspace --doc --quiet
+
+sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
+	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-ingester -p skald-wal -p skald-store -- --nocapture crash power kill
+
+fuzz: ## Long property tests of every decoder and parser (CASES=n).
+	PROPTEST_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
+
+bench: ## Micro-benchmarks.
+	$(CARGO) bench --workspace
+
+docs: ## Write docs/configuration.md anew and build the API documentation.
+	SKALD_WRITE_DOCS=1 $(CARGO) test -p skald-config reference
+	$(CARGO) doc --workspace --no-deps
+
+deny: ## Dependency policy alone.
+	scripts/deny.sh

@@ -1,0 +1,240 @@
+//! What is known of each stream between pushes: its newest timestamp, its rate, whether it counts as active. Pure.
+
+use rustc_hash::FxHashMap;
+use skald_config::Limits;
+use skald_model::{ErrorKind, Labels, Rows, TenantId, Timestamp};
+use skald_rpc::Refusal;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// A stream that pushed within this time counts towards the stream limit.
+const ACTIVE_FOR: Duration = Duration::from_secs(3600);
+/// A stream that did not push for this long is forgotten; its out-of-order window then starts open.
+const FORGET_AFTER: Duration = Duration::from_secs(86_400);
+/// Most entries that one refusal lists.
+const LISTED_MAX: usize = 10;
+
+/// All streams of all tenants. Owned by the one writer, so it needs no lock.
+#[derive(Default)]
+pub struct StreamRegistry {
+    tenants: FxHashMap<TenantId, TenantStreams>,
+}
+
+#[derive(Default)]
+struct TenantStreams {
+    streams: FxHashMap<Labels, StreamState>,
+    active: usize,
+}
+
+struct StreamState {
+    newest: Timestamp,
+    last_push: Duration,
+    active: bool,
+    /// Bytes that may be pushed at `last_refill` of the monotonic clock.
+    tokens: f64,
+    last_refill: Duration,
+}
+
+/// Which rows of a stream may be appended.
+pub struct Admission {
+    /// The rows that may, by number; `None` means all of them.
+    pub keep: Option<Vec<u32>>,
+    /// Why the others may not.
+    pub refusal: Option<Refusal>,
+}
+
+impl Admission {
+    fn all() -> Self {
+        Admission { keep: None, refusal: None }
+    }
+
+    fn none(refusal: Refusal) -> Self {
+        Admission { keep: Some(Vec::new()), refusal: Some(refusal) }
+    }
+}
+
+impl StreamRegistry {
+    /// Decides which of `rows` (of `bytes` bytes, as limits count them) may be appended at `now` of the monotonic clock.
+    ///
+    /// Takes rate tokens for what it admits. The newest timestamp rises only by [`StreamRegistry::appended`].
+    pub fn admit(&mut self, tenant: &TenantId, labels: &Labels, rows: &Rows, bytes: usize, limits: &Limits, now: Duration) -> Admission {
+        let streams = self.tenants.entry(tenant.clone()).or_default();
+        if let Err(refusal) = streams.activate(tenant, labels, rows, bytes, limits, now) {
+            return Admission::none(refusal);
+        }
+        let state = streams.streams.get_mut(labels).expect("activate made it");
+        state.refill(limits, now);
+        if limits.shard_streams.enabled {
+            if !state.take(bytes, limits) {
+                return Admission::none(rate_refusal(tenant, labels, rows, &all(rows), bytes, limits));
+            }
+            return state.window(tenant, labels, rows, limits);
+        }
+        state.take_each(tenant, labels, rows, limits)
+    }
+
+    /// Notes that rows up to `newest` are durable.
+    pub fn appended(&mut self, tenant: &TenantId, labels: &Labels, newest: Timestamp, now: Duration) {
+        let streams = self.tenants.entry(tenant.clone()).or_default();
+        let state = streams.streams.entry(labels.clone()).or_insert_with(|| StreamState::new(f64::MAX, now));
+        state.newest = state.newest.max(newest);
+        state.last_push = now;
+    }
+
+    /// Forgets streams that were idle for long and recounts the active ones.
+    pub fn sweep(&mut self, now: Duration) {
+        for streams in self.tenants.values_mut() {
+            streams.streams.retain(|_, state| now.saturating_sub(state.last_push) < FORGET_AFTER);
+            for state in streams.streams.values_mut() {
+                state.active &= now.saturating_sub(state.last_push) < ACTIVE_FOR;
+            }
+            streams.active = streams.streams.values().filter(|state| state.active).count();
+        }
+        self.tenants.retain(|_, streams| !streams.streams.is_empty());
+    }
+
+    /// Streams known, and of those the active ones.
+    pub fn counts(&self) -> (usize, usize) {
+        self.tenants.values().fold((0, 0), |(known, active), tenant| (known + tenant.streams.len(), active + tenant.active))
+    }
+}
+
+impl TenantStreams {
+    /// Makes the stream known and active, unless the tenant has too many.
+    fn activate(&mut self, tenant: &TenantId, labels: &Labels, rows: &Rows, bytes: usize, limits: &Limits, now: Duration) -> Result<(), Refusal> {
+        if self.streams.get(labels).is_some_and(|state| state.active) {
+            return Ok(());
+        }
+        let limit = [limits.max_streams_per_user, limits.max_global_streams_per_user].into_iter().filter(|limit| *limit > 0).min();
+        if limit.is_some_and(|limit| self.active >= limit) {
+            let message = format!(
+                "maximum active stream limit exceeded when trying to create stream {labels}, reduce the number of active streams (reduce labels or \
+                 reduce label values), or contact your Loki administrator to see if the limit can be increased, user: '{tenant}'"
+            );
+            return Err(Refusal { kind: ErrorKind::LimitExceeded, reason: "stream_limit", message, entries: rows.len(), bytes });
+        }
+        let burst = limits.per_stream_rate_limit_burst.0 as f64;
+        let state = self.streams.entry(labels.clone()).or_insert_with(|| StreamState::new(burst, now));
+        state.active = true;
+        state.last_push = now;
+        self.active += 1;
+        Ok(())
+    }
+}
+
+impl StreamState {
+    fn new(tokens: f64, now: Duration) -> Self {
+        StreamState { newest: Timestamp::MIN, last_push: now, active: false, tokens, last_refill: now }
+    }
+
+    fn refill(&mut self, limits: &Limits, now: Duration) {
+        let gained = now.saturating_sub(self.last_refill).as_secs_f64() * limits.per_stream_rate_limit.0 as f64;
+        self.tokens = (self.tokens + gained).min(limits.per_stream_rate_limit_burst.0 as f64);
+        self.last_refill = now;
+    }
+
+    fn take(&mut self, bytes: usize, limits: &Limits) -> bool {
+        let enough = limits.per_stream_rate_limit.0 == 0 || self.tokens >= bytes as f64;
+        if enough {
+            self.tokens -= bytes as f64;
+        }
+        enough
+    }
+
+    fn oldest_accepted(&self, limits: &Limits) -> Timestamp {
+        if self.newest == Timestamp::MIN || limits.out_of_order_time_window.is_zero() {
+            return Timestamp::MIN;
+        }
+        self.newest.minus(limits.out_of_order_time_window)
+    }
+
+    /// Refuses what lies too far behind the newest durable entry.
+    fn window(&self, tenant: &TenantId, labels: &Labels, rows: &Rows, limits: &Limits) -> Admission {
+        let oldest = self.oldest_accepted(limits);
+        let (keep, late): (Vec<u32>, Vec<u32>) = all(rows).into_iter().partition(|row| rows.timestamps()[*row as usize] >= oldest.0);
+        if late.is_empty() {
+            return Admission::all();
+        }
+        Admission { keep: Some(keep), refusal: Some(late_refusal(tenant, labels, rows, &late, oldest)) }
+    }
+
+    /// Takes tokens entry by entry, for tenants whose streams are not sharded.
+    fn take_each(&mut self, tenant: &TenantId, labels: &Labels, rows: &Rows, limits: &Limits) -> Admission {
+        let mut admission = self.window(tenant, labels, rows, limits);
+        let wanted = admission.keep.take().unwrap_or_else(|| all(rows));
+        let (keep, fast): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|row| {
+            let bytes = rows.slice(*row as usize..*row as usize + 1).pushed_bytes();
+            self.take(bytes, limits)
+        });
+        if !fast.is_empty() {
+            let bytes = rows.gather(&fast).pushed_bytes();
+            admission.refusal = Some(rate_refusal(tenant, labels, rows, &fast, bytes, limits));
+        }
+        admission.keep = Some(keep);
+        admission
+    }
+}
+
+fn all(rows: &Rows) -> Vec<u32> {
+    (0..rows.len() as u32).collect()
+}
+
+fn rate_refusal(tenant: &TenantId, labels: &Labels, rows: &Rows, refused: &[u32], bytes: usize, limits: &Limits) -> Refusal {
+    let reason = |_| {
+        format!(
+            "Per stream rate limit exceeded (limit: {}/sec) while attempting to ingest for stream '{labels}' totaling {}, consider splitting a stream \
+             via additional labels or contact your Loki administrator to see if the limit can be increased",
+            size_text(limits.per_stream_rate_limit.0),
+            size_text(bytes as u64)
+        )
+    };
+    let message = entries_text(tenant, labels, rows, refused, reason);
+    Refusal { kind: ErrorKind::LimitExceeded, reason: "per_stream_rate_limit", message, entries: refused.len(), bytes }
+}
+
+fn late_refusal(tenant: &TenantId, labels: &Labels, rows: &Rows, refused: &[u32], oldest: Timestamp) -> Refusal {
+    let reason = |at| {
+        let (entry, oldest) = (rfc3339(at), rfc3339(oldest));
+        format!("entry too far behind, entry timestamp is: {entry}, oldest acceptable timestamp is: {oldest}")
+    };
+    let message = entries_text(tenant, labels, rows, refused, reason);
+    let bytes = rows.gather(refused).pushed_bytes();
+    Refusal { kind: ErrorKind::InvalidInput, reason: "too_far_behind", message, entries: refused.len(), bytes }
+}
+
+/// The text that lists refused entries, as Loki's ingester words it.
+fn entries_text(tenant: &TenantId, labels: &Labels, rows: &Rows, refused: &[u32], reason: impl Fn(Timestamp) -> String) -> String {
+    let mut text = String::new();
+    for row in refused.iter().take(LISTED_MAX) {
+        let at = Timestamp(rows.timestamps()[*row as usize]);
+        let _ = writeln!(text, "entry with timestamp {} ignored, reason: '{}',", go_time(at), reason(at));
+    }
+    let _ = write!(text, "user '{tenant}', total ignored: {} out of {} for stream: {labels}", refused.len(), rows.len());
+    text
+}
+
+/// A size as an integer with the largest binary unit that divides it.
+fn size_text(bytes: u64) -> String {
+    let units = [(1u64 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
+}
+
+fn civil(at: Timestamp) -> jiff::civil::DateTime {
+    let instant = jiff::Timestamp::from_nanosecond(i128::from(at.0)).expect("64 bits of nanoseconds are within jiff's range");
+    instant.to_zoned(jiff::tz::TimeZone::UTC).datetime()
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    civil(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `2026-01-15 00:00:00.5 +0000 UTC`, as Go prints a time.
+fn go_time(at: Timestamp) -> String {
+    civil(at).strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+use skald_config::ByteSize;
+use skald_model::RowsBuilder;
+
+const HOUR: i64 = 3_600_000_000_000;
+
+fn tenant() -> TenantId {
+    TenantId::parse("t").expect("valid")
+}
+
+fn labels(app: &str) -> Labels {
+    Labels::from_pairs([("app", app)]).expect("one name")
+}
+
+fn rows(times: &[i64]) -> Rows {
+    let mut builder = RowsBuilder::default();
+    for at in times {
+        builder.push(Timestamp(*at), b"0123456789");
+    }
+    builder.finish()
+}
+
+fn admit(registry: &mut StreamRegistry, app: &str, times: &[i64], limits: &Limits, now_secs: u64) -> Admission {
+    let rows = rows(times);
+    registry.admit(&tenant(), &labels(app), &rows, rows.pushed_bytes(), limits, Duration::from_secs(now_secs))
+}
+
+#[test]
+fn the_first_entries_of_a_stream_are_always_within_the_window() {
+    let mut registry = StreamRegistry::default();
+    let admission = admit(&mut registry, "a", &[10 * HOUR, 0], &Limits::default(), 0);
+    assert!(admission.refusal.is_none());
+}
+
+#[test]
+fn the_window_follows_the_newest_durable_entry_and_not_the_one_in_flight() {
+    let (mut registry, limits) = (StreamRegistry::default(), Limits::default());
+    assert!(admit(&mut registry, "a", &[10 * HOUR], &limits, 0).refusal.is_none());
+    assert!(admit(&mut registry, "a", &[0], &limits, 0).refusal.is_none(), "the first push is not durable yet");
+    registry.appended(&tenant(), &labels("a"), Timestamp(10 * HOUR), Duration::ZERO);
+    let admission = admit(&mut registry, "a", &[0, 9 * HOUR, 9 * HOUR - 1], &limits, 0);
+    assert_eq!(admission.keep, Some(vec![1]));
+    let refusal = admission.refusal.expect("two lie behind the window");
+    assert_eq!((refusal.kind, refusal.entries, refusal.bytes), (ErrorKind::InvalidInput, 2, 20));
+    assert_eq!(
+        refusal.message,
+        "entry with timestamp 1970-01-01 00:00:00 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: 1970-01-01T00:00:00Z, \
+         oldest acceptable timestamp is: 1970-01-01T09:00:00Z',\n\
+         entry with timestamp 1970-01-01 08:59:59.999999999 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: \
+         1970-01-01T08:59:59Z, oldest acceptable timestamp is: 1970-01-01T09:00:00Z',\n\
+         user 't', total ignored: 2 out of 3 for stream: {app=\"a\"}"
+    );
+}
+
+#[test]
+fn a_refusal_lists_ten_entries_at_most() {
+    let (mut registry, limits) = (StreamRegistry::default(), Limits::default());
+    registry.appended(&tenant(), &labels("a"), Timestamp(10 * HOUR), Duration::ZERO);
+    let refusal = admit(&mut registry, "a", &[0; 25], &limits, 0).refusal.expect("all are late");
+    assert_eq!(refusal.message.lines().count(), 11);
+    assert!(refusal.message.contains("total ignored: 25 out of 25"));
+}
+
+#[test]
+fn a_stream_over_its_rate_is_refused_whole_and_again_admitted_later() {
+    let limits = Limits { per_stream_rate_limit: ByteSize(10), per_stream_rate_limit_burst: ByteSize(20), ..Limits::default() };
+    let mut registry = StreamRegistry::default();
+    assert!(admit(&mut registry, "a", &[1, 2], &limits, 0).refusal.is_none());
+    let refusal = admit(&mut registry, "a", &[3], &limits, 0).refusal.expect("the burst is used up");
+    assert_eq!((refusal.kind, refusal.reason), (ErrorKind::LimitExceeded, "per_stream_rate_limit"));
+    assert!(refusal.message.contains("(limit: 10B/sec)") && refusal.message.contains("totaling 10B"), "{}", refusal.message);
+    assert!(admit(&mut registry, "a", &[3], &limits, 1).refusal.is_none());
+}
+
+#[test]
+fn without_sharding_the_rate_is_taken_entry_by_entry() {
+    let mut limits = Limits { per_stream_rate_limit: ByteSize(10), per_stream_rate_limit_burst: ByteSize(20), ..Limits::default() };
+    limits.shard_streams.enabled = false;
+    let admission = admit(&mut StreamRegistry::default(), "a", &[1, 2, 3], &limits, 0);
+    assert_eq!(admission.keep, Some(vec![0, 1]));
+    assert_eq!(admission.refusal.map(|refusal| refusal.entries), Some(1));
+}
+
+#[test]
+fn only_active_streams_count_towards_the_limit() {
+    let limits = Limits { max_global_streams_per_user: 1, ..Limits::default() };
+    let mut registry = StreamRegistry::default();
+    assert!(admit(&mut registry, "a", &[1], &limits, 0).refusal.is_none());
+    let refusal = admit(&mut registry, "b", &[1], &limits, 0).refusal.expect("one stream is active");
+    assert_eq!((refusal.kind, refusal.reason), (ErrorKind::LimitExceeded, "stream_limit"));
+    assert!(refusal.message.contains("stream {app=\"b\"}") && refusal.message.ends_with("user: 't'"), "{}", refusal.message);
+    registry.sweep(ACTIVE_FOR);
+    assert!(admit(&mut registry, "b", &[1], &limits, ACTIVE_FOR.as_secs()).refusal.is_none());
+}
+
+#[test]
+fn a_stream_leaves_memory_after_a_day() {
+    let mut registry = StreamRegistry::default();
+    registry.appended(&tenant(), &labels("a"), Timestamp(1), Duration::ZERO);
+    registry.sweep(FORGET_AFTER - Duration::from_secs(1));
+    assert_eq!(registry.counts(), (1, 0));
+    registry.sweep(FORGET_AFTER);
+    assert_eq!(registry.counts(), (0, 0));
+}
+
+#[test]
+fn sizes_print_with_the_largest_exact_unit() {
+    assert_eq!((size_text(3 << 20), size_text(1536 << 10), size_text(12_345)), ("3MB".into(), "1536KB".into(), "12345B".into()));
+}
