@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The querier: the query API, and its evaluation over memory and data objects.
+//!
+//! A query asks the ingester first and the catalogue of data objects then, so that a flush in between shows each line exactly once ([`gather`]).
+//! Entries that several sources hold are found by time first and content then ([`overlap`]). What the directory of an object can answer is
+//! counted without reading; blocks that a filter rules out are skipped ([`filter`]); the rest is fetched, decoded and evaluated on the CPU pool
+//! by the pure engine of `skald-logql` ([`read`]). It keeps nothing on disk.
+
+mod checks;
+mod encode;
+mod error;
+mod fetch;
+mod filter;
+mod gather;
+mod http;
+mod metrics;
+mod overlap;
+mod params;
+mod read;
+mod service;
+mod stats;
+
+pub use error::QueryError;
+pub use metrics::Metrics;
+pub use params::ParamError;
+pub use service::{Answer, AnswerData, IndexStats, Parts, Querier, QueryRequest};
+pub use stats::QueryStats;

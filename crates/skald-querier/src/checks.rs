@@ -1,0 +1,118 @@
+//! Limits on queries, with the texts that clients know.
+
+use crate::error::QueryError;
+use crate::service::QueryRequest;
+use skald_config::Limits;
+use skald_logql::ast::{Expr, LogExpr, MetricExpr, RangeAggregation};
+use skald_logql::units::{format_duration, format_go_duration};
+use skald_model::Timestamp;
+use std::time::Duration;
+
+/// What is known before anything is planned.
+pub(crate) fn query(expr: &Expr, request: &QueryRequest, limits: &Limits) -> Result<(), QueryError> {
+    match expr {
+        Expr::Log(_) if request.step.is_none() => {
+            let text = "log queries are not supported as an instant query type, please change your query to a range query type";
+            return Err(QueryError::Unsupported(text));
+        }
+        Expr::Log(_) => entries(request.limit, limits)?,
+        Expr::Metric(metric) => ranges(metric, limits)?,
+    }
+    length(request.start, request.end, limits)
+}
+
+fn refuse<T>(text: String) -> Result<T, QueryError> {
+    Err(QueryError::Limit(text))
+}
+
+fn entries(limit: u64, limits: &Limits) -> Result<(), QueryError> {
+    let max = limits.max_entries_limit_per_query as u64;
+    if max > 0 && limit > max {
+        return refuse(format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})"));
+    }
+    Ok(())
+}
+
+/// Whether a query's span is short enough.
+pub(crate) fn length(start: Timestamp, end: Timestamp, limits: &Limits) -> Result<(), QueryError> {
+    let nanos = end.0.saturating_sub(start.0);
+    let max = limits.max_query_length;
+    if !max.is_zero() && i128::from(nanos) > max.as_nanos() as i128 {
+        let (length, limit) = (format_go_duration(nanos), format_duration(max));
+        return refuse(format!("the query time range exceeds the limit (query length: {length}, limit: {limit})"));
+    }
+    Ok(())
+}
+
+fn ranges(metric: &MetricExpr, limits: &Limits) -> Result<(), QueryError> {
+    let max = limits.max_query_range;
+    let mut longest = Duration::ZERO;
+    each_range(metric, &mut |range| longest = longest.max(range.range));
+    if !max.is_zero() && longest > max {
+        return refuse(format!("[interval] value exceeds limit: [{}] > [{}]", format_duration(longest), format_duration(max)));
+    }
+    Ok(())
+}
+
+/// Whether the selectors have as many matchers as they must, and not more than they may.
+pub(crate) fn selectors(expr: &Expr, limits: &Limits) -> Result<(), QueryError> {
+    match expr {
+        Expr::Log(log) => selector(log, limits),
+        Expr::Metric(metric) => {
+            let mut result = Ok(());
+            each_range(metric, &mut |range| {
+                if result.is_ok() {
+                    result = selector(&range.log, limits);
+                }
+            });
+            result
+        }
+    }
+}
+
+fn selector(log: &LogExpr, limits: &Limits) -> Result<(), QueryError> {
+    let (count, max) = (log.matchers.len(), limits.max_streams_matchers_per_query);
+    if max > 0 && count > max {
+        return refuse(format!("max streams matchers per query exceeded, matchers-count > limit ({count} > {max})"));
+    }
+    let present: Vec<&str> = log.matchers.iter().map(|matcher| matcher.name.as_str()).collect();
+    let missing: Vec<&str> = limits.required_labels.iter().map(String::as_str).filter(|label| !present.contains(label)).collect();
+    if !missing.is_empty() {
+        return refuse(format!(
+            "stream selector is missing required matchers [{}], labels present in the query were [{}]",
+            missing.join(", "),
+            present.join(", ")
+        ));
+    }
+    if present.len() < limits.minimum_labels_number {
+        return refuse(format!(
+            "stream selector has less label matchers than required: (present: [{}], number_present: {}, required_number_label_matchers: {})",
+            present.join(", "),
+            present.len(),
+            limits.minimum_labels_number
+        ));
+    }
+    Ok(())
+}
+
+/// Moves the start to where the tenant may look back to at most.
+pub(crate) fn clamp_lookback(request: &mut QueryRequest, limits: &Limits, now: Timestamp) {
+    if !limits.max_query_lookback.is_zero() {
+        let oldest = now.minus(limits.max_query_lookback);
+        request.start = request.start.max(oldest);
+        request.end = request.end.max(request.start);
+    }
+}
+
+fn each_range(metric: &MetricExpr, visit: &mut dyn FnMut(&RangeAggregation)) {
+    match metric {
+        MetricExpr::Range(range) => visit(range),
+        MetricExpr::Vector(vector) => each_range(&vector.inner, visit),
+        MetricExpr::Binary(binary) => {
+            each_range(&binary.left, visit);
+            each_range(&binary.right, visit);
+        }
+        MetricExpr::LabelReplace(replace) => each_range(&replace.inner, visit),
+        MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => {}
+    }
+}

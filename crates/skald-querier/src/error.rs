@@ -1,0 +1,73 @@
+//! Why a query is not answered.
+
+use crate::params::ParamError;
+use skald_logql::exec::EvalError;
+use skald_logql::parse::ParseError;
+use skald_logql::plan::PlanError;
+use skald_model::ErrorKind;
+use skald_rpc::SelectError;
+use skald_store::ReadError;
+
+/// Why a query is not answered; the text goes to the client.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// A parameter is wrong.
+    #[error(transparent)]
+    Param(#[from] ParamError),
+    /// The text is not LogQL.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// It is LogQL and cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// It failed on the data.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// A limit of the tenant.
+    #[error("{0}")]
+    Limit(String),
+    /// The request asks for what this endpoint does not do.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// An ingester did not answer, so the answer would not be complete.
+    #[error("ask the ingester")]
+    Select(#[source] SelectError),
+    /// The store did not give what the answer needs.
+    #[error("read stored data")]
+    Read(#[source] ReadError),
+    /// Too many queries wait.
+    #[error("too many outstanding requests")]
+    QueueFull,
+    /// It would hold more than its share of memory.
+    #[error("the query needs more than its memory budget of {budget} bytes; select fewer streams, a shorter range or fewer series")]
+    Memory {
+        /// Bytes one query may hold.
+        budget: u64,
+    },
+    /// The deadline passed.
+    #[error(
+        "request timed out, decrease the duration of the request or add more label matchers (prefer exact match over regex match) to reduce the \
+         amount of data processed"
+    )]
+    Timeout,
+    /// The process is stopping.
+    #[error("the querier is shutting down")]
+    Stopped,
+}
+
+impl QueryError {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Param(_) | Self::Parse(_) | Self::Limit(_) | Self::Unsupported(_) => ErrorKind::InvalidInput,
+            Self::Plan(error) => error.kind(),
+            Self::Eval(error) => error.kind(),
+            Self::Select(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::QueueFull => ErrorKind::LimitExceeded,
+            Self::Memory { .. } => ErrorKind::InvalidInput,
+            Self::Timeout => ErrorKind::DeadlineExceeded,
+            Self::Stopped => ErrorKind::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Columns of blocks: read from the store, checked and decoded.
+
+use bytes::Bytes;
+use skald_block::{BlockEntry, Decoder, Extent, FormatError, FrameEntry};
+use skald_logql::exec::{Columns, LineNeed, Needs};
+use skald_model::{Column, Rows};
+use skald_store::{Catalog, OpenObject, ReadError};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Parts that stand closer than this are read at once, with what lies between.
+const GAP_MAX: u64 = 16 * 1024;
+
+/// Bytes of the parts of one block that a query needs.
+pub(crate) struct RawBlock {
+    parts: Vec<(u64, Bytes)>,
+    /// Bytes read.
+    pub(crate) bytes: u64,
+}
+
+/// Decoded columns of one block; what was not asked for is empty.
+pub(crate) struct BlockColumns {
+    pub(crate) timestamps: Vec<i64>,
+    pub(crate) line_ends: Vec<u32>,
+    pub(crate) frames: Vec<(FrameEntry, Vec<u8>)>,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// Which parts of a block a query needs.
+pub(crate) fn extents_needed<'a>(block: &'a BlockEntry, needs: &Needs, frames: bool) -> Vec<&'a Extent> {
+    let mut extents = vec![&block.timestamps];
+    if needs.lines != LineNeed::None {
+        extents.push(&block.line_lengths);
+    }
+    if frames && needs.lines == LineNeed::Bytes {
+        extents.extend(block.frames.iter().map(|frame| &frame.extent));
+    }
+    extents.extend(block.columns.iter().filter(|column| wants(&needs.columns, &column.name)).map(|column| &column.extent));
+    extents
+}
+
+fn wants(columns: &Columns, name: &str) -> bool {
+    match columns {
+        Columns::All => true,
+        Columns::Names(names) => names.iter().any(|wanted| wanted == name),
+    }
+}
+
+/// Reads parts of a block, neighbours at once.
+pub(crate) async fn read(catalog: &Catalog, open: &OpenObject, extents: &[&Extent]) -> Result<RawBlock, ReadError> {
+    let mut ranges: Vec<Range<u64>> = extents.iter().map(|extent| extent.range()).collect();
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end + GAP_MAX => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    let bytes = joined.iter().map(|range| range.end - range.start).sum();
+    let read = catalog.read_ranges(&open.object, joined.clone()).await?;
+    Ok(RawBlock { parts: joined.into_iter().map(|range| range.start).zip(read).collect(), bytes })
+}
+
+impl RawBlock {
+    fn part(&self, extent: &Extent) -> &[u8] {
+        let range = extent.range();
+        let holds = |start: u64, bytes: &Bytes| start <= range.start && range.end <= start + bytes.len() as u64;
+        let found = self.parts.iter().find(|(start, bytes)| holds(*start, bytes));
+        found.map_or(&[], |(start, bytes)| &bytes[(range.start - start) as usize..(range.end - start) as usize])
+    }
+
+    /// Decodes what was read of `block`.
+    pub(crate) fn decode(&self, block: &BlockEntry, needs: &Needs, frames: bool) -> Result<BlockColumns, FormatError> {
+        let mut decoder = Decoder::new();
+        let timestamps = decoder.timestamps(block, self.part(&block.timestamps))?;
+        let line_ends = match needs.lines {
+            LineNeed::None => Vec::new(),
+            LineNeed::Lengths | LineNeed::Bytes => decoder.line_ends(block, self.part(&block.line_lengths))?,
+        };
+        let wanted = if frames && needs.lines == LineNeed::Bytes { &block.frames[..] } else { &[] };
+        let frames = wanted.iter().map(|frame| Ok((*frame, decoder.frame(frame, self.part(&frame.extent))?))).collect::<Result<_, _>>()?;
+        let columns = block.columns.iter().filter(|column| wants(&needs.columns, &column.name));
+        let columns = columns.map(|column| decoder.column(block, column, self.part(&column.extent))).collect::<Result<_, _>>()?;
+        Ok(BlockColumns { timestamps, line_ends, frames, columns })
+    }
+
+    /// Decodes one frame of lines.
+    pub(crate) fn decode_frame(&self, frame: &FrameEntry) -> Result<Vec<u8>, FormatError> {
+        Decoder::new().frame(frame, self.part(&frame.extent))
+    }
+}
+
+impl BlockColumns {
+    /// Ends of the lines of `frame`, counted from its first byte.
+    pub(crate) fn frame_line_ends(&self, frame: &FrameEntry) -> Vec<u32> {
+        self.line_ends[frame.row_range()].iter().map(|end| end - frame.line_start).collect()
+    }
+
+    /// The rows `range` of the block, all columns; only for blocks decoded whole.
+    pub(crate) fn rows(&self, range: Range<usize>) -> Rows {
+        let mut builder = skald_model::RowsBuilder::default();
+        for (frame, bytes) in &self.frames {
+            let ends = self.frame_line_ends(frame);
+            for row in frame.row_range().filter(|row| range.contains(row)) {
+                let i = row - frame.first_row as usize;
+                let start = if i == 0 { 0 } else { ends[i - 1] as usize };
+                builder.push(skald_model::Timestamp(self.timestamps[row]), &bytes[start..ends[i] as usize]);
+                for column in &self.columns {
+                    builder.set_metadata(column.name(), column.value(row), column.is_derived());
+                }
+            }
+        }
+        builder.finish()
+    }
+}
+
+/// A block as queries ask for it.
+#[derive(Clone)]
+pub(crate) struct BlockRef {
+    pub(crate) open: Arc<OpenObject>,
+    pub(crate) number: u32,
+}
+
+impl BlockRef {
+    pub(crate) fn entry(&self) -> &BlockEntry {
+        &self.open.footer.blocks()[self.number as usize]
+    }
+
+    pub(crate) fn damaged(&self, source: FormatError) -> ReadError {
+        ReadError::Damaged { path: self.open.object.path.clone(), source }
+    }
+}

@@ -1,0 +1,179 @@
+//! Where the rows of a query stand: chunks of memory and runs of blocks, by stream.
+
+use crate::error::QueryError;
+use crate::stats::QueryStats;
+use rustc_hash::FxHashMap;
+use skald_block::Run;
+use skald_logql::exec::{Pipeline, Selector};
+use skald_model::{Generation, Labels, Rows, TenantId, TimeRange, Timestamp};
+use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
+use skald_store::{Catalog, OpenObject};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Objects that are opened at a time.
+const OPEN_MAX: usize = 16;
+
+/// Rows of one stream that stand together.
+pub(crate) struct RunSource {
+    pub(crate) min: Timestamp,
+    pub(crate) max: Timestamp,
+    pub(crate) rows: u32,
+    /// Source and first row: of equal entries the one with the lowest wins, and equal timestamps come in this order.
+    pub(crate) order: (u64, u64),
+    pub(crate) place: Place,
+    /// The rows that no earlier source has; `None` means all.
+    pub(crate) keep: Option<Vec<u32>>,
+}
+
+/// Where rows stand.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Memory(Arc<Rows>),
+    Block { object: usize, block: u32, run: Run },
+}
+
+/// All rows of one stream that a query may need.
+pub(crate) struct StreamSources {
+    pub(crate) labels: Labels,
+    pub(crate) runs: Vec<RunSource>,
+}
+
+/// Everything that a query reads.
+pub(crate) struct Sources {
+    pub(crate) objects: Vec<Arc<OpenObject>>,
+    pub(crate) streams: Vec<StreamSources>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) stats: QueryStats,
+}
+
+/// Asks memory first and the catalogue then: what is flushed in between is in the first answer, and its objects are left out of the second.
+pub(crate) async fn gather(
+    ingester: &dyn Ingester,
+    catalog: &Catalog,
+    tenant: &TenantId,
+    selector: &Arc<Selector>,
+    pipeline: &Pipeline,
+    range: TimeRange,
+) -> Result<Sources, QueryError> {
+    let request = SelectRequest { matcher: Arc::new(Matching(selector.clone())), range, labels_only: false };
+    let selected = ingester.select(tenant, request).await.map_err(QueryError::Select)?;
+    let (objects, warnings) = open_objects(catalog, tenant, range, &selected).await?;
+    let stats = QueryStats { unreadable: warnings.len() as u64, ..QueryStats::default() };
+    let mut builder = Builder { by_labels: FxHashMap::default(), streams: Vec::new() };
+    for stream in selected.streams {
+        if pipeline.stream_can_match(&stream.labels) {
+            builder.add_memory(&stream.labels, stream.generation.generation, stream.chunks, range);
+        }
+    }
+    for (number, open) in objects.iter().enumerate() {
+        builder.add_object(number, open, selector, pipeline, range);
+    }
+    Ok(Sources { objects, streams: builder.streams, warnings, stats })
+}
+
+/// Opens the objects that memory did not answer for. One that cannot be read becomes a warning: its entries are missing from the answer.
+pub(crate) async fn open_objects(
+    catalog: &Catalog,
+    tenant: &TenantId,
+    range: TimeRange,
+    selected: &skald_rpc::Selected,
+) -> Result<(Vec<Arc<OpenObject>>, Vec<String>), QueryError> {
+    use futures::StreamExt;
+    let covered: HashSet<_> = selected.generations.iter().collect();
+    let live = catalog.objects(tenant, range);
+    let wanted = live.into_iter().filter(|object| object.name.disk != selected.disk || !covered.contains(&object.name.at));
+    let opened = futures::stream::iter(wanted.map(|object| async move { catalog.open_object(&object).await }));
+    let opened: Vec<_> = opened.buffered(OPEN_MAX).collect().await;
+    let (mut objects, mut warnings) = (Vec::new(), Vec::new());
+    for open in opened {
+        match open {
+            Ok(open) => {
+                let (min, max) = open.footer.time_span();
+                if range.overlaps(min, max) {
+                    objects.push(open);
+                }
+            }
+            Err(error) => warnings.push(format!("entries are missing from this answer: {}", chain(&error))),
+        }
+    }
+    Ok((objects, warnings))
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// A selector, as ingesters ask it.
+pub(crate) struct Matching(pub(crate) Arc<Selector>);
+
+impl LabelMatcher for Matching {
+    fn matches(&self, labels: &Labels) -> bool {
+        self.0.matches(labels)
+    }
+}
+
+struct Builder {
+    by_labels: FxHashMap<Labels, usize>,
+    streams: Vec<StreamSources>,
+}
+
+impl Builder {
+    fn stream(&mut self, labels: &Labels) -> &mut StreamSources {
+        let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
+            self.streams.push(StreamSources { labels: labels.clone(), runs: Vec::new() });
+            self.streams.len() - 1
+        });
+        &mut self.streams[at]
+    }
+
+    fn add_memory(&mut self, labels: &Labels, generation: Generation, chunks: Vec<Arc<Rows>>, range: TimeRange) {
+        let stream = self.stream(labels);
+        let mut first_row = 0;
+        for rows in chunks {
+            let Some((min, max)) = rows.time_span() else { continue };
+            let order = (generation.0, first_row);
+            first_row += rows.len() as u64;
+            if range.overlaps(min, max) {
+                stream.runs.push(RunSource { min, max, rows: rows.len() as u32, order, place: Place::Memory(rows), keep: None });
+            }
+        }
+    }
+
+    fn add_object(&mut self, number: usize, open: &OpenObject, selector: &Selector, pipeline: &Pipeline, range: TimeRange) {
+        for stream in matching_streams(open, selector) {
+            let labels = &open.labels[stream as usize];
+            if !pipeline.stream_can_match(labels) {
+                continue;
+            }
+            let mut first_row = 0;
+            let sources = self.stream(labels);
+            for found in open.footer.runs_of(stream) {
+                let run = *found.run;
+                let order = (open.object.name.at.generation.0, first_row);
+                first_row += u64::from(run.rows);
+                if range.overlaps(run.min_time, run.max_time) {
+                    let place = Place::Block { object: number, block: found.block, run };
+                    sources.runs.push(RunSource { min: run.min_time, max: run.max_time, rows: run.rows, order, place, keep: None });
+                }
+            }
+        }
+    }
+}
+
+/// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
+pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u32> {
+    let table = open.footer.streams();
+    let mut narrowed: Option<Vec<u32>> = None;
+    for (name, value) in selector.equalities() {
+        let with = table.streams_with(name, value);
+        narrowed = Some(match narrowed {
+            None => with.to_vec(),
+            Some(streams) => streams.into_iter().filter(|stream| with.binary_search(stream).is_ok()).collect(),
+        });
+    }
+    let streams = narrowed.unwrap_or_else(|| (0..table.len() as u32).collect());
+    streams.into_iter().filter(|stream| selector.matches(&open.labels[*stream as usize])).collect()
+}

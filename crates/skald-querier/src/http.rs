@@ -1,0 +1,269 @@
+//! The query API: decode, call, encode.
+
+use crate::checks;
+use crate::encode;
+use crate::error::QueryError;
+use crate::gather::chain;
+use crate::metrics::Status;
+use crate::params::{ParamError, Params, check_order};
+use crate::service::{Answer, AnswerData, Querier, QueryRequest};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http_body_util::{BodyExt, Limited};
+use skald_logql::ast::{Expr, LogExpr};
+use skald_logql::exec::Selector;
+use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
+use skald_model::{ErrorKind, TenantId, TimeRange, Timestamp};
+use skald_rpc::http_status;
+use skald_runtime::tenancy;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Largest form body.
+const FORM_BYTES_MAX: usize = 10 << 20;
+const JSON: &str = "application/json; charset=UTF-8";
+/// Header by which clients ask for labels split by category; its flags are echoed.
+const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
+
+impl Querier {
+    /// The routes of the query API.
+    pub fn routes(&self) -> Router {
+        fn get_or_post<H, T>(handler: H) -> MethodRouter<Querier>
+        where
+            H: axum::handler::Handler<T, Querier>,
+            T: 'static,
+        {
+            on(MethodFilter::GET.or(MethodFilter::POST), handler)
+        }
+        Router::new()
+            .route("/loki/api/v1/query_range", get_or_post(query_range))
+            .route("/loki/api/v1/query", get_or_post(query))
+            .route("/loki/api/v1/labels", get_or_post(labels))
+            .route("/loki/api/v1/label", get_or_post(labels))
+            .route("/loki/api/v1/label/{name}/values", get_or_post(label_values))
+            .route("/loki/api/v1/series", get_or_post(series))
+            .route("/loki/api/v1/index/stats", get_or_post(index_stats))
+            .with_state(self.clone())
+    }
+}
+
+/// A request's tenant, parameters and headers.
+struct Asked {
+    tenant: TenantId,
+    params: Params,
+    headers: HeaderMap,
+}
+
+/// Why a request is not answered, as it goes to the client.
+enum Refused {
+    Tenancy(tenancy::TenancyError),
+    Query(QueryError),
+}
+
+impl From<QueryError> for Refused {
+    fn from(error: QueryError) -> Self {
+        Refused::Query(error)
+    }
+}
+
+impl From<ParamError> for Refused {
+    fn from(error: ParamError) -> Self {
+        Refused::Query(error.into())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Refused::Tenancy(error) => (error.status(), error.body()),
+            Refused::Query(error) => {
+                let status = http_status(error.kind());
+                let text = match error.kind() {
+                    ErrorKind::Internal | ErrorKind::Corrupt | ErrorKind::Unavailable => chain(&error),
+                    _ => error.to_string(),
+                };
+                (status, text)
+            }
+        };
+        let mut response = (status, text).into_response();
+        response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+async fn asked(querier: &Querier, request: Request) -> Result<Asked, Refused> {
+    let (parts, body) = request.into_parts();
+    let tenant = tenancy::tenant(&parts.headers, querier.config().auth_enabled).map_err(Refused::Tenancy)?;
+    let query = parts.uri.query().unwrap_or("");
+    let is_form = |headers: &HeaderMap| {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+    };
+    let form = if parts.method == Method::POST && is_form(&parts.headers) { read_form(body).await? } else { Vec::new() };
+    Ok(Asked { tenant, params: Params::parse(query, &form), headers: parts.headers })
+}
+
+async fn read_form(body: Body) -> Result<Vec<u8>, Refused> {
+    let collected = Limited::new(body, FORM_BYTES_MAX).collect().await;
+    let bytes = collected.map_err(|_| ParamError(format!("the form body cannot be read or is larger than {FORM_BYTES_MAX} bytes")))?;
+    Ok(bytes.to_bytes().to_vec())
+}
+
+fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, JSON)], body).into_response()
+}
+
+async fn query_range(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+    let Asked { tenant, params, headers } = asked(&querier, request).await?;
+    let (start, end) = params.bounds(querier.now())?;
+    check_order(start, end)?;
+    let request = QueryRequest {
+        text: params.get("query").to_owned(),
+        start,
+        end,
+        limit: params.limit()?,
+        forward: params.forward()?,
+        step: Some(params.step(start, end)?),
+        interval: params.interval()?,
+    };
+    answer(&querier, &tenant, request, &headers).await
+}
+
+async fn query(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+    let Asked { tenant, params, headers } = asked(&querier, request).await?;
+    let at = params.time(querier.now())?;
+    let request = QueryRequest {
+        text: params.get("query").to_owned(),
+        start: at,
+        end: at,
+        limit: params.limit()?,
+        forward: params.forward()?,
+        step: None,
+        interval: Duration::ZERO,
+    };
+    answer(&querier, &tenant, request, &headers).await
+}
+
+async fn answer(querier: &Querier, tenant: &TenantId, request: QueryRequest, headers: &HeaderMap) -> Result<Response, Refused> {
+    let result = querier.query(tenant, request).await;
+    querier.count(&result);
+    let Answer { data, warnings, stats } = result?;
+    Ok(json(match data {
+        AnswerData::Metric(result) => encode::metric(&result, &warnings, &stats),
+        AnswerData::Entries(entries) => {
+            let flags = encoding_flags(headers);
+            let categorise = flags.iter().any(|flag| flag == encode::CATEGORIZE_LABELS);
+            let streams = if categorise { entries.categorised() } else { entries.streams() };
+            encode::streams(&streams, &flags, &warnings, &stats)
+        }
+    }))
+}
+
+impl Querier {
+    fn count(&self, result: &Result<Answer, QueryError>) {
+        let metrics = self.metrics();
+        let status = match result {
+            Ok(answer) => {
+                metrics.seconds.observe(answer.stats.exec_time.as_secs_f64());
+                metrics.lines.inc_by(answer.stats.memory_lines + answer.stats.object_lines);
+                metrics.bytes.inc_by(answer.stats.memory_bytes + answer.stats.object_bytes);
+                metrics.blocks_skipped.inc_by(answer.stats.blocks_skipped);
+                metrics.incomplete.inc_by(u64::from(!answer.warnings.is_empty()));
+                "ok"
+            }
+            Err(error) if http_status(error.kind()).is_client_error() => "refused",
+            Err(_) => "failed",
+        };
+        metrics.queries.get_or_create(&Status { status }).inc();
+    }
+}
+
+fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
+    let text = headers.get(ENCODING_FLAGS).and_then(|value| value.to_str().ok()).unwrap_or("");
+    text.split(',').map(str::trim).filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
+}
+
+/// The inclusive window of a metadata request, as a half-open range.
+fn window(querier: &Querier, tenant: &TenantId, params: &Params) -> Result<TimeRange, Refused> {
+    let (start, end) = params.bounds(querier.now())?;
+    let limits = querier.limits(tenant);
+    if end < start {
+        let lookback = skald_logql::units::format_duration(limits.max_query_lookback);
+        return Err(ParamError(format!("this data is no longer available, it is past now - max_query_lookback ({lookback})")).into());
+    }
+    checks::length(start, end, &limits)?;
+    let oldest = if limits.max_query_lookback.is_zero() { Timestamp::MIN } else { querier.now().minus(limits.max_query_lookback) };
+    Ok(TimeRange::new(start.max(oldest), Timestamp(end.0.saturating_add(1))))
+}
+
+/// The selector of a text that may hold nothing else.
+fn parse_selector(text: &str) -> Result<LogExpr, QueryError> {
+    match skald_logql::parse(text)? {
+        Expr::Log(log) if log.stages.is_empty() => Ok(log),
+        _ => Err(QueryError::Unsupported("only label matchers are supported")),
+    }
+}
+
+async fn streams_of(querier: &Querier, asked: &Asked) -> Result<BTreeSet<skald_model::Labels>, Refused> {
+    let range = window(querier, &asked.tenant, &asked.params)?;
+    let text = asked.params.get("query");
+    let matchers = if text.is_empty() { Vec::new() } else { parse_selector(text)?.matchers };
+    let selector = Arc::new(Selector::new(&matchers).map_err(QueryError::Plan)?);
+    Ok(querier.series(&asked.tenant, &[selector], range).await?.0)
+}
+
+async fn labels(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+    let asked = asked(&querier, request).await?;
+    let streams = streams_of(&querier, &asked).await?;
+    let names: BTreeSet<&str> = streams.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
+    Ok(json(encode::names(&names.into_iter().map(str::to_owned).collect::<Vec<_>>())))
+}
+
+async fn label_values(State(querier): State<Querier>, Path(name): Path<String>, request: Request) -> Result<Response, Refused> {
+    let asked = asked(&querier, request).await?;
+    let streams = streams_of(&querier, &asked).await?;
+    let values: BTreeSet<&str> = streams.iter().filter_map(|labels| labels.get(&name)).collect();
+    Ok(json(encode::names(&values.into_iter().map(str::to_owned).collect::<Vec<_>>())))
+}
+
+async fn series(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+    let asked = asked(&querier, request).await?;
+    let range = window(&querier, &asked.tenant, &asked.params)?;
+    let texts: Vec<&str> = asked.params.all(&["match[]", "match"]).collect();
+    let mut selectors = Vec::new();
+    for text in &texts {
+        let matchers = skald_logql::parse_matchers(text).map_err(QueryError::Parse)?;
+        if matchers.is_empty() && texts.len() > 1 {
+            return Err(ParamError(format!("0 matchers in group: {text}")).into());
+        }
+        selectors.push(Arc::new(Selector::new(&matchers).map_err(QueryError::Plan)?));
+    }
+    if selectors.is_empty() {
+        selectors.push(Arc::new(Selector::new(&[]).map_err(QueryError::Plan)?));
+    }
+    let (streams, _) = querier.series(&asked.tenant, &selectors, range).await?;
+    Ok(json(encode::series(&streams)))
+}
+
+async fn index_stats(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+    let asked = asked(&querier, request).await?;
+    let (start, end) = asked.params.bounds(querier.now())?;
+    check_order(start, end)?;
+    asked.params.step(start, end)?;
+    let log = parse_selector(asked.params.get("query"))?;
+    checks::length(start, end, &querier.limits(&asked.tenant))?;
+    let params = PlanParams { start, end, step: None, limit: 1, direction: Direction::Backward, interval: Duration::ZERO, max_series: 1 };
+    let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
+        return Err(QueryError::Unsupported("only label matchers are supported").into());
+    };
+    let stats = querier.index_stats(&asked.tenant, &plan, TimeRange::new(start, Timestamp(end.0.saturating_add(1)))).await?;
+    Ok(axum::Json(stats).into_response())
+}
