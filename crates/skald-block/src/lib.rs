@@ -1,1 +1,56 @@
-//! Placeholder.
+//! Turns sorted rows into a *data object* and back: columns, compression, filters, footer, checksums.
+//!
+//! A data object holds many streams of one tenant, one UTC day and one retention class: a body of **blocks** (up to 1 MiB of lines each, rows
+//! sorted by stream, then time), pages of substring **filters**, a **footer** of four sections and a fixed **trailer**. Everything here is pure:
+//! bytes in, bytes out. The byte layout is in `docs/formats/data-object.md`.
+//!
+//! Writing: [`merge_rows`] sorts the chunks of a stream, [`ObjectWriter`] takes streams in label order and gives an [`EncodedObject`].
+//!
+//! Reading, in pieces of the caller's choice:
+//! 1. the last [`Trailer::LEN`] bytes → [`Trailer::parse`] → [`Trailer::footer_range`] → [`Footer::parse`];
+//! 2. [`StreamTable`] leads from labels to streams, [`Footer::runs_of`] from streams to blocks and runs with their times and counts;
+//! 3. [`FilterIndex::pages_needed`] and [`FilterIndex::matching_blocks`] drop blocks that cannot hold a text;
+//! 4. [`Decoder`] opens one timestamp column, one metadata column or one frame of lines at a time.
+//!
+//! Every part has a checksum that is verified before the part is decoded; damage is a [`FormatError`] that names part and offset.
+
+mod block;
+mod column;
+mod decode;
+mod digest;
+mod directory;
+mod error;
+mod extent;
+mod filter;
+mod footer;
+mod info;
+mod merge;
+mod packed;
+mod streams;
+mod trailer;
+mod verify;
+mod wire;
+mod writer;
+
+pub use decode::Decoder;
+pub use digest::{RowDigest, RowHasher};
+pub use directory::{BlockEntry, ColumnEntry, FrameEntry, LEVEL_SLOTS, OTHER_LEVEL, Run};
+pub use error::{EncodeError, FormatError, Part};
+pub use extent::Extent;
+pub use filter::{BlockSet, FilterIndex, FilterPage, FilterQuery};
+pub use footer::{Footer, RunRef};
+pub use info::{ObjectInfo, ObjectSummary};
+pub use merge::{MergeError, Merged, merge_rows};
+pub use streams::StreamTable;
+pub use trailer::{Section, Trailer};
+pub use verify::verify_object;
+pub use writer::{EncodedObject, ObjectWriter, WriterOptions};
+
+/// Most raw line bytes of a block, unless one line alone is longer.
+pub const BLOCK_LINE_BYTES: usize = 1 << 20;
+/// Most rows of a block.
+pub const BLOCK_ROWS_MAX: usize = 1 << 17;
+/// Longest line, and most metadata bytes of one row.
+pub const ROW_BYTES_MAX: usize = 64 << 20;
+/// Most raw bytes of any column, frame or footer section.
+pub(crate) const PART_RAW_MAX: usize = 256 << 20;

@@ -1,0 +1,122 @@
+//! Speed of the flush sort, of writing and opening objects, and of filter probes, on made-up access logs.
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use skald_block::{Decoder, FilterPage, FilterQuery, Footer, ObjectInfo, ObjectWriter, Trailer, WriterOptions, merge_rows};
+use skald_model::{Day, DiskId, Generation, Labels, Rows, RowsBuilder, TenantId, Timestamp};
+use std::hint::black_box;
+use std::time::Duration;
+
+const ROWS: u64 = 50_000;
+
+fn mix(x: u64) -> u64 {
+    let x = (x ^ x >> 31).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (x ^ x >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) ^ x >> 32
+}
+
+fn access_log(from: u64, rows: u64) -> Rows {
+    let mut builder = RowsBuilder::default();
+    for i in from..from + rows {
+        let r = mix(i);
+        let (status, level) = if r.is_multiple_of(50) { (500, "error") } else { (200, "info") };
+        let line = format!(
+            "10.{}.{}.{} GET /api/v1/users/{}/orders?page={} status={status} duration={}us bytes={} trace_id={:016x}",
+            r % 4,
+            r >> 8 & 255,
+            r >> 16 & 255,
+            r >> 24 & 4095,
+            r >> 40 & 7,
+            r >> 44 & 65535,
+            r >> 20 & 32767,
+            mix(r)
+        );
+        builder.push(Timestamp(1_000 * (1_000_000 * i / 100 + (r & 4095))), line.as_bytes());
+        builder.set_metadata("detected_level", level.as_bytes(), true);
+    }
+    builder.finish()
+}
+
+fn labels() -> Labels {
+    Labels::from_pairs([("app", "web"), ("env", "prod")]).expect("names differ")
+}
+
+fn encode(rows: &Rows) -> Bytes {
+    let info = ObjectInfo {
+        tenant: TenantId::parse("bench").expect("valid"),
+        day: Day(0),
+        class: "default".into(),
+        disk: DiskId(1),
+        generation: Generation(1),
+        part: 0,
+        replaces: vec![],
+    };
+    let mut writer = ObjectWriter::new(info, WriterOptions::default()).expect("default options are valid");
+    writer.add_stream(&labels(), rows).expect("sorted rows of the day");
+    writer.finish().expect("not empty").bytes
+}
+
+fn benches(c: &mut Criterion) {
+    let chunks: Vec<Rows> = (0..10).map(|i| access_log(i * ROWS / 10, ROWS / 10)).collect();
+    let chunks: Vec<&Rows> = chunks.iter().collect();
+    let rows = merge_rows(&chunks).expect("small").rows;
+    let line_bytes = rows.line_bytes().len() as u64;
+    let object = encode(&rows);
+    let trailer = Trailer::parse(&object, object.len() as u64).expect("just written");
+    let range = trailer.footer_range();
+    let footer_bytes = object.slice(range.start as usize..range.end as usize);
+    let footer = Footer::parse(&trailer, &footer_bytes).expect("just written");
+
+    let mut group = c.benchmark_group("bytes");
+    group.throughput(Throughput::Bytes(line_bytes));
+    group.bench_function("sort nearly sorted chunks", |b| b.iter(|| merge_rows(black_box(&chunks)).expect("small").duplicates));
+    group.bench_function("sort sorted rows", |b| b.iter(|| merge_rows(black_box(&[&rows])).expect("small").duplicates));
+    group.bench_function("encode object", |b| b.iter(|| encode(black_box(&rows)).len()));
+    let mut decoder = Decoder::new();
+    group.bench_function("decode blocks", |b| {
+        b.iter(|| {
+            for block in &footer.blocks {
+                let range = block.range();
+                black_box(decoder.block(block, &object[range.start as usize..range.end as usize]).expect("sound"));
+            }
+        })
+    });
+    group.finish();
+
+    let mut group = c.benchmark_group("rows");
+    group.throughput(Throughput::Elements(ROWS));
+    group.bench_function("decode timestamps", |b| {
+        b.iter(|| {
+            for block in &footer.blocks {
+                let range = block.timestamps.range();
+                black_box(decoder.timestamps(block, &object[range.start as usize..range.end as usize]).expect("sound"));
+            }
+        })
+    });
+    group.bench_function("decode line ends", |b| {
+        b.iter(|| {
+            for block in &footer.blocks {
+                let range = block.line_lengths.range();
+                black_box(decoder.line_ends(block, &object[range.start as usize..range.end as usize]).expect("sound"));
+            }
+        })
+    });
+    group.finish();
+
+    c.bench_function("parse footer", |b| b.iter(|| Footer::parse(&trailer, black_box(&footer_bytes)).expect("sound").blocks.len()));
+    let filters = footer.filters.as_ref().expect("just written");
+    let pages: Vec<FilterPage> = (0..filters.pages())
+        .map(|page| {
+            let range = filters.page_range(page);
+            filters.parse_page(page, &object.slice(range.start as usize..range.end as usize)).expect("sound")
+        })
+        .collect();
+    let query = FilterQuery::Contains { literal: b"connection refused by upstream".to_vec(), ignore_case: false };
+    c.bench_function("probe filters", |b| b.iter(|| filters.matching_blocks(black_box(&query), &|page| pages.get(page as usize)).len()));
+}
+
+criterion_group! {
+    name = all;
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    targets = benches
+}
+criterion_main!(all);

@@ -1,0 +1,226 @@
+use crate::column;
+use crate::directory::{BLOCK_CELLS_MAX, BlockEntry, ColumnEntry, FrameEntry, LEVEL_SLOTS, OTHER_LEVEL, Run};
+use crate::extent::{Extent, Packer};
+use crate::filter::FilterBuilder;
+use crate::merge::line_span;
+use crate::packed::pack;
+use crate::wire::put_varint;
+use crate::{BLOCK_ROWS_MAX, EncodeError, Part};
+use skald_model::{Column, ColumnBuilder, Level, Rows, Timestamp};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Metadata bytes of a block, unless one row alone has more.
+const BLOCK_METADATA_BYTES: usize = 4 << 20;
+
+/// A stretch of rows that fits into one block, and what it weighs.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) rows: Range<usize>,
+    line_bytes: usize,
+    metadata_bytes: usize,
+}
+
+/// Cuts the next piece off `rows`: rows up to `target` bytes of lines, at most `max`, and at least one row.
+pub(crate) fn cut_piece(rows: &Rows, metadata: &[u32], start: usize, target: usize, max: usize) -> Piece {
+    let rows_max = BLOCK_ROWS_MAX.min(BLOCK_CELLS_MAX / rows.columns().len().max(1)).max(1);
+    let (mut end, mut line_bytes, mut metadata_bytes) = (start, 0, 0);
+    while end < rows.len() && end - start < rows_max && line_bytes < target.max(1) {
+        let (line, values) = (rows.line(end).len(), metadata.get(end).map_or(0, |bytes| *bytes as usize));
+        if end > start && (line_bytes + line > max || metadata_bytes + values > BLOCK_METADATA_BYTES) {
+            break;
+        }
+        line_bytes += line;
+        metadata_bytes += values;
+        end += 1;
+    }
+    Piece { rows: start..end, line_bytes, metadata_bytes }
+}
+
+/// The rows of a block that is not yet written.
+#[derive(Default)]
+pub(crate) struct BlockBuilder {
+    runs: Vec<Run>,
+    timestamps: Vec<i64>,
+    line_ends: Vec<u32>,
+    lines: Vec<u8>,
+    columns: Vec<(Arc<str>, bool, ColumnBuilder)>,
+    metadata_bytes: usize,
+}
+
+impl BlockBuilder {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Whether the last rows are of `stream`.
+    pub(crate) fn ends_with(&self, stream: u32) -> bool {
+        self.runs.last().is_some_and(|run| run.stream == stream)
+    }
+
+    /// Whether `piece` can join without passing a limit.
+    pub(crate) fn fits(&self, rows: &Rows, piece: &Piece, max: usize) -> bool {
+        let total = self.timestamps.len() + piece.rows.len();
+        let columns = self.columns.len() + rows.columns().len();
+        self.is_empty()
+            || self.lines.len() + piece.line_bytes <= max
+                && self.metadata_bytes + piece.metadata_bytes <= BLOCK_METADATA_BYTES
+                && total <= BLOCK_ROWS_MAX
+                && total * columns <= BLOCK_CELLS_MAX
+    }
+
+    /// Appends the rows of a stream that comes after all streams so far.
+    pub(crate) fn append(&mut self, stream: u32, rows: &Rows, piece: &Piece) {
+        let span = &piece.rows;
+        let first_row = self.timestamps.len();
+        let bytes = line_span(rows, span);
+        let shift = (self.lines.len() as u32).wrapping_sub(bytes.start as u32);
+        self.timestamps.extend_from_slice(&rows.timestamps()[span.clone()]);
+        self.line_ends.extend(rows.line_ends()[span.clone()].iter().map(|end| end.wrapping_add(shift)));
+        self.lines.extend_from_slice(&rows.line_bytes()[bytes]);
+        self.metadata_bytes += piece.metadata_bytes;
+        for column in rows.columns() {
+            self.append_column(column, span, first_row);
+        }
+        self.runs.push(Run {
+            stream,
+            first_row: first_row as u32,
+            rows: span.len() as u32,
+            line_bytes: piece.line_bytes as u32,
+            min_time: Timestamp(self.timestamps[first_row]),
+            max_time: Timestamp(*self.timestamps.last().expect("a piece has a row")),
+            levels: count_levels(rows, span),
+        });
+    }
+
+    fn append_column(&mut self, column: &Column, span: &Range<usize>, first_row: usize) {
+        let present = |row: &usize| !column.value(*row).is_empty();
+        let Some(first) = span.clone().find(present) else { return };
+        let known = self.columns.iter().position(|(name, derived, _)| name == column.name() && *derived == column.is_derived());
+        let at = known.unwrap_or_else(|| {
+            self.columns.push((column.name().clone(), column.is_derived(), ColumnBuilder::default()));
+            self.columns.len() - 1
+        });
+        let builder = &mut self.columns[at].2;
+        for row in (first..span.end).filter(present) {
+            builder.set(first_row + row - span.start, column.value(row));
+        }
+    }
+
+    /// Writes the block to the end of `out` and its grams to `filters`; the builder is empty then.
+    pub(crate) fn write(&mut self, number: u32, frame_bytes: usize, sink: &mut Sink<'_>) -> Result<BlockEntry, EncodeError> {
+        let block = std::mem::take(self);
+        let rows = block.timestamps.len();
+        let mut scratch = Vec::new();
+        put_timestamps(&mut scratch, &block.runs, &block.timestamps);
+        let timestamps = sink.append(&scratch, Part::Timestamps { block: number }, "timestamps")?;
+        scratch.clear();
+        pack(&mut scratch, &lengths(&block.line_ends));
+        let line_lengths = sink.append(&scratch, Part::LineLengths { block: number }, "line lengths")?;
+        let frames = sink.append_frames(&block.lines, &block.line_ends, number, frame_bytes)?;
+        sink.filters.add_lines(&block.lines, &block.line_ends);
+        let mut columns = Vec::with_capacity(block.columns.len());
+        let mut ordered = block.columns;
+        ordered.sort_by(|one, two| (&one.0, one.1).cmp(&(&two.0, two.1)));
+        for (name, derived, builder) in ordered {
+            let column = builder.finish(name.clone(), derived, rows);
+            column::encode(&column, &mut scratch);
+            let part = Part::Column { block: number, column: columns.len() as u32 };
+            columns.push(ColumnEntry { name, derived, extent: sink.append(&scratch, part, "metadata")? });
+            sink.filters.add_column(&column);
+        }
+        sink.filters.close_block();
+        let line_bytes = block.lines.len() as u32;
+        let entry =
+            BlockEntry { number, rows: rows as u32, line_bytes, runs: block.runs, timestamps, line_lengths, frames, columns };
+        // Room for lines is kept for the next block.
+        self.lines = block.lines;
+        self.lines.clear();
+        Ok(entry)
+    }
+}
+
+/// Where blocks are written to.
+pub(crate) struct Sink<'a> {
+    pub(crate) out: &'a mut Vec<u8>,
+    pub(crate) packer: &'a mut Packer,
+    pub(crate) filters: &'a mut FilterBuilder,
+}
+
+impl Sink<'_> {
+    fn append(&mut self, raw: &[u8], part: Part, what: &'static str) -> Result<Extent, EncodeError> {
+        self.packer.append(self.out, raw, part, what)
+    }
+
+    /// Cuts lines into about equal frames of up to `frame_bytes`; a longer line has one of its own.
+    fn append_frames(&mut self, lines: &[u8], ends: &[u32], block: u32, frame_bytes: usize) -> Result<Vec<FrameEntry>, EncodeError> {
+        let count = lines.len().div_ceil(frame_bytes).max(1);
+        let target = lines.len().div_ceil(count);
+        let (mut frames, mut first_row, mut line_start): (Vec<FrameEntry>, usize, usize) = (Vec::new(), 0, 0);
+        while first_row < ends.len() {
+            // The row that reaches the target ends the frame; what is left at the end of a block goes to its last frame.
+            let reach = if frames.len() + 1 == count { lines.len() } else { line_start + target };
+            let rows = ends[first_row..].partition_point(|end| (*end as usize) < reach) + 1;
+            let rows = if reach == lines.len() { ends.len() - first_row } else { rows.min(ends.len() - first_row) };
+            let line_end = ends[first_row + rows - 1] as usize;
+            let part = Part::Lines { block, frame: frames.len() as u32 };
+            let extent = self.append(&lines[line_start..line_end], part, "lines")?;
+            frames.push(FrameEntry { first_row: first_row as u32, rows: rows as u32, line_start: line_start as u32, extent });
+            first_row += rows;
+            line_start = line_end;
+        }
+        Ok(frames)
+    }
+}
+
+fn lengths(ends: &[u32]) -> Vec<u64> {
+    let mut last = 0;
+    ends.iter().map(|end| u64::from(end - std::mem::replace(&mut last, *end))).collect()
+}
+
+/// Steps from row to row, 0 for the first of a run, all divided by what divides them all.
+fn put_timestamps(out: &mut Vec<u8>, runs: &[Run], timestamps: &[i64]) {
+    let mut steps = Vec::with_capacity(timestamps.len());
+    for run in runs {
+        let times = &timestamps[run.row_range()];
+        steps.push(0);
+        steps.extend(times.windows(2).map(|two| two[1].wrapping_sub(two[0]) as u64));
+    }
+    let unit = steps.iter().fold(0, |unit, step| divisor(unit, *step)).max(1);
+    if unit > 1 {
+        steps.iter_mut().for_each(|step| *step /= unit);
+    }
+    put_varint(out, unit);
+    pack(out, &steps);
+}
+
+fn divisor(mut one: u64, mut two: u64) -> u64 {
+    if one == 1 {
+        return 1;
+    }
+    while two != 0 {
+        (one, two) = (two, one % two);
+    }
+    one
+}
+
+/// Rows per level, by the value of `detected_level`, pushed or derived.
+pub(crate) fn count_levels(rows: &Rows, span: &Range<usize>) -> [u32; LEVEL_SLOTS] {
+    let mut levels = [0; LEVEL_SLOTS];
+    let mut left = span.len() as u32;
+    for column in rows.columns().iter().filter(|column| **column.name() == *Level::METADATA_NAME) {
+        let (mut last, mut slot): (&[u8], usize) = (b"", OTHER_LEVEL);
+        for row in span.clone() {
+            let value = column.value(row);
+            if value != last {
+                (last, slot) = (value, Level::from_normalised(value).map_or(OTHER_LEVEL, |level| level as usize));
+            }
+            if slot != OTHER_LEVEL {
+                levels[slot] += 1;
+                left -= 1;
+            }
+        }
+    }
+    levels[OTHER_LEVEL] = left;
+    levels
+}

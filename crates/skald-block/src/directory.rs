@@ -1,0 +1,282 @@
+use crate::wire::{Reader, put_bytes, put_varint};
+use crate::{BLOCK_ROWS_MAX, Extent, FormatError, PART_RAW_MAX, Part};
+use skald_model::Timestamp;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Slots of per-level counts: one per [`skald_model::Level`], then [`OTHER_LEVEL`].
+pub const LEVEL_SLOTS: usize = 9;
+/// Slot of rows whose `detected_level` is absent or another text.
+pub const OTHER_LEVEL: usize = 8;
+
+/// Metadata columns of one block share this many cells, so that rows times names stay bounded.
+pub(crate) const BLOCK_CELLS_MAX: usize = 1 << 22;
+
+/// One block: its runs and where each of its columns stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockEntry {
+    /// Number in the object.
+    pub number: u32,
+    /// Rows.
+    pub rows: u32,
+    /// Raw bytes of all lines.
+    pub line_bytes: u32,
+    /// One per stream, in stream order.
+    pub runs: Vec<Run>,
+    /// Times of all rows.
+    pub timestamps: Extent,
+    /// Lengths of all lines.
+    pub line_lengths: Extent,
+    /// Lines, in pieces.
+    pub frames: Vec<FrameEntry>,
+    /// Metadata.
+    pub columns: Vec<ColumnEntry>,
+}
+
+/// The rows of one stream in one block, sorted by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Number of the stream.
+    pub stream: u32,
+    /// First row in the block.
+    pub first_row: u32,
+    /// Rows.
+    pub rows: u32,
+    /// Raw bytes of their lines.
+    pub line_bytes: u32,
+    /// Time of the first row.
+    pub min_time: Timestamp,
+    /// Time of the last row.
+    pub max_time: Timestamp,
+    /// Rows per level.
+    pub levels: [u32; LEVEL_SLOTS],
+}
+
+/// A compressed piece of a block's lines, cut between rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameEntry {
+    /// First row in the block.
+    pub first_row: u32,
+    /// Rows.
+    pub rows: u32,
+    /// Where its bytes begin among the lines of the block; [`crate::Decoder::line_ends`] count from the block's first line.
+    pub line_start: u32,
+    /// Where it stands.
+    pub extent: Extent,
+}
+
+/// A metadata column of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnEntry {
+    /// Metadata name.
+    pub name: Arc<str>,
+    /// Whether the server derived the values.
+    pub derived: bool,
+    /// Where it stands.
+    pub extent: Extent,
+}
+
+impl Run {
+    /// Its rows in the block.
+    pub fn row_range(&self) -> Range<usize> {
+        self.first_row as usize..(self.first_row + self.rows) as usize
+    }
+}
+
+impl FrameEntry {
+    /// Its rows in the block.
+    pub fn row_range(&self) -> Range<usize> {
+        self.first_row as usize..(self.first_row + self.rows) as usize
+    }
+}
+
+impl BlockEntry {
+    /// Every stored part, in the order in which they stand.
+    pub fn extents(&self) -> impl Iterator<Item = &Extent> {
+        let fixed = [&self.timestamps, &self.line_lengths];
+        fixed.into_iter().chain(self.frames.iter().map(|frame| &frame.extent)).chain(self.columns.iter().map(|column| &column.extent))
+    }
+
+    /// Where the block stands in the object.
+    pub fn range(&self) -> Range<u64> {
+        let end = self.extents().last().map_or(self.timestamps.offset, |extent| extent.range().end);
+        self.timestamps.offset..end
+    }
+
+    /// Earliest and latest row.
+    pub fn time_span(&self) -> (Timestamp, Timestamp) {
+        let min = self.runs.iter().map(|run| run.min_time).min().unwrap_or_default();
+        (min, self.runs.iter().map(|run| run.max_time).max().unwrap_or_default())
+    }
+
+    /// The run of a stream, if the block has one.
+    pub fn run_of(&self, stream: u32) -> Option<&Run> {
+        self.runs.binary_search_by_key(&stream, |run| run.stream).ok().map(|at| &self.runs[at])
+    }
+
+    /// The column of a metadata name. A name may come twice, once pushed and once derived.
+    pub fn columns_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a ColumnEntry> {
+        self.columns.iter().filter(move |column| *column.name == *name)
+    }
+}
+
+/// Encodes the directory of blocks that stand one after the other. `names` are those of their columns, in any fixed order.
+pub(crate) fn encode(blocks: &[BlockEntry], names: &[(Arc<str>, bool)], min_time: Timestamp) -> Vec<u8> {
+    let mut out = Vec::new();
+    let numbers: rustc_hash::FxHashMap<(&str, bool), usize> =
+        names.iter().enumerate().map(|(i, (name, derived))| ((name.as_ref(), *derived), i)).collect();
+    put_varint(&mut out, names.len() as u64);
+    for (name, derived) in names {
+        put_bytes(&mut out, name.as_bytes());
+        out.push(u8::from(*derived));
+    }
+    put_varint(&mut out, blocks.len() as u64);
+    for block in blocks {
+        put_varint(&mut out, block.runs.len() as u64);
+        let mut last = 0;
+        for run in &block.runs {
+            put_varint(&mut out, u64::from(run.stream - last));
+            last = run.stream;
+            encode_run(&mut out, run, min_time);
+        }
+        block.timestamps.put(&mut out);
+        block.line_lengths.put(&mut out);
+        put_varint(&mut out, block.frames.len() as u64);
+        for frame in &block.frames {
+            put_varint(&mut out, u64::from(frame.rows));
+            frame.extent.put(&mut out);
+        }
+        put_varint(&mut out, block.columns.len() as u64);
+        for column in &block.columns {
+            put_varint(&mut out, numbers[&(column.name.as_ref(), column.derived)] as u64);
+            column.extent.put(&mut out);
+        }
+    }
+    out
+}
+
+fn encode_run(out: &mut Vec<u8>, run: &Run, min_time: Timestamp) {
+    put_varint(out, u64::from(run.rows));
+    put_varint(out, u64::from(run.line_bytes));
+    put_varint(out, run.min_time.0.wrapping_sub(min_time.0) as u64);
+    put_varint(out, run.max_time.0.wrapping_sub(run.min_time.0) as u64);
+    let mask = (0..LEVEL_SLOTS).filter(|slot| run.levels[*slot] > 0).fold(0u64, |mask, slot| mask | 1 << slot);
+    put_varint(out, mask);
+    // The last slot of the mask has what is left of the rows.
+    let last = mask.ilog2() as usize;
+    run.levels[..last].iter().filter(|rows| **rows > 0).for_each(|rows| put_varint(out, u64::from(*rows)));
+}
+
+/// Reads the directory of an object whose first block begins at `body` and whose entries lie between two times.
+pub(crate) fn parse(mut reader: Reader<'_>, body: u64, times: (Timestamp, Timestamp)) -> Result<Vec<BlockEntry>, FormatError> {
+    let mut names = Vec::new();
+    for _ in 0..reader.count()? {
+        let name: Arc<str> = reader.text()?.into();
+        names.push((name, reader.u8()? != 0));
+    }
+    let (mut blocks, mut offset) = (Vec::new(), body);
+    for number in 0..reader.count()? {
+        blocks.push(parse_block(&mut reader, number as u32, &names, &mut offset, times)?);
+    }
+    reader.finish()?;
+    Ok(blocks)
+}
+
+fn parse_block(
+    reader: &mut Reader<'_>,
+    number: u32,
+    names: &[(Arc<str>, bool)],
+    offset: &mut u64,
+    times: (Timestamp, Timestamp),
+) -> Result<BlockEntry, FormatError> {
+    let mut runs: Vec<Run> = Vec::new();
+    let (mut rows, mut line_bytes) = (0u32, 0u32);
+    for _ in 0..reader.count()? {
+        let last = runs.last().map(|run| run.stream);
+        let step = reader.at_most(u32::MAX as usize, "a stream number is out of range")? as u32;
+        let stream = last.unwrap_or(0).checked_add(step).ok_or_else(|| reader.malformed("a stream number is out of range"))?;
+        if last.is_some() && step == 0 {
+            return Err(reader.malformed("a block has a stream twice"));
+        }
+        let run = parse_run(reader, stream, rows, times)?;
+        rows += run.rows;
+        line_bytes = line_bytes.saturating_add(run.line_bytes);
+        if rows as usize > BLOCK_ROWS_MAX {
+            return Err(reader.malformed("a block has too many rows"));
+        }
+        runs.push(run);
+    }
+    if rows == 0 || line_bytes as usize > PART_RAW_MAX {
+        return Err(reader.malformed("a block has no row or too many bytes"));
+    }
+    let timestamps = Extent::take(reader, Part::Timestamps { block: number }, offset)?;
+    let line_lengths = Extent::take(reader, Part::LineLengths { block: number }, offset)?;
+    let frames = parse_frames(reader, number, offset, rows, line_bytes)?;
+    let columns = parse_columns(reader, number, offset, rows, names)?;
+    Ok(BlockEntry { number, rows, line_bytes, runs, timestamps, line_lengths, frames, columns })
+}
+
+fn parse_run(reader: &mut Reader<'_>, stream: u32, first_row: u32, times: (Timestamp, Timestamp)) -> Result<Run, FormatError> {
+    let rows = reader.at_most(BLOCK_ROWS_MAX, "a run has too many rows")? as u32;
+    let line_bytes = reader.at_most(PART_RAW_MAX, "a run has too many bytes")? as u32;
+    let min_time = later(reader, times.0)?;
+    let max_time = later(reader, min_time)?;
+    if max_time > times.1 {
+        return Err(reader.malformed("a run is later than its object"));
+    }
+    let mask = reader.at_most((1 << LEVEL_SLOTS) - 1, "a run has unknown levels")?;
+    if mask == 0 || rows == 0 {
+        return Err(reader.malformed("a run has no rows or no levels"));
+    }
+    let (mut levels, mut left, last) = ([0; LEVEL_SLOTS], rows, mask.ilog2() as usize);
+    for slot in (0..last).filter(|slot| mask >> slot & 1 == 1) {
+        levels[slot] = reader.at_most(left as usize, "levels of a run have more rows than the run")? as u32;
+        left -= levels[slot];
+    }
+    levels[last] = left;
+    Ok(Run { stream, first_row, rows, line_bytes, min_time, max_time, levels })
+}
+
+fn later(reader: &mut Reader<'_>, than: Timestamp) -> Result<Timestamp, FormatError> {
+    let by = reader.varint()?;
+    than.0.checked_add_unsigned(by).map(Timestamp).ok_or_else(|| reader.malformed("a time is out of range"))
+}
+
+fn parse_frames(reader: &mut Reader<'_>, block: u32, offset: &mut u64, rows: u32, line_bytes: u32) -> Result<Vec<FrameEntry>, FormatError> {
+    let (mut frames, mut first_row, mut line_start) = (Vec::new(), 0, 0);
+    for number in 0..reader.count()? {
+        let rows = reader.at_most((rows - first_row) as usize, "frames have more rows than their block")? as u32;
+        let extent = Extent::take(reader, Part::Lines { block, frame: number as u32 }, offset)?;
+        if extent.raw_len > line_bytes - line_start {
+            return Err(reader.malformed("frames have more bytes than their block"));
+        }
+        frames.push(FrameEntry { first_row, rows, line_start, extent });
+        first_row += rows;
+        line_start += extent.raw_len;
+    }
+    if first_row != rows || line_start != line_bytes {
+        return Err(reader.malformed("frames do not cover their block"));
+    }
+    Ok(frames)
+}
+
+fn parse_columns(
+    reader: &mut Reader<'_>,
+    block: u32,
+    offset: &mut u64,
+    rows: u32,
+    names: &[(Arc<str>, bool)],
+) -> Result<Vec<ColumnEntry>, FormatError> {
+    let mut columns = Vec::new();
+    let count = reader.count()?;
+    if count > names.len() || rows > 1 && count * rows as usize > BLOCK_CELLS_MAX {
+        return Err(reader.malformed("a block has too many columns"));
+    }
+    for number in 0..count {
+        let at = reader.at_most(names.len() - 1, "a column has an unknown name")?;
+        let (name, derived) = names[at].clone();
+        let extent = Extent::take(reader, Part::Column { block, column: number as u32 }, offset)?;
+        columns.push(ColumnEntry { name, derived, extent });
+    }
+    Ok(columns)
+}

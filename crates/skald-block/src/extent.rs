@@ -1,0 +1,121 @@
+use crate::{EncodeError, FormatError, PART_RAW_MAX, Part};
+use crate::wire::{Reader, put_varint};
+use std::borrow::Cow;
+use std::ops::Range;
+use zstd::bulk::{Compressor, Decompressor};
+
+/// Where a part stands in its object, and what its bytes must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// What it is.
+    pub part: Part,
+    /// Where it begins in the object.
+    pub offset: u64,
+    /// Bytes as stored.
+    pub stored_len: u32,
+    /// Bytes after decompression; equal to `stored_len` when it is stored as it is.
+    pub raw_len: u32,
+    /// CRC-32 of the stored bytes.
+    pub crc: u32,
+}
+
+impl Extent {
+    /// The bytes of the object to read.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.stored_len)
+    }
+
+    /// Whether `stored` are the bytes that were written.
+    ///
+    /// # Errors
+    /// [`FormatError::Length`] or [`FormatError::Checksum`].
+    pub fn check(&self, stored: &[u8]) -> Result<(), FormatError> {
+        let Extent { part, offset, stored_len, crc, .. } = *self;
+        if stored.len() != stored_len as usize {
+            return Err(FormatError::Length { part, offset, found: stored.len() as u64, want: u64::from(stored_len) });
+        }
+        let computed = crc32fast::hash(stored);
+        if computed != crc { Err(FormatError::Checksum { part, offset, stored: crc, computed }) } else { Ok(()) }
+    }
+
+    /// Checks and decompresses.
+    pub(crate) fn open<'a>(&self, stored: &'a [u8], unpacker: &mut Unpacker) -> Result<Cow<'a, [u8]>, FormatError> {
+        self.check(stored)?;
+        if self.stored_len == self.raw_len {
+            return Ok(Cow::Borrowed(stored));
+        }
+        unpacker.decompress(stored, self.raw_len as usize).map(Cow::Owned).ok_or_else(|| self.malformed("it does not decompress"))
+    }
+
+    pub(crate) fn malformed(&self, what: &'static str) -> FormatError {
+        FormatError::Malformed { part: self.part, offset: self.offset, what }
+    }
+
+    pub(crate) fn reader<'a>(&self, raw: &'a [u8]) -> Reader<'a> {
+        Reader::new(raw, self.part, self.offset)
+    }
+
+    /// Appends lengths and checksum; part and offset follow from the place.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, u64::from(self.stored_len));
+        put_varint(out, u64::from(self.raw_len));
+        out.extend_from_slice(&self.crc.to_le_bytes());
+    }
+
+    /// Reads what [`Extent::put`] wrote for the part at `offset`, and moves `offset` behind it.
+    pub(crate) fn take(reader: &mut Reader<'_>, part: Part, offset: &mut u64) -> Result<Extent, FormatError> {
+        let stored_len = reader.at_most(PART_RAW_MAX, "a part is too long")? as u32;
+        let raw_len = reader.at_most(PART_RAW_MAX, "a part is too long")? as u32;
+        if stored_len > raw_len {
+            return Err(reader.malformed("a part is longer compressed than raw"));
+        }
+        let extent = Extent { part, offset: *offset, stored_len, raw_len, crc: reader.u32()? };
+        *offset += u64::from(stored_len);
+        Ok(extent)
+    }
+}
+
+/// Compresses parts onto the end of an object, with one context for all.
+pub(crate) struct Packer {
+    compressor: Compressor<'static>,
+    scratch: Vec<u8>,
+}
+
+impl Packer {
+    pub(crate) fn new(level: i32) -> Result<Self, EncodeError> {
+        let compressor = Compressor::new(level).map_err(|source| EncodeError::Compress { what: "nothing yet", source })?;
+        Ok(Packer { compressor, scratch: Vec::new() })
+    }
+
+    /// Appends `raw`, compressed when that saves a sixteenth or more.
+    pub(crate) fn append(&mut self, out: &mut Vec<u8>, raw: &[u8], part: Part, what: &'static str) -> Result<Extent, EncodeError> {
+        if raw.len() > PART_RAW_MAX {
+            return Err(EncodeError::ObjectTooLarge { what });
+        }
+        self.scratch.clear();
+        self.scratch.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        self.compressor.compress_to_buffer(raw, &mut self.scratch).map_err(|source| EncodeError::Compress { what, source })?;
+        let stored = if self.scratch.len() < raw.len() - raw.len() / 16 { &self.scratch } else { raw };
+        let offset = out.len() as u64;
+        out.extend_from_slice(stored);
+        Ok(Extent { part, offset, stored_len: stored.len() as u32, raw_len: raw.len() as u32, crc: crc32fast::hash(stored) })
+    }
+}
+
+/// Decompresses parts, with one context for all.
+pub(crate) struct Unpacker {
+    decompressor: Decompressor<'static>,
+}
+
+impl Unpacker {
+    pub(crate) fn new() -> Self {
+        Unpacker { decompressor: Decompressor::new().expect("a context without dictionary needs nothing that can fail") }
+    }
+
+    /// Exactly `raw_len` bytes, or `None` when `stored` does not decompress to that many.
+    fn decompress(&mut self, stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+        let mut raw = Vec::with_capacity(raw_len);
+        self.decompressor.decompress_to_buffer(stored, &mut raw).ok()?;
+        (raw.len() == raw_len).then_some(raw)
+    }
+}

@@ -1,0 +1,261 @@
+use super::{GRAM, LONG_GRAM, WIDTH_LOG2_MAX, gram_hash, is_long_gram_byte, long_gram_hash, pair_hash, page_rows, row_bytes};
+use crate::{FormatError, Part};
+use skald_model::Column;
+
+const WORDS: usize = 1 << (WIDTH_LOG2_MAX - 6);
+const WIDTH_LOG2_MIN: u32 = 8;
+/// Bits for each distinct gram of an average block that the width aims at, before it is made a power of two.
+const BITS_PER_GRAM: f64 = 2.5;
+/// Most bytes of filters per byte of lines and metadata, for objects of a block or more.
+const SHARE_MAX: f64 = 0.0165;
+
+/// Collects the filters of one object, block after block, all at the widest width.
+pub(crate) struct FilterBuilder {
+    current: Box<[u64; WORDS]>,
+    blocks: Vec<Box<[u64]>>,
+    lower: Vec<u8>,
+    raw_bytes: u64,
+}
+
+impl FilterBuilder {
+    pub(crate) fn new() -> Self {
+        FilterBuilder { current: empty(), blocks: Vec::new(), lower: Vec::new(), raw_bytes: 0 }
+    }
+
+    /// Adds the lines of the open block.
+    pub(crate) fn add_lines(&mut self, lines: &[u8], ends: &[u32]) {
+        self.raw_bytes += lines.len() as u64;
+        self.lower.clear();
+        self.lower.extend_from_slice(lines);
+        self.lower.make_ascii_lowercase();
+        let mut start = 0;
+        for end in ends {
+            let line = &self.lower[start..*end as usize];
+            add_grams(&mut self.current, line);
+            add_long_grams(&mut self.current, line);
+            start = *end as usize;
+        }
+    }
+
+    /// Adds the pairs of a metadata column of the open block.
+    pub(crate) fn add_column(&mut self, column: &Column) {
+        if let Some((_, words)) = column.dictionary() {
+            words.iter().for_each(|value| self.add_pair(column.name(), value));
+            return;
+        }
+        let mut last: &[u8] = b"";
+        for row in 0..column.len() {
+            let value = column.value(row);
+            if value != last {
+                self.add_pair(column.name(), value);
+                last = value;
+            }
+        }
+    }
+
+    fn add_pair(&mut self, name: &str, value: &[u8]) {
+        self.raw_bytes += value.len() as u64;
+        if !value.is_empty() {
+            set(&mut self.current, pair_hash(name, value));
+        }
+    }
+
+    /// Ends the open block.
+    pub(crate) fn close_block(&mut self) {
+        let full: Box<[u64]> = self.current.clone();
+        self.current.fill(0);
+        self.blocks.push(full);
+    }
+
+    /// Bits of each block, as a power of two.
+    fn width_log2(&self) -> u32 {
+        let blocks = self.blocks.len().max(1) as f64;
+        let distinct: f64 = self.blocks.iter().map(|bits| distinct(bits)).sum::<f64>() / blocks;
+        let wanted = (distinct * BITS_PER_GRAM).max(1.0).log2().round() as u32;
+        let share = self.raw_bytes as f64 / blocks * 8.0 * SHARE_MAX;
+        // A small object may spend more: what a probe saves is worth more than the bytes.
+        let affordable = share.max(65_536.0).log2().floor() as u32;
+        wanted.min(affordable).clamp(WIDTH_LOG2_MIN, WIDTH_LOG2_MAX)
+    }
+
+    /// Appends the pages, each with its checksum, and gives the description.
+    pub(crate) fn finish(self, out: &mut Vec<u8>) -> FilterShape {
+        let shape = FilterShape { width_log2: self.width_log2(), blocks: self.blocks.len() as u32, offset: out.len() as u64 };
+        let blocks: Vec<Vec<u64>> = self.blocks.iter().map(|bits| fold(bits, shape.width_log2)).collect();
+        let rows = transpose(&blocks, shape.width_log2);
+        for page in rows.chunks(page_rows(blocks.len(), shape.width_log2) * row_bytes(blocks.len())) {
+            out.extend_from_slice(page);
+            out.extend_from_slice(&crc32fast::hash(page).to_le_bytes());
+        }
+        shape
+    }
+}
+
+/// Where the filters of an object stand and how wide they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FilterShape {
+    pub(crate) width_log2: u32,
+    pub(crate) blocks: u32,
+    pub(crate) offset: u64,
+}
+
+impl FilterShape {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![self.width_log2 as u8];
+        out.extend_from_slice(&self.blocks.to_le_bytes());
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out
+    }
+
+    pub(crate) fn parse(mut reader: crate::wire::Reader<'_>) -> Result<Self, FormatError> {
+        let shape = FilterShape {
+            width_log2: u32::from(reader.u8()?),
+            blocks: reader.u32()?,
+            offset: u64::from_le_bytes(reader.array()?),
+        };
+        if !(WIDTH_LOG2_MIN..=WIDTH_LOG2_MAX).contains(&shape.width_log2) || shape.blocks == 0 {
+            return Err(reader.malformed("filters have an impossible shape"));
+        }
+        reader.finish()?;
+        Ok(shape)
+    }
+
+    pub(crate) fn page_rows(&self) -> usize {
+        page_rows(self.blocks as usize, self.width_log2)
+    }
+
+    pub(crate) fn pages(&self) -> u32 {
+        ((1usize << self.width_log2) / self.page_rows()) as u32
+    }
+
+    /// Stored bytes of each page, with its checksum.
+    pub(crate) fn page_len(&self) -> usize {
+        self.page_rows() * row_bytes(self.blocks as usize) + 4
+    }
+
+    /// First byte after the last page.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(u64::from(self.pages()) * self.page_len() as u64)
+    }
+
+    pub(crate) fn part(page: u32) -> Part {
+        Part::FilterPage(page)
+    }
+}
+
+/// The bits of one block at a width, for comparing with what is stored.
+pub(crate) fn block_bits(lines: &[u8], ends: &[u32], columns: &[Column], width_log2: u32) -> Vec<u64> {
+    let mut builder = FilterBuilder::new();
+    builder.add_lines(lines, ends);
+    columns.iter().for_each(|column| builder.add_column(column));
+    fold(&builder.current[..], width_log2)
+}
+
+fn empty() -> Box<[u64; WORDS]> {
+    vec![0; WORDS].try_into().expect("made with this length")
+}
+
+#[inline]
+fn set(bits: &mut [u64; WORDS], hash: u64) {
+    let at = hash >> (64 - WIDTH_LOG2_MAX);
+    bits[(at >> 6) as usize] |= 1 << (at & 63);
+}
+
+fn add_grams(bits: &mut [u64; WORDS], line: &[u8]) {
+    for gram in line.windows(GRAM) {
+        set(bits, gram_hash(gram.try_into().expect("a window of this length")));
+    }
+}
+
+fn add_long_grams(bits: &mut [u64; WORDS], line: &[u8]) {
+    let mut run = 0;
+    for (i, byte) in line.iter().enumerate() {
+        run = if is_long_gram_byte(*byte) { run + 1 } else { 0 };
+        if run >= LONG_GRAM {
+            set(bits, long_gram_hash(line[i + 1 - LONG_GRAM..=i].try_into().expect("a window of this length")));
+        }
+    }
+}
+
+/// How many distinct hashes likely set these bits.
+fn distinct(bits: &[u64]) -> f64 {
+    let width = (64 * bits.len()) as f64;
+    let unset = (width - bits.iter().map(|word| f64::from(word.count_ones())).sum::<f64>()).max(1.0);
+    width * (width / unset).ln()
+}
+
+/// Narrows a filter: each bit is set if any of the neighbours that share its high bits was.
+fn fold(bits: &[u64], width_log2: u32) -> Vec<u64> {
+    let mut bits = bits.to_vec();
+    for _ in width_log2..WIDTH_LOG2_MAX {
+        bits = bits.chunks_exact(2).map(|two| halve(two[0]) | halve(two[1]) << 32).collect();
+    }
+    bits
+}
+
+/// Every two neighbouring bits as one.
+fn halve(word: u64) -> u64 {
+    let mut x = (word | word >> 1) & 0x5555_5555_5555_5555;
+    x = (x | x >> 1) & 0x3333_3333_3333_3333;
+    x = (x | x >> 2) & 0x0f0f_0f0f_0f0f_0f0f;
+    x = (x | x >> 4) & 0x00ff_00ff_00ff_00ff;
+    x = (x | x >> 8) & 0x0000_ffff_0000_ffff;
+    (x | x >> 16) & 0xffff_ffff
+}
+
+/// A row per hash value with a bit per block, from a row per block with a bit per hash value.
+fn transpose(blocks: &[Vec<u64>], width_log2: u32) -> Vec<u8> {
+    let row_bytes = row_bytes(blocks.len());
+    let mut rows = vec![0; row_bytes << width_log2];
+    for (column, group) in blocks.chunks(8).enumerate() {
+        for at in 0..(1usize << width_log2) / 8 {
+            let mut square = [0; 8];
+            for (byte, bits) in square.iter_mut().zip(group) {
+                *byte = (bits[at / 8] >> (8 * (at % 8))) as u8;
+            }
+            for (i, byte) in transpose_square(square).into_iter().enumerate() {
+                rows[(8 * at + i) * row_bytes + column] = byte;
+            }
+        }
+    }
+    rows
+}
+
+/// Turns 8 × 8 bits around the diagonal (by swapping ever larger squares).
+fn transpose_square(square: [u8; 8]) -> [u8; 8] {
+    let mut x = u64::from_le_bytes(square);
+    for (shift, mask) in [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)] {
+        let swapped = (x ^ x >> shift) & mask;
+        x ^= swapped ^ swapped << shift;
+    }
+    x.to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_turn_around_the_diagonal() {
+        let square = [0b1000_0001, 2, 4, 0xff, 0, 7, 0x80, 0x55];
+        let turned = transpose_square(square);
+        for row in 0..8 {
+            for column in 0..8 {
+                assert_eq!(square[row] >> column & 1, turned[column] >> row & 1, "row {row}, column {column}");
+            }
+        }
+    }
+
+    #[test]
+    fn folding_keeps_every_hash() {
+        let mut bits = empty();
+        let hashes: Vec<u64> = (1..500u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
+        hashes.iter().for_each(|hash| set(&mut bits, *hash));
+        for width_log2 in WIDTH_LOG2_MIN..=WIDTH_LOG2_MAX {
+            let folded = fold(&bits[..], width_log2);
+            assert_eq!(folded.len() * 64, 1 << width_log2);
+            let has = |hash: &u64| folded[(hash >> (64 - width_log2)) as usize / 64] >> ((hash >> (64 - width_log2)) % 64) & 1 == 1;
+            assert!(hashes.iter().all(has));
+        }
+    }
+}

@@ -1,0 +1,242 @@
+use crate::digest::metadata_hashes;
+use rustc_hash::FxHashMap;
+use skald_model::{Column, ColumnBuilder, ErrorKind, Rows};
+use std::ops::Range;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Rows of one stream, sorted by time, then arrival, each entry once.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    /// The rows.
+    pub rows: Rows,
+    /// How many rows were left out because an earlier one is the same entry.
+    pub duplicates: usize,
+}
+
+/// Why chunks were not merged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    /// Lines, values or rows pass what one batch can hold.
+    #[error("chunks hold {0} bytes or rows, one batch holds less than 4 GiB")]
+    TooLarge(u64),
+}
+
+impl MergeError {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TooLarge(_) => ErrorKind::TooLarge,
+        }
+    }
+}
+
+/// Runs of equal timestamps up to this long are compared pair by pair, longer ones by hash.
+const PAIRWISE_MAX: usize = 8;
+
+/// Sorts the rows of one stream, given in chunks in arrival order, by time and then arrival, and drops every row that is
+/// the same entry as an earlier one.
+///
+/// Cost: one copy of the rows; chunks that are sorted and follow each other in time are neither compared nor hashed, and only rows of
+/// equal timestamps are ever looked at for duplicates.
+///
+/// # Errors
+/// When all chunks together pass what a batch of rows can hold.
+pub fn merge_rows(chunks: &[&Rows]) -> Result<Merged, MergeError> {
+    let bytes: u64 = chunks.iter().map(|chunk| (chunk.heap_bytes() + chunk.len()) as u64).sum();
+    let lines: u64 = chunks.iter().map(|chunk| chunk.line_bytes().len() as u64).sum();
+    if bytes - lines >= u64::from(u32::MAX) || lines >= u64::from(u32::MAX) {
+        return Err(MergeError::TooLarge(bytes));
+    }
+    let order = order(chunks);
+    let keep = unique(chunks, &order);
+    let duplicates = keep.iter().filter(|keep| !**keep).count();
+    let spans = spans(&order, &keep);
+    Ok(Merged { rows: copy(chunks, &spans, order.len() - duplicates), duplicates })
+}
+
+/// A row: its time, chunk and number in the chunk.
+#[derive(Clone, Copy)]
+struct Place {
+    at: i64,
+    chunk: u32,
+    row: u32,
+}
+
+fn order(chunks: &[&Rows]) -> Vec<Place> {
+    let mut order = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len()).sum());
+    for (number, chunk) in chunks.iter().enumerate() {
+        let places = chunk.timestamps().iter().enumerate();
+        order.extend(places.map(|(row, at)| Place { at: *at, chunk: number as u32, row: row as u32 }));
+    }
+    // Stable, and linear on what is sorted already.
+    order.sort_by_key(|place| place.at);
+    order
+}
+
+/// Which places to keep.
+fn unique(chunks: &[&Rows], order: &[Place]) -> Vec<bool> {
+    let mut keep = vec![true; order.len()];
+    let mut start = 0;
+    for run in order.chunk_by(|one, two| one.at == two.at) {
+        let keep = &mut keep[start..start + run.len()];
+        match run.len() {
+            1 => {}
+            len if len <= PAIRWISE_MAX => drop_pairwise(chunks, run, keep),
+            _ => drop_by_hash(chunks, run, keep),
+        }
+        start += run.len();
+    }
+    keep
+}
+
+fn same(chunks: &[&Rows], one: Place, two: Place) -> bool {
+    chunks[one.chunk as usize].same_entry(one.row as usize, chunks[two.chunk as usize], two.row as usize)
+}
+
+fn drop_pairwise(chunks: &[&Rows], run: &[Place], keep: &mut [bool]) {
+    for late in 1..run.len() {
+        keep[late] = !(0..late).any(|early| keep[early] && same(chunks, run[early], run[late]));
+    }
+}
+
+fn drop_by_hash(chunks: &[&Rows], run: &[Place], keep: &mut [bool]) {
+    let mut firsts: FxHashMap<u64, Vec<Place>> = FxHashMap::default();
+    for (place, keep) in run.iter().zip(keep) {
+        let firsts = firsts.entry(identity(chunks[place.chunk as usize], place.row as usize)).or_default();
+        *keep = !firsts.iter().any(|first| same(chunks, *first, *place));
+        if *keep {
+            firsts.push(*place);
+        }
+    }
+}
+
+fn identity(rows: &Rows, row: usize) -> u64 {
+    let metadata = metadata_hashes(rows, row..row + 1).first().copied().unwrap_or(0);
+    xxh3_64(rows.line(row)) ^ metadata
+}
+
+/// Rows to keep, as stretches of neighbours of one chunk.
+fn spans(order: &[Place], keep: &[bool]) -> Vec<(u32, Range<usize>)> {
+    let mut spans: Vec<(u32, Range<usize>)> = Vec::new();
+    for (place, _) in order.iter().zip(keep).filter(|(_, keep)| **keep) {
+        let row = place.row as usize;
+        match spans.last_mut() {
+            Some((chunk, span)) if *chunk == place.chunk && span.end == row => span.end += 1,
+            _ => spans.push((place.chunk, row..row + 1)),
+        }
+    }
+    spans
+}
+
+fn copy(chunks: &[&Rows], spans: &[(u32, Range<usize>)], rows: usize) -> Rows {
+    let line_bytes = chunks.iter().map(|chunk| chunk.line_bytes().len()).sum();
+    let (mut timestamps, mut ends, mut lines) = (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(line_bytes));
+    for (chunk, span) in spans {
+        let chunk = chunks[*chunk as usize];
+        let bytes = line_span(chunk, span);
+        let shift = (lines.len() as u32).wrapping_sub(bytes.start as u32);
+        timestamps.extend_from_slice(&chunk.timestamps()[span.clone()]);
+        ends.extend(chunk.line_ends()[span.clone()].iter().map(|end| end.wrapping_add(shift)));
+        lines.extend_from_slice(&chunk.line_bytes()[bytes]);
+    }
+    Rows::from_columns(timestamps, ends, lines, copy_columns(chunks, spans, rows)).expect("every span was copied to every column")
+}
+
+/// Bytes of the lines of a stretch of rows.
+pub(crate) fn line_span(rows: &Rows, span: &Range<usize>) -> Range<usize> {
+    let end_of = |row: usize| if row == 0 { 0 } else { rows.line_ends()[row - 1] as usize };
+    end_of(span.start)..end_of(span.end)
+}
+
+fn copy_columns(chunks: &[&Rows], spans: &[(u32, Range<usize>)], rows: usize) -> Vec<Column> {
+    let mut numbers: FxHashMap<(&str, bool), usize> = FxHashMap::default();
+    let mut columns: Vec<(Arc<str>, bool, ColumnBuilder)> = Vec::new();
+    let mut number = |column: &'_ Column, columns: &mut Vec<(Arc<str>, bool, ColumnBuilder)>, name| {
+        *numbers.entry((name, column.is_derived())).or_insert_with(|| {
+            columns.push((column.name().clone(), column.is_derived(), ColumnBuilder::default()));
+            columns.len() - 1
+        })
+    };
+    let targets: Vec<Vec<usize>> =
+        chunks.iter().map(|chunk| chunk.columns().iter().map(|c| number(c, &mut columns, c.name().as_ref())).collect()).collect();
+    let mut start = 0;
+    for (chunk, span) in spans {
+        for (column, target) in chunks[*chunk as usize].columns().iter().zip(&targets[*chunk as usize]) {
+            let builder = &mut columns[*target].2;
+            for row in span.clone() {
+                let value = column.value(row);
+                if !value.is_empty() {
+                    builder.set(start + row - span.start, value);
+                }
+            }
+        }
+        start += span.len();
+    }
+    let filled = columns.into_iter().filter(|(_, _, builder)| !builder.is_empty());
+    filled.map(|(name, derived, builder)| builder.finish(name, derived, rows)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use skald_model::{RowsBuilder, Timestamp};
+
+    fn rows(entries: &[(i64, &str, &str)]) -> Rows {
+        let mut builder = RowsBuilder::default();
+        for (at, line, trace) in entries {
+            builder.push(Timestamp(*at), line.as_bytes());
+            builder.set_metadata("trace", trace.as_bytes(), false);
+        }
+        builder.finish()
+    }
+
+    #[track_caller]
+    fn check(chunks: &[&[(i64, &str, &str)]], want: &[(i64, &str, &str)]) {
+        let chunks: Vec<Rows> = chunks.iter().map(|chunk| rows(chunk)).collect();
+        let merged = merge_rows(&chunks.iter().collect::<Vec<_>>()).expect("small");
+        assert_eq!(merged.rows, rows(want));
+        assert_eq!(merged.duplicates, chunks.iter().map(|c| c.len()).sum::<usize>() - want.len());
+    }
+
+    #[test]
+    fn sorts_by_time_then_arrival() {
+        check(&[], &[]);
+        check(&[&[(1, "a", ""), (2, "b", "x")], &[(2, "c", ""), (3, "d", "")]], &[(1, "a", ""), (2, "b", "x"), (2, "c", ""), (3, "d", "")]);
+        check(&[&[(5, "z", ""), (1, "b", "")], &[(1, "a", "")]], &[(1, "b", ""), (1, "a", ""), (5, "z", "")]);
+    }
+
+    #[test]
+    fn of_equal_entries_the_first_stays() {
+        check(&[&[(1, "a", ""), (1, "b", "")], &[(1, "a", ""), (2, "a", "")]], &[(1, "a", ""), (1, "b", ""), (2, "a", "")]);
+        check(&[&[(1, "a", "x")], &[(1, "a", "y"), (1, "a", "x")]], &[(1, "a", "x"), (1, "a", "y")]);
+    }
+
+    #[test]
+    fn a_long_run_of_one_timestamp_is_not_compared_pair_by_pair() {
+        let mut builder = RowsBuilder::default();
+        for i in 0..100_000 {
+            builder.push(Timestamp(7), format!("line {}", i % 50_000).as_bytes());
+        }
+        let merged = merge_rows(&[&builder.finish()]).expect("fits");
+        assert_eq!((merged.rows.len(), merged.duplicates), (50_000, 50_000));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn agrees_with_the_naive_way(entries in proptest::collection::vec((0i64..6, 0u8..4, 0u8..3), 0..60), cut in 0usize..60) {
+            let entries: Vec<_> = entries.iter().map(|(at, line, trace)| (*at, ["", "a", "bb", "c"][*line as usize], ["", "x", "y"][*trace as usize])).collect();
+            let (one, two) = entries.split_at(cut.min(entries.len()));
+            let mut want: Vec<(i64, &str, &str)> = Vec::new();
+            entries.iter().for_each(|entry| if !want.contains(entry) { want.push(*entry) });
+            want.sort_by_key(|entry| entry.0);
+            let merged = merge_rows(&[&rows(one), &rows(two)]).expect("small");
+            prop_assert_eq!(merged.rows.len(), want.len());
+            for (row, (at, line, trace)) in want.iter().enumerate() {
+                prop_assert!(merged.rows.same_entry(row, &rows(&[(*at, line, trace)]), 0));
+            }
+        }
+    }
+}

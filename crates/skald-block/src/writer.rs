@@ -1,0 +1,228 @@
+use crate::block::{BlockBuilder, Piece, Sink, cut_piece};
+use crate::directory::{self, BlockEntry};
+use crate::extent::Packer;
+use crate::filter::FilterBuilder;
+use crate::info::{self, ObjectInfo, ObjectSummary};
+use crate::trailer::{MAGIC, Section, Trailer};
+use crate::{BLOCK_LINE_BYTES, EncodeError, Part, ROW_BYTES_MAX, RowDigest, RowHasher, streams};
+use bytes::Bytes;
+use skald_model::{Day, Labels, Rows, Timestamp};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How an object is written. Readers need not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// zstd level. Higher is smaller and slower.
+    pub level: i32,
+    /// Raw line bytes of a block, at most [`BLOCK_LINE_BYTES`]. Smaller skips more precisely and costs directory and filters.
+    pub block_bytes: usize,
+    /// Raw line bytes of a frame. Smaller reads less for a few lines and compresses worse.
+    pub frame_bytes: usize,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        WriterOptions { level: 1, block_bytes: BLOCK_LINE_BYTES, frame_bytes: 256 << 10 }
+    }
+}
+
+/// A finished object.
+#[derive(Debug, Clone)]
+pub struct EncodedObject {
+    /// The whole object.
+    pub bytes: Bytes,
+    /// What it holds.
+    pub summary: ObjectSummary,
+    /// Streams in it.
+    pub stream_count: usize,
+    /// Blocks in it.
+    pub block_count: usize,
+}
+
+/// Writes one data object, stream by stream. Equal input gives equal bytes.
+///
+/// Beside the output it holds two blocks, and 32 KiB of filter per finished block.
+pub struct ObjectWriter {
+    info: ObjectInfo,
+    options: WriterOptions,
+    hasher: RowHasher,
+    packer: Packer,
+    filters: FilterBuilder,
+    out: Vec<u8>,
+    streams: Vec<Labels>,
+    blocks: Vec<BlockEntry>,
+    names: BTreeSet<(Arc<str>, bool)>,
+    digest: RowDigest,
+    /// Small streams that share a block.
+    shared: BlockBuilder,
+    /// A block of one busy stream.
+    own: BlockBuilder,
+}
+
+impl ObjectWriter {
+    /// Begins an object. Options beyond what the format allows are brought into its bounds.
+    ///
+    /// # Errors
+    /// When a text or list in `info` is too long, or the compression level is unknown.
+    pub fn new(info: ObjectInfo, options: WriterOptions) -> Result<Self, EncodeError> {
+        info.validate()?;
+        let block_bytes = options.block_bytes.clamp(1, BLOCK_LINE_BYTES);
+        let frame_bytes = options.frame_bytes.clamp(1, BLOCK_LINE_BYTES);
+        Ok(ObjectWriter {
+            hasher: RowHasher::new(&info.tenant),
+            packer: Packer::new(options.level)?,
+            filters: FilterBuilder::new(),
+            out: MAGIC.to_vec(),
+            streams: Vec::new(),
+            blocks: Vec::new(),
+            names: BTreeSet::new(),
+            digest: RowDigest::default(),
+            shared: BlockBuilder::default(),
+            own: BlockBuilder::default(),
+            options: WriterOptions { block_bytes, frame_bytes, ..options },
+            info,
+        })
+    }
+
+    /// Adds all rows of a stream, sorted by time; streams come in ascending label order. A stream without rows is left out.
+    ///
+    /// # Errors
+    /// When streams or rows are out of order, a row is of another day or too large. Nothing of the stream was added then, unless the
+    /// error is [`EncodeError::Compress`]; the object is of no use after that.
+    pub fn add_stream(&mut self, labels: &Labels, rows: &Rows) -> Result<(), EncodeError> {
+        let metadata = metadata_bytes(rows);
+        self.check(labels, rows, &metadata)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let number = u32::try_from(self.streams.len()).map_err(|_| EncodeError::ObjectTooLarge { what: "streams" })?;
+        self.streams.push(labels.clone());
+        self.digest = self.digest.plus(self.hasher.digest(labels, rows, 0..rows.len()));
+        let (max, line_bytes) = (self.options.block_bytes, rows.line_bytes().len());
+        let busy = line_bytes >= max / 2;
+        // Blocks of a busy stream are about equally large.
+        let target = if busy { line_bytes.div_ceil(line_bytes.div_ceil(max).max(1)) } else { max };
+        let mut start = 0;
+        while start < rows.len() {
+            let piece = cut_piece(rows, &metadata, start, target, max);
+            start = piece.rows.end;
+            if busy { self.add_own(number, rows, &piece)? } else { self.add_shared(number, rows, &piece)? }
+        }
+        Ok(())
+    }
+
+    fn check(&self, labels: &Labels, rows: &Rows, metadata: &[u32]) -> Result<(), EncodeError> {
+        if self.streams.last().is_some_and(|last| last >= labels) {
+            return Err(EncodeError::StreamOrder { labels: labels.clone() });
+        }
+        if !rows.is_sorted() {
+            return Err(EncodeError::RowOrder { labels: labels.clone() });
+        }
+        let ends = [rows.timestamps().first(), rows.timestamps().last()];
+        let day = self.info.day;
+        if let Some(at) = ends.into_iter().flatten().map(|at| Timestamp(*at)).find(|at| Day::of(*at) != day) {
+            return Err(EncodeError::OutsideDay { labels: labels.clone(), at, day });
+        }
+        let too_large = |row: usize, what, bytes| {
+            let at = Timestamp(rows.timestamps()[row]);
+            Err(EncodeError::RowTooLarge { labels: labels.clone(), at, what, bytes, max: ROW_BYTES_MAX })
+        };
+        if let Some(row) = (0..rows.len()).find(|row| rows.line(*row).len() > ROW_BYTES_MAX) {
+            return too_large(row, "line", rows.line(row).len());
+        }
+        match metadata.iter().position(|bytes| *bytes as usize > ROW_BYTES_MAX) {
+            Some(row) => too_large(row, "metadata", metadata[row] as usize),
+            None => Ok(()),
+        }
+    }
+
+    fn add_own(&mut self, stream: u32, rows: &Rows, piece: &Piece) -> Result<(), EncodeError> {
+        self.own.append(stream, rows, piece);
+        let mut own = std::mem::take(&mut self.own);
+        self.write(&mut own)?;
+        self.own = own;
+        Ok(())
+    }
+
+    fn add_shared(&mut self, stream: u32, rows: &Rows, piece: &Piece) -> Result<(), EncodeError> {
+        if !self.shared.fits(rows, piece, self.options.block_bytes) || self.shared.ends_with(stream) {
+            self.write_shared()?;
+        }
+        self.shared.append(stream, rows, piece);
+        Ok(())
+    }
+
+    fn write_shared(&mut self) -> Result<(), EncodeError> {
+        let mut shared = std::mem::take(&mut self.shared);
+        self.write(&mut shared)?;
+        self.shared = shared;
+        Ok(())
+    }
+
+    fn write(&mut self, block: &mut BlockBuilder) -> Result<(), EncodeError> {
+        let number = u32::try_from(self.blocks.len()).map_err(|_| EncodeError::ObjectTooLarge { what: "blocks" })?;
+        let mut sink = Sink { out: &mut self.out, packer: &mut self.packer, filters: &mut self.filters };
+        let entry = block.write(number, self.options.frame_bytes, &mut sink)?;
+        for column in &entry.columns {
+            if !self.names.contains(&(column.name.clone(), column.derived)) {
+                self.names.insert((column.name.clone(), column.derived));
+            }
+        }
+        self.blocks.push(entry);
+        Ok(())
+    }
+
+    /// Bytes of the object so far: finished blocks, without the one that small streams still fill.
+    pub fn output_len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes what is left, the filters and the footer.
+    ///
+    /// # Errors
+    /// [`EncodeError::Empty`] without any row; or when a section passes what the format can hold.
+    pub fn finish(mut self) -> Result<EncodedObject, EncodeError> {
+        if !self.shared.is_empty() {
+            self.write_shared()?;
+        }
+        let span = self.blocks.iter().map(BlockEntry::time_span).reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)));
+        let (min_time, max_time) = span.ok_or(EncodeError::Empty)?;
+        let line_bytes = self.blocks.iter().map(|block| u64::from(block.line_bytes)).sum();
+        let summary = ObjectSummary { digest: self.digest, min_time, max_time, line_bytes };
+        let filters = self.filters.finish(&mut self.out);
+        let names: Vec<_> = self.names.into_iter().collect();
+        let sections = [
+            info::encode(&self.info, &summary),
+            streams::encode(&self.streams),
+            directory::encode(&self.blocks, &names, min_time),
+            filters.encode(),
+        ];
+        let mut append = |section: Section, part| self.packer.append(&mut self.out, &sections[section as usize], part, "footer bytes");
+        let trailer = Trailer::new([
+            append(Section::Info, Part::Info)?,
+            append(Section::Streams, Part::Streams)?,
+            append(Section::Directory, Part::Directory)?,
+            append(Section::Filters, Part::Filters)?,
+        ]);
+        self.out.extend_from_slice(&trailer.encode());
+        Ok(EncodedObject {
+            bytes: self.out.into(),
+            summary,
+            stream_count: self.streams.len(),
+            block_count: self.blocks.len(),
+        })
+    }
+}
+
+/// Per row the bytes of its metadata values; empty without metadata.
+fn metadata_bytes(rows: &Rows) -> Vec<u32> {
+    let mut bytes: Vec<u32> = Vec::new();
+    for column in rows.columns() {
+        bytes.resize(rows.len(), 0);
+        for (row, bytes) in bytes.iter_mut().enumerate() {
+            *bytes = bytes.saturating_add(column.value(row).len() as u32);
+        }
+    }
+    bytes
+}
