@@ -3,3 +3,9 @@
 //! Pure: it knows columns, not where they are stored; bytes and time are arguments.
 
 pub mod ast;
+mod format;
+pub mod parse;
+pub mod regex;
+pub mod units;
+
+pub use parse::{ParseError, parse};

@@ -1,0 +1,258 @@
+//! Expressions: functions, numbers and operators between them.
+
+use super::filter::number_value;
+use super::parser::Parser;
+use super::token::{Token, TokenKind};
+use super::{METRIC_DEPTH_MAX, ParseError, check};
+use crate::ast::{
+    BinaryExpr, BinaryOp, Expr, Grouping, LabelReplace, MatchGroup, MetricExpr, VectorAggregation, VectorMatching, VectorOp,
+};
+
+/// An expression and how deep it nests.
+struct Node {
+    expr: Expr,
+    depth: usize,
+}
+
+impl Node {
+    fn metric(expr: MetricExpr, depth: usize) -> Self {
+        Node { expr: Expr::Metric(expr), depth }
+    }
+}
+
+/// What can stand between an operator and its right side.
+struct Modifiers {
+    return_bool: bool,
+    matching: VectorMatching,
+}
+
+impl Parser<'_> {
+    /// The whole text.
+    pub fn query(&mut self) -> Result<Expr, ParseError> {
+        let node = self.binary(0, None)?;
+        if *self.peek()? == TokenKind::End { Ok(node.expr) } else { self.unexpected(&[]) }
+    }
+
+    /// An expression of operators that bind at least as tight as `least`; `left` was read already.
+    fn binary(&mut self, least: u8, left: Option<Node>) -> Result<Node, ParseError> {
+        let mut left = match left {
+            Some(left) => left,
+            None => self.operand()?,
+        };
+        while let Some(op) = self.word()?.and_then(binary_op).filter(|op| binding(*op) >= least) {
+            self.take()?;
+            let modifiers = self.modifiers()?;
+            let least = if op == BinaryOp::Pow { binding(op) } else { binding(op) + 1 };
+            let right = self.nested(|parser| parser.binary(least, None))?;
+            left = combine(op, modifiers, left, right)?;
+        }
+        Ok(left)
+    }
+
+    fn operand(&mut self) -> Result<Node, ParseError> {
+        match *self.peek()? {
+            TokenKind::Word("{") => Ok(Node { expr: Expr::Log(self.log_query()?), depth: 1 }),
+            TokenKind::Word("(") => {
+                self.take()?;
+                let node = self.nested(|parser| parser.binary(0, None))?;
+                self.demand(")", &[])?;
+                Ok(node)
+            }
+            TokenKind::Number | TokenKind::Word("+" | "-") => Ok(Node::metric(MetricExpr::Literal(self.signed_number()?), 1)),
+            TokenKind::RangeOp(op) => {
+                self.take()?;
+                Ok(Node::metric(MetricExpr::Range(self.range_aggregation(op)?), 1))
+            }
+            TokenKind::VectorOp(op) => {
+                self.take()?;
+                self.vector_aggregation(op)
+            }
+            TokenKind::Word("vector") => {
+                self.take()?;
+                self.demand("(", &["("])?;
+                let value = self.number()?;
+                self.demand(")", &[")"])?;
+                Ok(Node::metric(MetricExpr::VectorLiteral(value), 1))
+            }
+            TokenKind::Word("label_replace") => {
+                self.take()?;
+                self.label_replace()
+            }
+            _ => self.unexpected(&[]),
+        }
+    }
+
+    /// An expression that gives numbers, inside a function; `left` was read already.
+    fn inner(&mut self, left: Option<Node>) -> Result<(MetricExpr, usize), ParseError> {
+        let node = self.nested(|parser| parser.binary(0, left))?;
+        match node.expr {
+            Expr::Metric(expr) => Ok((expr, deeper(node.depth)?)),
+            Expr::Log(_) => self.unexpected(&[]),
+        }
+    }
+
+    /// What follows the function's name.
+    fn vector_aggregation(&mut self, op: VectorOp) -> Result<Node, ParseError> {
+        let mut grouping = self.grouping()?;
+        self.demand("(", &["("])?;
+        let (mut parameter, mut left) = (None, None);
+        if *self.peek()? == TokenKind::Number {
+            let number = self.take()?;
+            if self.accept(",")? {
+                parameter = Some(number);
+            } else {
+                left = Some(Node::metric(MetricExpr::Literal(number_value(&number)?), 1));
+            }
+        }
+        let (inner, depth) = self.inner(left)?;
+        self.demand(")", &[])?;
+        if grouping.is_none() {
+            grouping = self.grouping()?;
+        }
+        let parameter = vector_parameter(op, parameter.as_ref(), grouping.as_ref())?;
+        // `by ()` is one group, as no grouping is.
+        let grouping = grouping.filter(|grouping| grouping.without || !grouping.labels.is_empty());
+        let aggregation = VectorAggregation { op, parameter, inner: Box::new(inner), grouping };
+        Ok(Node::metric(MetricExpr::Vector(aggregation), depth))
+    }
+
+    /// What follows the function's name.
+    fn label_replace(&mut self) -> Result<Node, ParseError> {
+        self.demand("(", &["("])?;
+        let (inner, depth) = self.inner(None)?;
+        self.demand(",", &[])?;
+        let mut strings: [String; 4] = Default::default();
+        for (i, string) in strings.iter_mut().enumerate() {
+            if i > 0 {
+                self.demand(",", &[","])?;
+            }
+            *string = self.demand_string(&["STRING"])?;
+        }
+        self.demand(")", &[")"])?;
+        let [dst, replacement, src, regex] = strings;
+        check::label_replace(&regex)?;
+        Ok(Node::metric(MetricExpr::LabelReplace(Box::new(LabelReplace { inner, dst, replacement, src, regex })), depth))
+    }
+
+    fn modifiers(&mut self) -> Result<Modifiers, ParseError> {
+        let return_bool = self.accept("bool")?;
+        let mut matching = VectorMatching { on: self.at("on")?, ..VectorMatching::default() };
+        if matching.on || self.at("ignoring")? {
+            self.take()?;
+            matching.labels = self.label_list()?;
+            matching.group = match self.word()? {
+                Some("group_left") => MatchGroup::Left,
+                Some("group_right") => MatchGroup::Right,
+                _ => MatchGroup::OneToOne,
+            };
+            if matching.group != MatchGroup::OneToOne {
+                self.take()?;
+                if self.at("(")? {
+                    matching.include = self.label_list()?;
+                }
+            }
+        }
+        Ok(Modifiers { return_bool, matching })
+    }
+}
+
+/// Refuses parameters and groupings that the function does not take; gives `k`.
+fn vector_parameter(op: VectorOp, parameter: Option<&Token>, grouping: Option<&Grouping>) -> Result<Option<u64>, ParseError> {
+    let refuse = |message: String| Err(ParseError::new(message));
+    let value = match (op, parameter) {
+        (VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk, Some(parameter)) => match parameter.text.parse::<i64>() {
+            Err(_) => return refuse(format!("invalid parameter {op}({},", parameter.text)),
+            Ok(..=0) => return refuse(format!("invalid parameter (must be greater than 0) {op}({}", parameter.text)),
+            Ok(value) => Some(value.unsigned_abs()),
+        },
+        (VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk, None) => {
+            return refuse(format!("parameter required for operation {op}"));
+        }
+        (_, Some(parameter)) => return refuse(format!("unsupported parameter for operation {op}({},", parameter.text)),
+        (_, None) => None,
+    };
+    match op {
+        VectorOp::ApproxTopk if grouping.is_some() => refuse(format!("grouping not allowed for {op} aggregation")),
+        VectorOp::Sort | VectorOp::SortDesc if grouping.is_some_and(|grouping| !grouping.labels.is_empty()) => {
+            refuse("sort and sort_desc doesn't allow grouping by ".to_owned())
+        }
+        _ => Ok(value),
+    }
+}
+
+fn combine(op: BinaryOp, modifiers: Modifiers, left: Node, right: Node) -> Result<Node, ParseError> {
+    let depth = deeper(left.depth.max(right.depth))?;
+    let (left, right) = (numbers(op, "left", left.expr)?, numbers(op, "right", right.expr)?);
+    if matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) {
+        for (side, expr) in [("left", &left), ("right", &right)] {
+            if let MetricExpr::Literal(value) = expr {
+                let message = format!("unexpected literal for {side} leg of logical/set binary operation ({op}): {value:.6}");
+                return Err(ParseError::new(message));
+            }
+        }
+    }
+    if let (MetricExpr::Literal(left), MetricExpr::Literal(right)) = (&left, &right) {
+        return Ok(Node::metric(MetricExpr::Literal(fold(op, *left, *right)), 1));
+    }
+    let Modifiers { return_bool, matching } = modifiers;
+    Ok(Node::metric(MetricExpr::Binary(Box::new(BinaryExpr { op, return_bool, matching, left, right })), depth))
+}
+
+/// Refuses a side that gives lines.
+fn numbers(op: BinaryOp, side: &str, expr: Expr) -> Result<MetricExpr, ParseError> {
+    let kind = match expr {
+        Expr::Metric(expr) => return Ok(expr),
+        Expr::Log(log) if log.stages.is_empty() => "MatchersExpr",
+        Expr::Log(_) => "PipelineExpr",
+    };
+    Err(ParseError::new(format!("unexpected type for {side} leg of binary operation ({op}): *syntax.{kind}")))
+}
+
+fn deeper(depth: usize) -> Result<usize, ParseError> {
+    if depth < METRIC_DEPTH_MAX {
+        return Ok(depth + 1);
+    }
+    Err(ParseError::new(format!("query nests too deeply (limit {METRIC_DEPTH_MAX})")))
+}
+
+/// The value of an operator between two numbers. Division by zero gives NaN.
+fn fold(op: BinaryOp, left: f64, right: f64) -> f64 {
+    let truth = |holds: bool| if holds { 1.0 } else { 0.0 };
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Sub => left - right,
+        BinaryOp::Mul => left * right,
+        BinaryOp::Div | BinaryOp::Mod if right == 0.0 => f64::NAN,
+        BinaryOp::Div => left / right,
+        BinaryOp::Mod => left % right,
+        BinaryOp::Pow => left.powf(right),
+        BinaryOp::Equal => truth(left == right),
+        BinaryOp::NotEqual => truth(left != right),
+        BinaryOp::Greater => truth(left > right),
+        BinaryOp::GreaterOrEqual => truth(left >= right),
+        BinaryOp::Less => truth(left < right),
+        BinaryOp::LessOrEqual => truth(left <= right),
+        BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => unreachable!("set operators take no numbers"),
+    }
+}
+
+fn binary_op(word: &str) -> Option<BinaryOp> {
+    BinaryOp::ALL.into_iter().find(|op| op.name() == word)
+}
+
+/// How tight an operator binds.
+fn binding(op: BinaryOp) -> u8 {
+    match op {
+        BinaryOp::Or => 0,
+        BinaryOp::And | BinaryOp::Unless => 1,
+        BinaryOp::Equal
+        | BinaryOp::NotEqual
+        | BinaryOp::Greater
+        | BinaryOp::GreaterOrEqual
+        | BinaryOp::Less
+        | BinaryOp::LessOrEqual => 2,
+        BinaryOp::Add | BinaryOp::Sub => 3,
+        BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod => 4,
+        BinaryOp::Pow => 5,
+    }
+}

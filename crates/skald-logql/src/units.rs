@@ -1,0 +1,12 @@
+//! Durations, sizes and numbers as LogQL and Go write them: parsed with Go's error texts, printed as Go prints them.
+
+mod duration;
+mod float;
+mod size;
+
+pub use duration::{DurationError, GoDurationError, format_duration, format_go_duration, parse_duration, parse_go_duration};
+pub use float::{ParseFloatError, format_fixed, format_float, parse_float};
+pub use size::{ParseSizeError, format_size, parse_size};
+
+#[cfg(test)]
+mod tests;
