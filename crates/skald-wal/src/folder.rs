@@ -72,13 +72,7 @@ impl Contents {
 }
 
 /// The number of a segment that is ours. A damaged header does not make it another's: its records prove themselves.
-fn our_segment(
-    disk: &dyn Disk,
-    folder: &Path,
-    entry: &DirEntry,
-    disk_id: DiskId,
-    generation: Generation,
-) -> Result<Option<u64>, WalError> {
+fn our_segment(disk: &dyn Disk, folder: &Path, entry: &DirEntry, disk_id: DiskId, generation: Generation) -> Result<Option<u64>, WalError> {
     let Some(segment) = parse_segment(&entry.name).filter(|_| !entry.is_dir) else { return Ok(None) };
     let path = folder.join(&entry.name);
     let file = disk.open(&path).context("open", &path)?;

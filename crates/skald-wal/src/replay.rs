@@ -90,13 +90,7 @@ pub struct CorruptRange {
 
 impl Replay {
     pub(crate) fn new(sealed: &SealedGeneration) -> Self {
-        Replay {
-            sealed: sealed.clone(),
-            next_segment: 0,
-            reader: None,
-            sequences: Sequences::default(),
-            report: ReplayReport::default(),
-        }
+        Replay { sealed: sealed.clone(), next_segment: 0, reader: None, sequences: Sequences::default(), report: ReplayReport::default() }
     }
 
     /// The next intact record; `None` at the end. What is torn or corrupt is skipped and goes into the report.

@@ -18,9 +18,7 @@ pub(crate) fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Option<Seg
     let mut bytes = [0; SEGMENT_HEADER_LEN];
     file.read_exact_at(0, &mut bytes).context("read", path)?;
     match SegmentHeader::decode(&bytes) {
-        Some(header) if header.version != VERSION => {
-            Err(WalError::UnsupportedVersion { path: path.to_owned(), version: header.version })
-        }
+        Some(header) if header.version != VERSION => Err(WalError::UnsupportedVersion { path: path.to_owned(), version: header.version }),
         header => Ok(header),
     }
 }

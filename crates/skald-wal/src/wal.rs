@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use skald_model::seam::Disk;
 use skald_model::{DiskId, Generation};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,6 +117,12 @@ impl Wal {
     }
 }
 
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wal").field("dir", &self.shared.dir).field("generations", &self.generations()).finish_non_exhaustive()
+    }
+}
+
 fn following(dir: &Path, generation: Generation) -> Result<Generation, WalError> {
     let next = generation.0.checked_add(1).map(Generation);
     next.ok_or_else(|| WalError::NextGenerationDamaged { path: dir.join(NUMBER_FILE) })
@@ -199,8 +206,8 @@ impl SealedGeneration {
     }
 }
 
-impl std::fmt::Debug for SealedGeneration {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SealedGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { generation, segments, bytes, .. } = self;
         f.debug_struct("SealedGeneration").field("generation", generation).field("segments", segments).field("bytes", bytes).finish()
     }

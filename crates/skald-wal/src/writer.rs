@@ -5,6 +5,7 @@ use crate::format::{BODY_LEN_MAX, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADE
 use crate::wal::Shared;
 use skald_model::Generation;
 use skald_model::seam::DiskFile;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -164,5 +165,16 @@ impl OpenSegment {
         self.file.append(bytes).context("append to", &self.path)?;
         self.len += bytes.len() as u64;
         Ok(())
+    }
+}
+
+impl fmt::Debug for GenerationWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, records, bytes, .. } = self;
+        f.debug_struct("GenerationWriter")
+            .field("generation", generation)
+            .field("records", records)
+            .field("bytes", bytes)
+            .finish_non_exhaustive()
     }
 }
