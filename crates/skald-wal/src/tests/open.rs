@@ -76,7 +76,7 @@ fn a_failed_begin_does_not_use_a_number_twice() {
 
 #[track_caller]
 fn check_refused(disk: &Arc<SimDisk>, kind: ErrorKind, message: &str) {
-    let error = try_open(disk).err().expect("is refused");
+    let error = try_open(disk).expect_err("is refused");
     assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
 }
 
@@ -104,7 +104,7 @@ fn a_number_that_could_be_used_twice_is_not_guessed() {
 fn the_last_number_is_refused_and_does_not_wrap() {
     let disk = SimDisk::new();
     disk.plant(&Path::new(DIR).join("next-generation"), &NextGeneration { version: 1, disk: DISK_ID, next: Generation(u64::MAX) }.encode());
-    let error = open(&disk).0.begin_generation().err().expect("is refused");
+    let error = open(&disk).0.begin_generation().expect_err("is refused");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
 
