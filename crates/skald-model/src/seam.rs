@@ -129,6 +129,20 @@ pub trait Disk: Send + Sync + 'static {
     /// Room on the file system that holds `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;
 
+    /// Makes a directory and its parents so that they survive a power cut, also those that a process made which died before it synced them.
+    fn create_dir_all_synced(&self, path: &Path) -> io::Result<()> {
+        self.create_dir_all(path)?;
+        for (steps_up, dir) in path.ancestors().skip(1).enumerate() {
+            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+            match self.sync_dir(dir) {
+                // Above our own directories there may be some that we may not open; those we did not make.
+                Err(error) if steps_up > 0 && error.kind() == io::ErrorKind::PermissionDenied => break,
+                synced => synced?,
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a whole file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let file = self.open(path)?;
