@@ -1,104 +1,107 @@
-use crate::ByteSize;
+use crate::setting::settings;
+use crate::{ByteSize, Problem};
 use skald_model::TenantId;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Limits of one tenant. Names and defaults are those of Loki's `limits_config`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// Bytes a second that a tenant may push, in MiB.
-    pub ingestion_rate_mb: f64,
-    /// Bytes that a tenant may push at once, in MiB; a larger request can never pass.
-    pub ingestion_burst_size_mb: f64,
-    /// Longest label name in bytes.
-    pub max_label_name_length: usize,
-    /// Longest label value in bytes.
-    pub max_label_value_length: usize,
-    /// Most labels of a stream, `service_name` not counted.
-    pub max_label_names_per_series: usize,
-    /// Whether entries older than `reject_old_samples_max_age` are refused.
-    pub reject_old_samples: bool,
-    /// Age from which entries are refused.
-    pub reject_old_samples_max_age: Duration,
-    /// How far in the future an entry may lie.
-    pub creation_grace_period: Duration,
-    /// Longest line; 0 is no limit.
-    pub max_line_size: ByteSize,
-    /// Cut longer lines instead of refusing them.
-    pub max_line_size_truncate: bool,
-    /// Put at the end of a line that was cut; counts towards the limit.
-    pub max_line_size_truncate_identifier: String,
-    /// Move an entry that has the timestamp of the one before it and another line 1 ns on.
-    pub increment_duplicate_timestamp: bool,
-    /// Labels from which `service_name` is taken, first non-empty first; empty switches it off.
-    pub discover_service_name: Vec<String>,
-    /// Whether `detected_level` is added to entries.
-    pub discover_log_levels: bool,
-    /// Where to look for a level, in this order.
-    pub log_level_fields: Vec<String>,
-    /// How many levels of nested JSON objects are searched for a level; 0 or less is no limit.
-    pub log_level_from_json_max_depth: i64,
-    /// Whether entries may carry structured metadata.
-    pub allow_structured_metadata: bool,
-    /// Most bytes of structured metadata of an entry.
-    pub max_structured_metadata_size: ByteSize,
-    /// Most pairs of structured metadata of an entry.
-    pub max_structured_metadata_entries_count: usize,
-    /// Until when (RFC 3339) pushes are refused.
-    pub block_ingestion_until: Option<String>,
-    /// Status of refused pushes; 200 drops them silently.
-    pub block_ingestion_status_code: u16,
-    /// Labels that every stream must have.
-    pub enforced_labels: Vec<String>,
-    /// Most streams of a tenant in memory of one ingester; 0 is no limit.
-    pub max_streams_per_user: usize,
-    /// Most streams of a tenant in memory of all ingesters; 0 is no limit.
-    pub max_global_streams_per_user: usize,
-    /// Bytes a second of one stream.
-    pub per_stream_rate_limit: ByteSize,
-    /// Bytes of one stream at once.
-    pub per_stream_rate_limit_burst: ByteSize,
-    /// Loki's automatic sharding of streams; here it decides only whether a stream's part of a push is refused as a whole.
-    pub shard_streams: ShardStreams,
-    /// How far behind the newest entry of its stream an entry may lie.
-    pub out_of_order_time_window: Duration,
-    /// Most lines that a log query may ask for; 0 is no limit.
-    pub max_entries_limit_per_query: usize,
-    /// Most series in the answer to a metric query.
-    pub max_query_series: usize,
-    /// Longest span of a query; 0 is no limit.
-    pub max_query_length: Duration,
-    /// How far back a query may look; 0 is no limit.
-    pub max_query_lookback: Duration,
-    /// Longest `[range]`; 0 is no limit.
-    pub max_query_range: Duration,
-    /// Longest time a query may take.
-    pub query_timeout: Duration,
-    /// Most matchers in a selector.
-    pub max_streams_matchers_per_query: usize,
-    /// Most bytes a query may read; 0 is no limit.
-    pub max_query_bytes_read: ByteSize,
-    /// Matchers that every selector must have.
-    pub required_labels: Vec<String>,
-    /// Fewest matchers in a selector; 0 is no limit.
-    pub minimum_labels_number: usize,
-    /// Whether the volume endpoints answer.
-    pub volume_enabled: bool,
-    /// Most series in a volume answer.
-    pub volume_max_series: usize,
-    /// Most live tails at once.
-    pub max_concurrent_tail_requests: usize,
-    /// Age from which entries are removed; 0 keeps them for ever. Whole days.
-    pub retention_period: Duration,
-    /// Whether deletes are taken, and how they act: `disabled`, `filter-only` or `filter-and-delete`.
-    pub deletion_mode: String,
+settings! {
+    /// Limits of one tenant. Names and defaults are those of Loki's `limits_config`.
+    pub struct Limits {
+        /// Bytes a second that a tenant may push, in MiB.
+        pub ingestion_rate_mb: f64,
+        /// Bytes that a tenant may push at once, in MiB; a larger request can never pass.
+        pub ingestion_burst_size_mb: f64,
+        /// Longest label name in bytes.
+        pub max_label_name_length: usize,
+        /// Longest label value in bytes.
+        pub max_label_value_length: usize,
+        /// Most labels of a stream, `service_name` not counted.
+        pub max_label_names_per_series: usize,
+        /// Whether entries older than `reject_old_samples_max_age` are refused.
+        pub reject_old_samples: bool,
+        /// Age from which entries are refused.
+        pub reject_old_samples_max_age: Duration,
+        /// How far in the future an entry may lie.
+        pub creation_grace_period: Duration,
+        /// Longest line; 0 is no limit.
+        pub max_line_size: ByteSize,
+        /// Cut longer lines instead of refusing them.
+        pub max_line_size_truncate: bool,
+        /// Put at the end of a line that was cut; counts towards the limit.
+        pub max_line_size_truncate_identifier: String,
+        /// Move an entry that has the timestamp of the one before it and another line 1 ns on.
+        pub increment_duplicate_timestamp: bool,
+        /// Labels from which `service_name` is taken, first non-empty first; empty switches it off.
+        pub discover_service_name: Vec<String>,
+        /// Whether `detected_level` is added to entries.
+        pub discover_log_levels: bool,
+        /// Where to look for a level, in this order.
+        pub log_level_fields: Vec<String>,
+        /// How many levels of nested JSON objects are searched for a level; 0 or less is no limit.
+        pub log_level_from_json_max_depth: i64,
+        /// Whether entries may carry structured metadata.
+        pub allow_structured_metadata: bool,
+        /// Most bytes of structured metadata of an entry.
+        pub max_structured_metadata_size: ByteSize,
+        /// Most pairs of structured metadata of an entry.
+        pub max_structured_metadata_entries_count: usize,
+        /// Until when (RFC 3339) pushes are refused.
+        pub block_ingestion_until: Option<String>,
+        /// Status of refused pushes; 200 drops them silently.
+        pub block_ingestion_status_code: u16,
+        /// Labels that every stream must have.
+        pub enforced_labels: Vec<String>,
+        /// Most streams of a tenant in memory of one ingester; 0 is no limit.
+        pub max_streams_per_user: usize,
+        /// Most streams of a tenant in memory of all ingesters; 0 is no limit.
+        pub max_global_streams_per_user: usize,
+        /// Bytes a second of one stream.
+        pub per_stream_rate_limit: ByteSize,
+        /// Bytes of one stream at once.
+        pub per_stream_rate_limit_burst: ByteSize,
+        /// Loki's automatic sharding of streams; here it decides only whether a stream's part of a push is refused as a whole.
+        pub shard_streams: ShardStreams,
+        /// How far behind the newest entry of its stream an entry may lie.
+        pub out_of_order_time_window: Duration,
+        /// Most lines that a log query may ask for; 0 is no limit.
+        pub max_entries_limit_per_query: usize,
+        /// Most series in the answer to a metric query.
+        pub max_query_series: usize,
+        /// Longest span of a query; 0 is no limit.
+        pub max_query_length: Duration,
+        /// How far back a query may look; 0 is no limit.
+        pub max_query_lookback: Duration,
+        /// Longest `[range]`; 0 is no limit.
+        pub max_query_range: Duration,
+        /// Longest time a query may take.
+        pub query_timeout: Duration,
+        /// Most matchers in a selector.
+        pub max_streams_matchers_per_query: usize,
+        /// Most bytes a query may read; 0 is no limit.
+        pub max_query_bytes_read: ByteSize,
+        /// Matchers that every selector must have.
+        pub required_labels: Vec<String>,
+        /// Fewest matchers in a selector; 0 is no limit.
+        pub minimum_labels_number: usize,
+        /// Whether the volume endpoints answer.
+        pub volume_enabled: bool,
+        /// Most series in a volume answer.
+        pub volume_max_series: usize,
+        /// Most live tails at once.
+        pub max_concurrent_tail_requests: usize,
+        /// Age from which entries are removed; 0 keeps them for ever. Whole days.
+        pub retention_period: Duration,
+        /// Whether deletes are taken, and how they act: `disabled`, `filter-only` or `filter-and-delete`.
+        pub deletion_mode: String,
+    }
 }
 
-/// Loki's `shard_streams` block.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShardStreams {
-    /// Whether a stream's part of a push is refused as a whole by the per-stream rate.
-    pub enabled: bool,
+settings! {
+    /// Loki's `shard_streams` block.
+    pub struct ShardStreams {
+        /// Whether a stream's part of a push is refused as a whole by the per-stream rate.
+        pub enabled: bool,
+    }
 }
 
 impl Default for Limits {
@@ -160,7 +163,7 @@ impl Default for Limits {
             max_global_streams_per_user: 5000,
             per_stream_rate_limit: ByteSize(3 << 20),
             per_stream_rate_limit_burst: ByteSize(15 << 20),
-            shard_streams: ShardStreams { enabled: true },
+            shard_streams: ShardStreams::default(),
             out_of_order_time_window: Duration::from_secs(3600),
             max_entries_limit_per_query: 5000,
             max_query_series: 500,
@@ -178,6 +181,42 @@ impl Default for Limits {
             retention_period: Duration::ZERO,
             deletion_mode: "filter-and-delete".to_owned(),
         }
+    }
+}
+
+impl Default for ShardStreams {
+    fn default() -> Self {
+        ShardStreams { enabled: true }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Limits {
+    /// Adds what is wrong with the values to `found`; keys begin with `prefix`.
+    pub(crate) fn problems(&self, prefix: &str, found: &mut Vec<Problem>) {
+        let mut must = |holds: bool, key: &str, message: String| {
+            if !holds {
+                found.push(Problem::new(&format!("{prefix}.{key}"), message));
+            }
+        };
+        for (key, value) in [("ingestion_rate_mb", self.ingestion_rate_mb), ("ingestion_burst_size_mb", self.ingestion_burst_size_mb)] {
+            must(value.is_finite() && value >= 0.0, key, format!("{value} is not a number of MiB, 0 or more"));
+        }
+        if let Some(until) = &self.block_ingestion_until {
+            must(until.parse::<jiff::Timestamp>().is_ok(), "block_ingestion_until", format!("'{until}' is not an RFC 3339 time"));
+        }
+        let status = self.block_ingestion_status_code;
+        must((200..=599).contains(&status), "block_ingestion_status_code", format!("{status} is not a status from 200 to 599"));
+        let mode = self.deletion_mode.as_str();
+        let known = ["disabled", "filter-only", "filter-and-delete"].contains(&mode);
+        must(known, "deletion_mode", format!("'{mode}' is not one of disabled, filter-only, filter-and-delete"));
+        let whole_days = self.retention_period.as_nanos().is_multiple_of(DAY.as_nanos());
+        must(whole_days, "retention_period", format!("{} is not a whole number of days", crate::format_duration(self.retention_period)));
+        let identifier_fits = !self.max_line_size_truncate
+            || self.max_line_size == ByteSize(0)
+            || self.max_line_size_truncate_identifier.len() as u64 <= self.max_line_size.0;
+        must(identifier_fits, "max_line_size_truncate_identifier", format!("is longer than max_line_size ({})", self.max_line_size));
     }
 }
 

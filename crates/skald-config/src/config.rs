@@ -1,0 +1,488 @@
+use crate::setting::{plain, settings};
+use crate::{ByteSize, Limits, Problem};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What kind of process is configured; decides two defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `skald serve`: tenants are off and only this machine can connect, until asked otherwise.
+    SingleProcess,
+    /// A separate service: tenants are on, and it listens on every address.
+    Service,
+}
+
+settings! {
+    /// The whole configuration.
+    pub struct Config {
+        /// Whether requests must name their tenant in `X-Scope-OrgID`. Off, everything belongs to the tenant `fake`. `skald serve` has it off by default.
+        pub auth_enabled: bool,
+        /// Memory that the process may use, from which the memory budgets and cache sizes below take their shares. Found from the cgroup, else from the machine.
+        pub memory_limit: ByteSize,
+        /// Ports, logs and stopping.
+        pub server: ServerConfig,
+        /// Where data lies.
+        pub storage: StorageConfig,
+        /// Taking pushes.
+        pub distributor: DistributorConfig,
+        /// Keeping and flushing recent entries.
+        pub ingester: IngesterConfig,
+        /// Answering queries.
+        pub querier: QuerierConfig,
+        /// Merging and removing data objects.
+        pub compactor: CompactorConfig,
+        /// Limits of every tenant that `runtime_config.file` does not override.
+        pub limits_config: Limits,
+        /// Limits of single tenants, from a file that may change at any time.
+        pub runtime_config: RuntimeConfig,
+    }
+}
+
+settings! {
+    /// Ports, logs and stopping.
+    pub struct ServerConfig {
+        /// IP address of the HTTP port. `skald serve` listens on 127.0.0.1 by default. Empty is every address.
+        pub http_listen_address: String,
+        /// Port of the HTTP API; 0 picks a free one.
+        pub http_listen_port: u16,
+        /// Most HTTP connections at a time; more wait to be accepted. Higher takes more clients, each with memory for its buffers.
+        pub http_listen_conn_limit: usize,
+        /// IP address of the gRPC port. `skald serve` listens on 127.0.0.1 by default. Empty is every address.
+        pub grpc_listen_address: String,
+        /// Port of gRPC, which the other processes talk to; 0 picks a free one.
+        pub grpc_listen_port: u16,
+        /// Lowest level of log messages that are written. `/log_level` changes it while the process runs.
+        pub log_level: LogLevel,
+        /// Form of log messages.
+        pub log_format: LogFormat,
+        /// Time for requests to end and data to be flushed after SIGTERM. Longer leaves less to replay at the next start; what is not flushed stays in the WAL.
+        pub graceful_shutdown_timeout: Duration,
+        /// Threads for compression, search and sorting; 0 is one for each core. Fewer leaves cores to other processes.
+        pub cpu_threads: usize,
+        /// Threads that may wait for the disk. More keeps a deep disk queue busy, each costs a stack.
+        pub blocking_threads: usize,
+    }
+}
+
+settings! {
+    /// Where data lies.
+    pub struct StorageConfig {
+        /// Directory of everything that this process keeps on its disk. One process owns it.
+        pub data_dir: PathBuf,
+        /// Object store of data objects: `file:///directory`. Unset is `objects` in `data_dir`.
+        pub url: Option<String>,
+        /// Free space on the disk below which pushes are refused with 503. Larger keeps more room for flushing and compaction, smaller lets the disk fill further.
+        pub free_space_floor: ByteSize,
+    }
+}
+
+settings! {
+    /// Taking pushes.
+    pub struct DistributorConfig {
+        /// Largest body of a push as it comes. Larger takes bigger batches, and memory for each.
+        pub max_recv_msg_size: ByteSize,
+        /// Largest body of a push once decompressed; what stops a decompression bomb. Larger takes better compressed batches, and memory for each.
+        pub max_decompressed_size: ByteSize,
+        /// Bytes of all pushes in progress; more are refused with 503. Default: a fifth of `memory_limit`, at most 2GB. Larger takes more pushes at once.
+        pub max_inflight_bytes: ByteSize,
+    }
+}
+
+settings! {
+    /// Keeping and flushing recent entries.
+    pub struct IngesterConfig {
+        /// Memory for entries that are not yet in data objects; over it generations are sealed early, then pushes are refused with 503. Default: a quarter of
+        /// `memory_limit`, at most 8GB. Larger rides out a slow disk or store for longer.
+        pub memory_budget: ByteSize,
+        /// When the entries in memory become data objects.
+        pub generation: GenerationConfig,
+        /// The write-ahead log.
+        pub wal: WalConfig,
+    }
+}
+
+settings! {
+    /// When the entries in memory become data objects.
+    pub struct GenerationConfig {
+        /// Raw size at which a generation is sealed; one push may overshoot it. Larger writes fewer, larger objects and replays longer. Default: 48MB, less where
+        /// the memory budget is small.
+        pub target_size: ByteSize,
+        /// Age at which a generation is sealed. Shorter frees memory and WAL sooner, longer writes fewer, larger objects.
+        pub max_age: Duration,
+        /// Sealed generations that may wait in memory to be flushed before pushes are refused with 503. More rides out a slow disk, and takes memory.
+        pub max_sealed: usize,
+    }
+}
+
+settings! {
+    /// The write-ahead log.
+    pub struct WalConfig {
+        /// Directory of the log. Unset is `wal` in `storage.data_dir`. A disk of its own keeps other writes from delaying pushes.
+        pub dir: Option<PathBuf>,
+        /// Size at which a segment file is followed by the next. Larger makes fewer files, smaller loses less to an error on one.
+        pub segment_size: ByteSize,
+        /// Size of all segments at which pushes are refused with 503. Larger rides out a longer outage of the object store, and replays longer.
+        pub max_size: ByteSize,
+    }
+}
+
+settings! {
+    /// Answering queries.
+    pub struct QuerierConfig {
+        /// Whether a query may name several tenants (`a|b`).
+        pub multi_tenant_queries_enabled: bool,
+        /// Queries that run at a time. More shares the processor and the memory budget among more.
+        pub max_concurrent: usize,
+        /// Queries of a tenant that may wait to run; more are refused with 429. Longer queues answer later instead of refusing.
+        pub max_queued_per_tenant: usize,
+        /// Memory of all running queries. Default: a fifth of `memory_limit`, at most 8GB. Larger lets more big queries run at once.
+        pub memory_budget: ByteSize,
+        /// Memory of one query, which fails with the reason beyond it. Default: half of `memory_budget`. Larger answers bigger queries and lets one crowd out others.
+        pub query_memory_budget: ByteSize,
+        /// Cache of the footers of data objects. Default: a twentieth of `memory_limit`, at most 1GB. Larger opens objects without reading them.
+        pub footer_cache_size: ByteSize,
+        /// Cache of decompressed blocks. Default: a twentieth of `memory_limit`, at most 2GB. Larger repeats queries over the same data faster.
+        pub block_cache_size: ByteSize,
+        /// Cache of partial results of data objects, which never change. Default: a fiftieth of `memory_limit`, at most 512MB. Larger refreshes more dashboards
+        /// without reading.
+        pub result_cache_size: ByteSize,
+        /// Longest life of a live tail. Longer spares clients from connecting again, shorter frees what a forgotten one holds.
+        pub tail_max_duration: Duration,
+    }
+}
+
+settings! {
+    /// Merging and removing data objects.
+    pub struct CompactorConfig {
+        /// Time between runs. Shorter merges small objects and removes old ones sooner, for more reading and writing.
+        pub compaction_interval: Duration,
+        /// Size of all data objects above which the oldest days are removed, whatever the tenants' `retention_period`. Unset removes nothing for its size.
+        pub retention_size: Option<ByteSize>,
+    }
+}
+
+settings! {
+    /// Limits of single tenants, from a file that may change at any time.
+    pub struct RuntimeConfig {
+        /// YAML file with `overrides: {tenant: {limit: value}}`. A relative path is relative to the configuration file.
+        pub file: Option<PathBuf>,
+        /// Time between looks at the file. Shorter puts changes into force sooner.
+        pub period: Duration,
+    }
+}
+
+/// Lowest level of log messages that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Everything, also what happens in single blocks.
+    Trace,
+    /// Also single requests.
+    Debug,
+    /// The life of the process.
+    Info,
+    /// What went wrong and was handled.
+    Warn,
+    /// What someone must act on.
+    Error,
+}
+
+/// Form of log messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+plain! {
+    LogLevel => "trace, debug, info, warn or error",
+    LogFormat => "logfmt or json",
+}
+
+impl Default for Config {
+    /// The defaults of a separate service with 4 GiB of memory.
+    fn default() -> Self {
+        Self::defaults(Mode::Service, ByteSize::gib(4))
+    }
+}
+
+impl Config {
+    /// The defaults of a process with so much memory.
+    pub fn defaults(mode: Mode, memory: ByteSize) -> Self {
+        let mut config = Config {
+            auth_enabled: mode == Mode::Service,
+            memory_limit: memory,
+            server: ServerConfig::default(),
+            storage: StorageConfig::default(),
+            distributor: DistributorConfig::of_memory(memory),
+            ingester: IngesterConfig::of_memory(memory),
+            querier: QuerierConfig::of_memory(memory),
+            compactor: CompactorConfig::default(),
+            limits_config: Limits::default(),
+            runtime_config: RuntimeConfig::default(),
+        };
+        if mode == Mode::SingleProcess {
+            config.server.http_listen_address = Ipv4Addr::LOCALHOST.to_string();
+            config.server.grpc_listen_address = Ipv4Addr::LOCALHOST.to_string();
+        }
+        config
+    }
+
+    /// Directory of the write-ahead log.
+    pub fn wal_dir(&self) -> PathBuf {
+        self.ingester.wal.dir.clone().unwrap_or_else(|| self.storage.data_dir.join("wal"))
+    }
+
+    /// Directory of the data objects.
+    pub fn objects_dir(&self) -> PathBuf {
+        match self.storage.url.as_deref().and_then(|url| url.strip_prefix("file://")) {
+            Some(path) => PathBuf::from(path),
+            None => self.storage.data_dir.join("objects"),
+        }
+    }
+
+    /// Where HTTP listens; `None` when the address is not one, which [`Config::validate`] refuses.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(ip(&self.server.http_listen_address)?, self.server.http_listen_port))
+    }
+
+    /// Where gRPC listens; `None` when the address is not one, which [`Config::validate`] refuses.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(ip(&self.server.grpc_listen_address)?, self.server.grpc_listen_port))
+    }
+
+    /// Checks what a value's own form cannot say.
+    ///
+    /// # Errors
+    /// Every problem, each with the key that it is about.
+    pub fn validate(&self) -> Result<(), Vec<Problem>> {
+        let mut found = Vec::new();
+        let mut must = |holds: bool, key: &str, message: String| {
+            if !holds {
+                found.push(Problem::new(key, message));
+            }
+        };
+        let (server, generation, wal, querier) = (&self.server, &self.ingester.generation, &self.ingester.wal, &self.querier);
+        for (key, address) in
+            [("server.http_listen_address", &server.http_listen_address), ("server.grpc_listen_address", &server.grpc_listen_address)]
+        {
+            must(ip(address).is_some(), key, format!("'{address}' is not an IP address"));
+        }
+        let same_port = server.http_listen_port == server.grpc_listen_port && server.http_listen_port != 0;
+        must(!same_port, "server.grpc_listen_port", format!("is {} too, like server.http_listen_port", server.grpc_listen_port));
+        must(!self.storage.data_dir.as_os_str().is_empty(), "storage.data_dir", "must not be empty".to_owned());
+        if let Some(url) = &self.storage.url {
+            let known = url.strip_prefix("file:///").is_some_and(|path| !path.is_empty());
+            must(known, "storage.url", format!("'{url}' is not of the form file:///directory, the only kind of store so far"));
+        }
+        for (key, value) in [
+            ("server.http_listen_conn_limit", server.http_listen_conn_limit),
+            ("server.blocking_threads", server.blocking_threads),
+            ("ingester.generation.max_sealed", generation.max_sealed),
+            ("querier.max_concurrent", querier.max_concurrent),
+        ] {
+            must(value >= 1, key, "must be 1 or more".to_owned());
+        }
+        for (key, threads) in [("server.cpu_threads", server.cpu_threads), ("server.blocking_threads", server.blocking_threads)] {
+            must(threads <= 1024, key, format!("{threads} is above 1024"));
+        }
+        for (key, value) in [
+            ("ingester.generation.max_age", generation.max_age),
+            ("querier.tail_max_duration", querier.tail_max_duration),
+            ("compactor.compaction_interval", self.compactor.compaction_interval),
+            ("runtime_config.period", self.runtime_config.period),
+        ] {
+            must(value >= Duration::from_secs(1), key, "must be 1s or more".to_owned());
+        }
+        for (key, value, least) in [
+            ("distributor.max_recv_msg_size", self.distributor.max_recv_msg_size, ByteSize(1 << 10)),
+            ("distributor.max_decompressed_size", self.distributor.max_decompressed_size, ByteSize(1 << 10)),
+            ("distributor.max_inflight_bytes", self.distributor.max_inflight_bytes, ByteSize::mib(1)),
+            ("ingester.memory_budget", self.ingester.memory_budget, ByteSize::mib(1)),
+            ("ingester.generation.target_size", generation.target_size, ByteSize(64 << 10)),
+            ("ingester.wal.segment_size", wal.segment_size, ByteSize(64 << 10)),
+            ("querier.query_memory_budget", querier.query_memory_budget, ByteSize::mib(1)),
+        ] {
+            must(value >= least, key, format!("{value} is below {least}"));
+        }
+        must(wal.segment_size <= ByteSize::gib(1), "ingester.wal.segment_size", format!("{} is above 1GB", wal.segment_size));
+        must(wal.max_size >= wal.segment_size, "ingester.wal.max_size", format!("{} is below ingester.wal.segment_size", wal.max_size));
+        let fits = querier.query_memory_budget <= querier.memory_budget;
+        must(fits, "querier.query_memory_budget", format!("{} is above querier.memory_budget", querier.query_memory_budget));
+        let budgets = [
+            self.distributor.max_inflight_bytes,
+            self.ingester.memory_budget,
+            querier.memory_budget,
+            querier.footer_cache_size,
+            querier.block_cache_size,
+            querier.result_cache_size,
+        ];
+        let together = ByteSize(budgets.iter().fold(0, |sum: u64, budget| sum.saturating_add(budget.0)));
+        must(
+            together <= self.memory_limit,
+            "memory_limit",
+            format!("{} is less than {together}, which the memory budgets and caches take together", self.memory_limit),
+        );
+        self.limits_config.problems("limits_config", &mut found);
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    }
+}
+
+fn ip(address: &str) -> Option<IpAddr> {
+    if address.is_empty() { Some(Ipv4Addr::UNSPECIFIED.into()) } else { address.parse().ok() }
+}
+
+/// A share of `memory`, at most `most`, rounded down to whole MiB where it is large.
+fn share(memory: ByteSize, divisor: u64, most: ByteSize) -> ByteSize {
+    let bytes = (memory.0 / divisor).min(most.0);
+    let unit = if bytes >= 16 << 20 { 1 << 20 } else { 1 << 10 };
+    ByteSize(bytes / unit * unit)
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        ServerConfig {
+            http_listen_address: Ipv4Addr::UNSPECIFIED.to_string(),
+            http_listen_port: 3100,
+            http_listen_conn_limit: 4096,
+            grpc_listen_address: Ipv4Addr::UNSPECIFIED.to_string(),
+            grpc_listen_port: 9095,
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Logfmt,
+            graceful_shutdown_timeout: Duration::from_secs(30),
+            cpu_threads: 0,
+            blocking_threads: 32,
+        }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        StorageConfig { data_dir: PathBuf::from("data"), url: None, free_space_floor: ByteSize::gib(1) }
+    }
+}
+
+impl DistributorConfig {
+    fn of_memory(memory: ByteSize) -> Self {
+        DistributorConfig {
+            max_recv_msg_size: ByteSize::mib(100),
+            max_decompressed_size: ByteSize::mib(512),
+            max_inflight_bytes: share(memory, 5, ByteSize::gib(2)),
+        }
+    }
+}
+
+impl IngesterConfig {
+    fn of_memory(memory: ByteSize) -> Self {
+        let memory_budget = share(memory, 4, ByteSize::gib(8));
+        let target_size = share(memory_budget, 2, ByteSize::mib(48));
+        IngesterConfig {
+            memory_budget,
+            generation: GenerationConfig { target_size, max_age: Duration::from_secs(1800), max_sealed: 4 },
+            wal: WalConfig::default(),
+        }
+    }
+}
+
+impl QuerierConfig {
+    fn of_memory(memory: ByteSize) -> Self {
+        let memory_budget = share(memory, 5, ByteSize::gib(8));
+        QuerierConfig {
+            multi_tenant_queries_enabled: false,
+            max_concurrent: 4,
+            max_queued_per_tenant: 100,
+            memory_budget,
+            query_memory_budget: share(memory_budget, 2, memory_budget),
+            footer_cache_size: share(memory, 20, ByteSize::gib(1)),
+            block_cache_size: share(memory, 20, ByteSize::gib(2)),
+            result_cache_size: share(memory, 50, ByteSize::mib(512)),
+            tail_max_duration: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Default for WalConfig {
+    fn default() -> Self {
+        WalConfig { dir: None, segment_size: ByteSize::mib(16), max_size: ByteSize::gib(10) }
+    }
+}
+
+impl Default for CompactorConfig {
+    fn default() -> Self {
+        CompactorConfig { compaction_interval: Duration::from_secs(600), retention_size: None }
+    }
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        RuntimeConfig { file: None, period: Duration::from_secs(10) }
+    }
+}
+
+/// A section whose defaults depend on memory has those of [`Config::default`].
+macro_rules! default_within_config {
+    ($($type:ty => $($field:ident).+),*) => {
+        $(impl Default for $type {
+            fn default() -> Self {
+                Config::default().$($field).+
+            }
+        })*
+    };
+}
+
+default_within_config! {
+    DistributorConfig => distributor, IngesterConfig => ingester, GenerationConfig => ingester.generation, QuerierConfig => querier
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_whatever_the_memory() {
+        for mib in [32, 64, 128, 512, 4096, 1 << 20] {
+            for mode in [Mode::SingleProcess, Mode::Service] {
+                assert_eq!(Config::defaults(mode, ByteSize::mib(mib)).validate(), Ok(()), "{mib} MiB");
+            }
+        }
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let mut config = Config::default();
+        config.server.http_listen_address = "here".to_owned();
+        config.server.grpc_listen_port = 3100;
+        config.storage.url = Some("ftp://x".to_owned());
+        config.ingester.generation.max_sealed = 0;
+        config.querier.query_memory_budget = ByteSize::gib(3);
+        config.ingester.memory_budget = ByteSize::gib(4);
+        config.limits_config.deletion_mode = "perhaps".to_owned();
+        let keys: Vec<_> = config.validate().expect_err("seven things are wrong").into_iter().map(|problem| problem.key).collect();
+        assert_eq!(
+            keys,
+            [
+                "server.http_listen_address",
+                "server.grpc_listen_port",
+                "storage.url",
+                "ingester.generation.max_sealed",
+                "querier.query_memory_budget",
+                "memory_limit",
+                "limits_config.deletion_mode"
+            ]
+        );
+    }
+
+    #[test]
+    fn directories_lie_in_the_data_directory_unless_told() {
+        let mut config = Config::default();
+        assert_eq!((config.wal_dir(), config.objects_dir()), ("data/wal".into(), "data/objects".into()));
+        config.ingester.wal.dir = Some("/fast".into());
+        config.storage.url = Some("file:///big/store".to_owned());
+        assert_eq!((config.wal_dir(), config.objects_dir()), ("/fast".into(), "/big/store".into()));
+    }
+}
