@@ -38,6 +38,13 @@ pub struct ObjectSummary {
     pub line_bytes: u64,
 }
 
+impl ObjectSummary {
+    /// Earliest and latest entry.
+    pub fn time_span(&self) -> (Timestamp, Timestamp) {
+        (self.min_time, self.max_time)
+    }
+}
+
 impl ObjectInfo {
     pub(crate) fn validate(&self) -> Result<(), EncodeError> {
         if self.class.len() > TEXT_MAX || self.replaces.iter().any(|name| name.len() > TEXT_MAX) {

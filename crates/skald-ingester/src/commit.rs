@@ -310,7 +310,8 @@ fn seal_reason(memtable: &Memtable, age: Duration, memory_bytes: u64, sealed_len
 
 /// The WAL record of a push.
 pub(crate) fn encode_record(tenant: &TenantId, streams: &[PendingStream]) -> Vec<u8> {
-    skald_proto::encode_frame(tenant, streams.iter().map(|stream| (&stream.labels, stream.rows.as_ref())))
+    let streams: Vec<(Labels, &Rows)> = streams.iter().map(|stream| (stream.labels.clone(), stream.rows.as_ref())).collect();
+    skald_proto::encode_frame(tenant, &streams)
 }
 
 /// The streams of a batch, each with its size.

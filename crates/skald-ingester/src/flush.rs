@@ -3,7 +3,7 @@
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::service::{SealedMemtable, Shared};
-use skald_block::{EncodedObject, ObjectInfo, ObjectWriter, merge_rows};
+use skald_block::{EncodeError, EncodedObject, ObjectInfo, MergeError, ObjectWriter, WriterOptions, merge_rows};
 use skald_model::seam::{Seams, run_on_pool};
 use skald_model::{Day, DiskId, Rows, TenantId, Timestamp};
 use skald_store::{Catalog, ObjectName, PublishError};
@@ -41,12 +41,21 @@ enum FlushError {
         tenant: TenantId,
         day: Day,
         #[source]
-        source: skald_block::WriteError,
+        source: EncodeFailure,
     },
     #[error("publish a data object")]
     Publish(#[source] PublishError),
     #[error("flushing was stopped")]
     Stopped,
+}
+
+/// Why rows could not be made a data object.
+#[derive(Debug, thiserror::Error)]
+enum EncodeFailure {
+    #[error("sort the rows")]
+    Merge(#[source] MergeError),
+    #[error("write the object")]
+    Write(#[source] EncodeError),
 }
 
 impl Flusher {
@@ -153,7 +162,7 @@ impl Flusher {
 }
 
 /// One tenant's rows of one day as a data object, and how many repeated entries were left out.
-fn encode(memtable: &Memtable, tenant: &TenantId, day: Day, disk: DiskId) -> Result<(EncodedObject, u64), skald_block::WriteError> {
+fn encode(memtable: &Memtable, tenant: &TenantId, day: Day, disk: DiskId) -> Result<(EncodedObject, u64), EncodeFailure> {
     let at = memtable.at();
     let info = ObjectInfo {
         tenant: tenant.clone(),
@@ -164,23 +173,23 @@ fn encode(memtable: &Memtable, tenant: &TenantId, day: Day, disk: DiskId) -> Res
         part: at.part,
         replaces: Vec::new(),
     };
-    let mut writer = ObjectWriter::new(info);
+    let mut writer = ObjectWriter::new(info, WriterOptions::default()).map_err(EncodeFailure::Write)?;
     let mut duplicates = 0;
     for stream in memtable.streams(tenant) {
         let chunks: Vec<&Rows> = stream.chunks.iter().map(|chunk| chunk.as_ref()).filter(|chunk| touches(chunk, day)).collect();
         if chunks.is_empty() {
             continue;
         }
-        let merged = merge_rows(&chunks);
+        let merged = merge_rows(&chunks).map_err(EncodeFailure::Merge)?;
         let of_day = rows_of_day(&merged.rows, day);
         if of_day.is_empty() {
             continue;
         }
         let (rows, dropped) = if of_day.len() == merged.rows.len() { (merged.rows, merged.duplicates) } else { (merged.rows.slice(of_day), 0) };
         duplicates += dropped as u64;
-        writer.add_stream(&stream.labels, &rows)?;
+        writer.add_stream(&stream.labels, &rows).map_err(EncodeFailure::Write)?;
     }
-    Ok((writer.finish()?, duplicates))
+    Ok((writer.finish().map_err(EncodeFailure::Write)?, duplicates))
 }
 
 fn touches(chunk: &Rows, day: Day) -> bool {

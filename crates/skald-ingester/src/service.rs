@@ -15,7 +15,7 @@ use skald_model::seam::{Disk, Seams};
 use skald_model::{DiskId, TenantId};
 use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected};
 use skald_store::Catalog;
-use skald_wal::{SealedGeneration, Wal};
+use skald_wal::SealedGeneration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -124,7 +124,7 @@ pub(crate) struct BlockRef {
 
 impl BlockRef {
     pub(crate) fn entry(&self) -> &BlockEntry {
-        &self.open.footer.blocks()[self.number as usize]
+        &self.open.footer.blocks[self.number as usize]
     }
 
     pub(crate) fn damaged(&self, source: FormatError) -> ReadError {

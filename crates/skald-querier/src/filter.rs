@@ -22,13 +22,19 @@ pub(crate) async fn skip_blocks(catalog: &Catalog, units: Vec<Unit>, probe: &Pro
     }
     let mut passed = HashMap::new();
     for (key, open) in objects {
-        let query = filter_query(probe, &|name| has_label(&units, &open, name));
-        let needed = open.footer.filters().pages_needed(&query);
-        match catalog.filter_pages(&open, &needed).await {
-            Ok(pages) => {
-                passed.insert(key, open.footer.filters().matching_blocks(&query, &pages));
+        let filters = match &open.footer.filters {
+            Ok(filters) => filters,
+            Err(error) => {
+                tracing::warn!(object = open.object.path, error = chain(error), "cannot use the filters of a data object");
+                continue;
             }
-            Err(error) => tracing::warn!(error = chain(&error), "cannot use the filter of a data object"),
+        };
+        let query = filter_query(probe, &|name| has_label(&units, &open, name));
+        match catalog.filter_pages(&open, filters, &filters.pages_needed(&query)).await {
+            Ok(pages) => {
+                passed.insert(key, filters.matching_blocks(&query, &|number| pages.get(&number)));
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "cannot use the filters of a data object"),
         }
     }
     let before = units.len();

@@ -89,7 +89,7 @@ pub(crate) async fn open_objects(
     for open in opened {
         match open {
             Ok(open) => {
-                let (min, max) = open.footer.time_span();
+                let (min, max) = open.footer.summary.time_span();
                 if range.overlaps(min, max) {
                     objects.push(open);
                 }
@@ -150,12 +150,12 @@ impl Builder {
             }
             let mut first_row = 0;
             let sources = self.stream(labels);
-            for found in open.footer.runs_of(stream) {
-                let run = *found.run;
+            for (at, run) in open.footer.runs_of(stream) {
+                let run = *run;
                 let order = (open.object.name.at.generation.0, first_row);
                 first_row += u64::from(run.rows);
                 if range.overlaps(run.min_time, run.max_time) {
-                    let place = Place::Block { object: number, block: found.block, run };
+                    let place = Place::Block { object: number, block: at.block, run };
                     sources.runs.push(RunSource { min: run.min_time, max: run.max_time, rows: run.rows, order, place, keep: None });
                 }
             }
@@ -165,7 +165,7 @@ impl Builder {
 
 /// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
 pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u32> {
-    let table = open.footer.streams();
+    let table = &open.footer.streams;
     let mut narrowed: Option<Vec<u32>> = None;
     for (name, value) in selector.equalities() {
         let with = table.streams_with(name, value);

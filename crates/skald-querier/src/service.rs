@@ -280,7 +280,7 @@ impl Querier {
             warnings.extend(missing);
             found.extend(selected.streams.into_iter().map(|stream| stream.labels));
             for open in objects {
-                let (min, max) = open.footer.time_span();
+                let (min, max) = open.footer.summary.time_span();
                 let whole = range.covers(min, max);
                 for stream in gather::matching_streams(&open, selector) {
                     if whole || open.footer.runs_of(stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {

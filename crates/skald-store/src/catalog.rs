@@ -8,9 +8,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use skald_block::{EncodedObject, FilterPage, Footer, FormatError, Section, Trailer};
+use skald_block::{EncodedObject, FilterIndex, FilterPage, Footer, FormatError, ObjectSummary, Trailer};
 use skald_model::{Day, ErrorKind, Labels, TenantId, TimeRange, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,7 +142,7 @@ impl Catalog {
         };
         for meta in catalog.store.list("").await? {
             match meta.name.parse::<ObjectName>() {
-                Ok(name) => catalog.add(name, meta.size),
+                Ok(name) => drop(catalog.add(name, meta.size)),
                 Err(_) => warn!(name = meta.name, "left alone a file that is not a data object"),
             };
         }
@@ -168,7 +168,7 @@ impl Catalog {
     /// # Errors
     /// When the store fails; calling again is safe.
     pub async fn publish(&self, mut name: ObjectName, object: EncodedObject) -> Result<(), PublishError> {
-        let bytes = Bytes::from(object.bytes);
+        let bytes = object.bytes;
         let first = name.to_string();
         while name.attempt < ATTEMPTS_MAX {
             let path = name.to_string();
@@ -186,7 +186,7 @@ impl Catalog {
     }
 
     /// Whether the stored object of this name has the rows that `summary` counts; it is live then. A damaged one has not.
-    async fn holds(&self, name: &ObjectName, summary: &skald_block::ObjectSummary) -> Result<bool, PublishError> {
+    async fn holds(&self, name: &ObjectName, summary: &ObjectSummary) -> Result<bool, PublishError> {
         let path = name.to_string();
         let size = match self.store.list(&folder(&path)).await {
             Ok(metas) => metas.into_iter().find(|meta| meta.name == path).map(|meta| meta.size),
@@ -195,7 +195,7 @@ impl Catalog {
         let Some(size) = size else { return Ok(false) };
         let probe = DataObject { id: u64::MAX, name: name.clone(), path, size };
         match self.load_footer(&probe).await {
-            Ok(footer) if footer.summary().digest == summary.digest => {
+            Ok(footer) if footer.summary.digest == summary.digest => {
                 self.add(name.clone(), size);
                 Ok(true)
             }
@@ -263,7 +263,7 @@ impl Catalog {
         }
         self.metrics.footer_misses.inc();
         let footer = self.load_footer(object).await?;
-        let labels = (0..footer.streams().len() as u32).map(|stream| footer.streams().labels(stream)).collect();
+        let labels = (0..footer.streams.len() as u32).map(|stream| footer.streams.labels(stream)).collect();
         let open = Arc::new(OpenObject { object: object.clone(), footer, labels });
         self.footers.insert(object.id, open.clone());
         self.metrics.footer_bytes.set(self.footers.weight() as i64);
@@ -302,26 +302,26 @@ impl Catalog {
         read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
     }
 
-    /// Pages of an object's filters, from the cache where they are there.
+    /// Pages of an object's filters by number, from the cache where they are there.
     ///
     /// # Errors
     /// When the store does not give one, or it is damaged.
-    pub async fn filter_pages(&self, open: &OpenObject, numbers: &[u32]) -> Result<Vec<FilterPage>, ReadError> {
-        let (filters, object) = (open.footer.filters(), &open.object);
-        let mut pages: Vec<Option<FilterPage>> = numbers.iter().map(|number| self.pages.get(&(object.id, *number))).collect();
-        let missing: Vec<usize> = (0..numbers.len()).filter(|i| pages[*i].is_none()).collect();
+    pub async fn filter_pages(&self, open: &OpenObject, filters: &FilterIndex, numbers: &[u32]) -> Result<HashMap<u32, FilterPage>, ReadError> {
+        let object = &open.object;
+        let cached = |number: &u32| self.pages.get(&(object.id, *number)).map(|page| (*number, page));
+        let mut pages: HashMap<u32, FilterPage> = numbers.iter().filter_map(cached).collect();
+        let missing: Vec<u32> = numbers.iter().copied().filter(|number| !pages.contains_key(number)).collect();
         if !missing.is_empty() {
-            let ranges = missing.iter().map(|i| filters.page_range(numbers[*i])).collect();
-            let read = self.read_ranges(object, ranges).await?;
-            for (i, bytes) in missing.into_iter().zip(read) {
+            let ranges = missing.iter().map(|number| filters.page_range(*number)).collect();
+            for (number, bytes) in missing.into_iter().zip(self.read_ranges(object, ranges).await?) {
                 let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
-                let page = filters.open_page(numbers[i], &bytes).map_err(damaged)?;
-                self.pages.insert((object.id, numbers[i]), page.clone());
-                pages[i] = Some(page);
+                let page = filters.parse_page(number, &bytes).map_err(damaged)?;
+                self.pages.insert((object.id, number), page.clone());
+                pages.insert(number, page);
             }
             self.metrics.page_bytes.set(self.pages.weight() as i64);
         }
-        Ok(pages.into_iter().flatten().collect())
+        Ok(pages)
     }
 }
 
