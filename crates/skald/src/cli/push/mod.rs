@@ -1,0 +1,220 @@
+//! `push`: sends the lines of files.
+
+pub(super) mod batch;
+mod leading;
+mod lines;
+mod sender;
+mod stamp;
+
+use super::args::{Cli, PushArgs};
+use super::client::Client;
+use super::console::{Console, open_file};
+use super::error::CliError;
+use super::progress::Progress;
+use super::size::human_bytes;
+use super::time;
+use batch::Batch;
+use lines::{LINE_LEN_MAX, Line, Lines};
+use sender::Sender;
+use skald_model::Labels;
+use stamp::Stamper;
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::time::Duration;
+
+/// Bytes that are read at a time.
+const READ_LEN: usize = 256 << 10;
+
+/// What happened to the lines that were read.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Entries of batches that the server took.
+    sent: u64,
+    /// Bytes of their lines.
+    sent_bytes: u64,
+    /// Batches that the server took.
+    batches: u64,
+    /// Entries of batches that the server refused.
+    refused: u64,
+    /// Batches that the server refused.
+    refused_batches: u64,
+    /// Lines with bytes that were replaced because they are not UTF-8.
+    replaced: u64,
+    /// Lines that are longer than any server takes, and were not sent.
+    too_long: u64,
+    /// Files that could not be read to their end.
+    unread_files: u64,
+}
+
+/// Sends the lines of all files, one after the other, and returns the exit code.
+///
+/// # Errors
+/// What ends the run early: no answer from the server, or refusals that the rest would meet too.
+pub fn run(client: &Client, args: &PushArgs, cli: &Cli, console: &mut Console) -> Result<u8, CliError> {
+    let labels = labels(&args.label)?;
+    let started = console.clock.monotonic();
+    let progress = match cli.output.quiet {
+        true => Progress::hidden(),
+        false => Progress::new(cli.output.progress, console.stderr_is_terminal, total_len(&args.files)),
+    };
+    let stamper = Stamper::new(args.parse_time, time::zone(cli.output.timezone));
+    let mut run = Run { sender: Sender::new(client, cli.output.quiet), args, stamper, progress, tally: Tally::default() };
+    let result = args.files.iter().try_for_each(|file| run.push_file(file, labels.as_ref(), console));
+    run.progress.finish();
+    let took = console.clock.monotonic().saturating_sub(started);
+    run.tally.report(took, cli.output.quiet, console);
+    result.map(|()| run.tally.exit_code())
+}
+
+struct Run<'a> {
+    sender: Sender<'a>,
+    args: &'a PushArgs,
+    stamper: Stamper,
+    progress: Progress,
+    tally: Tally,
+}
+
+impl Run<'_> {
+    /// Sends the lines of one file. A file that cannot be read is told, and no reason to leave out the next.
+    fn push_file(&mut self, path: &Path, labels: Option<&Labels>, console: &mut Console) -> Result<(), CliError> {
+        let is_stdin = path == Path::new("-");
+        let input: Box<dyn Read> = match is_stdin {
+            true => std::mem::replace(&mut console.stdin, Box::new(std::io::empty())),
+            false => match open_file(path) {
+                Ok(file) => Box::new(file),
+                Err(error) => return Ok(self.tell_unreadable(path, &error, console)),
+            },
+        };
+        let labels = labels.cloned().unwrap_or_else(|| default_labels(path, is_stdin));
+        let mut lines = Lines::new(BufReader::with_capacity(READ_LEN, input));
+        let mut batch = Batch::new(&labels);
+        let read = self.push_lines(&mut lines, &mut batch, is_stdin, path, console)?;
+        self.send(&mut batch, console)?;
+        match read {
+            Ok(()) => Ok(()),
+            Err(error) => Ok(self.tell_unreadable(path, &error, console)),
+        }
+    }
+
+    /// Sends all full batches; the last one stays in `batch`. The inner error is the file's.
+    fn push_lines(
+        &mut self,
+        lines: &mut Lines<BufReader<Box<dyn Read>>>,
+        batch: &mut Batch,
+        is_stdin: bool,
+        path: &Path,
+        console: &mut Console,
+    ) -> Result<Result<(), std::io::Error>, CliError> {
+        let mut ahead = false;
+        loop {
+            // Whoever feeds a pipe may wait for long; what has come is not held back that time.
+            if is_stdin && lines.reader().buffer().is_empty() {
+                self.send(batch, console)?;
+            }
+            if !ahead {
+                ahead = true;
+                match lines.peek() {
+                    Ok(bytes) => self.stamper.begin_file(bytes, console.clock.now()),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            match lines.next() {
+                Ok(Some(Line::Text { text, replaced })) => {
+                    self.tally.replaced += u64::from(replaced);
+                    let at = self.stamper.stamp(&text, console.clock.now());
+                    if !batch.has_room(text.len(), self.args.batch_bytes as usize, self.args.batch_lines as usize) {
+                        self.send(batch, console)?;
+                    }
+                    batch.add(at, text.into_owned());
+                }
+                Ok(Some(Line::TooLong { number })) => {
+                    self.tally.too_long += 1;
+                    let text = format!("{}: line {number} is longer than {LINE_LEN_MAX} bytes and was not sent", path.display());
+                    self.progress.aside(|| console.notice(&text));
+                }
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    fn tell_unreadable(&mut self, path: &Path, error: &std::io::Error, console: &mut Console) {
+        self.tally.unread_files += 1;
+        self.progress.aside(|| console.notice(&format!("read {}: {error}", path.display())));
+    }
+
+    fn send(&mut self, batch: &mut Batch, console: &mut Console) -> Result<(), CliError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (lines, bytes) = (batch.len() as u64, batch.bytes() as u64);
+        let body = batch.take_body();
+        let taken = self.sender.send(&body, &self.progress, console);
+        let (count, batches) = match taken {
+            Ok(true) => (&mut self.tally.sent, &mut self.tally.batches),
+            Ok(false) | Err(_) => (&mut self.tally.refused, &mut self.tally.refused_batches),
+        };
+        *count += lines;
+        *batches += 1;
+        if taken? {
+            self.tally.sent_bytes += bytes;
+        }
+        self.progress.add(lines, bytes);
+        Ok(())
+    }
+}
+
+impl Tally {
+    fn report(&self, took: Duration, quiet: bool, console: &mut Console) {
+        let some = |count: u64, text: &str| (count > 0).then(|| format!("; {count} {text}")).unwrap_or_default();
+        let losses = [
+            some(
+                self.refused,
+                &format!("lines in {} batches were refused (the server may have kept the valid ones)", self.refused_batches),
+            ),
+            some(self.too_long, "lines were too long to send"),
+            some(self.unread_files, "files could not be read"),
+            some(self.replaced, "lines were not UTF-8: their invalid bytes were replaced"),
+        ]
+        .concat();
+        if quiet && losses.is_empty() {
+            return;
+        }
+        let (seconds, bytes) = (took.as_secs_f64(), human_bytes(self.sent_bytes));
+        let rate = human_bytes((self.sent_bytes as f64 / seconds.max(1e-3)) as u64);
+        console.notice(&format!("sent {} lines, {bytes}, in {} batches; {seconds:.1} s, {rate}/s{losses}", self.sent, self.batches));
+    }
+
+    fn exit_code(&self) -> u8 {
+        match (self.refused + self.too_long, self.unread_files) {
+            (0, 0) => 0,
+            (0, _) => 1,
+            _ => 3,
+        }
+    }
+}
+
+/// The labels that the user gave, if any.
+fn labels(given: &[String]) -> Result<Option<Labels>, CliError> {
+    let usage = |text: String| CliError::Usage(format!("--label {text}"));
+    let mut pairs = Vec::new();
+    for label in given {
+        let (name, value) = label.split_once('=').ok_or_else(|| usage(format!("{label:?}: must be NAME=VALUE")))?;
+        if name.is_empty() || value.is_empty() {
+            return Err(usage(format!("{label:?}: name and value must not be empty")));
+        }
+        pairs.push((name, value));
+    }
+    let labels = (!pairs.is_empty()).then(|| Labels::from_pairs(pairs)).transpose();
+    labels.map_err(|error| usage(error.to_string()))
+}
+
+fn default_labels(path: &Path, is_stdin: bool) -> Labels {
+    let name = if is_stdin { String::new() } else { path.to_string_lossy().into_owned() };
+    Labels::from_pairs([("job", "skald-push"), ("filename", &name)]).expect("two names")
+}
+
+/// Bytes of all files, if all are files of known size.
+fn total_len(files: &[std::path::PathBuf]) -> Option<u64> {
+    files.iter().map(|path| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len())).sum()
+}
