@@ -172,7 +172,9 @@ impl Client {
                 Err(error) => error,
             };
             let Some(wait) = self.retry.wait(attempt, 0, Duration::ZERO, error.retry_after()) else { return Err(error) };
-            console.notice(&format!("{error}; again in {:.1} s", wait.as_secs_f64()));
+            if !self.quiet {
+                console.notice(&format!("{error}; sending again in {:.1} s", wait.as_secs_f64()));
+            }
             console.clock.sleep(wait);
             attempt += 1;
         }

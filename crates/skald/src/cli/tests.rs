@@ -179,7 +179,7 @@ fn push_goes_on_after_a_refused_batch_and_says_so() {
     let ran = run(&server.address, &["push", "-", "--batch-bytes", "50"], lines);
     assert_eq!(ran.code, 3);
     assert!(ran.err.contains("the server answered 400: max entry size '100' bytes exceeded\n"), "{}", ran.err);
-    assert!(ran.err.contains("1 lines in 1 batches were refused"), "{}", ran.err);
+    assert!(ran.err.contains("1 lines in 1 batches were not taken"), "{}", ran.err);
     assert!(server.seen().len() >= 3);
 }
 
@@ -217,6 +217,13 @@ fn a_server_that_is_not_there_is_a_transport_failure() {
         assert!(ran.err.contains("no answer from http://127.0.0.1:1: "), "{}", ran.err);
     }
     assert_eq!(run("http://127.0.0.1:1", &["push", "-", "--retries", "2", "--min-backoff", "3"], b"x\n").slept, [3.0, 6.0]);
+}
+
+#[test]
+fn a_server_that_does_not_speak_tls_is_a_transport_failure() {
+    let server = FakeServer::start(|_, _| Reply::new(200, ""));
+    let ran = run(&server.address.replace("http://", "https://"), &["labels"], b"");
+    assert_eq!((ran.code, server.seen()), (4, vec![]), "{}", ran.err);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Bytes that are read at a time.
-const READ_LEN: usize = 256 << 10;
+const READ_LEN: usize = 1 << 20;
 
 /// What happened to the lines that were read.
 #[derive(Debug, Default)]
@@ -34,9 +34,9 @@ struct Tally {
     sent_bytes: u64,
     /// Batches that the server took.
     batches: u64,
-    /// Entries of batches that the server refused.
+    /// Entries of batches that the server refused, or that did not reach it.
     refused: u64,
-    /// Batches that the server refused.
+    /// Batches of which that is true.
     refused_batches: u64,
     /// Lines with bytes that were replaced because they are not UTF-8.
     replaced: u64,
@@ -82,60 +82,54 @@ impl Run<'_> {
             true => std::mem::replace(&mut console.stdin, Box::new(std::io::empty())),
             false => match open_file(path) {
                 Ok(file) => Box::new(file),
-                Err(error) => return Ok(self.tell_unreadable(path, &error, console)),
+                Err(error) => {
+                    self.tell_unreadable(path, &error, console);
+                    return Ok(());
+                }
             },
         };
         let labels = labels.cloned().unwrap_or_else(|| default_labels(path, is_stdin));
         let mut lines = Lines::new(BufReader::with_capacity(READ_LEN, input));
         let mut batch = Batch::new(&labels);
-        let read = self.push_lines(&mut lines, &mut batch, is_stdin, path, console)?;
-        self.send(&mut batch, console)?;
-        match read {
-            Ok(()) => Ok(()),
-            Err(error) => Ok(self.tell_unreadable(path, &error, console)),
+        if let Err(error) = lines.peek().map(|bytes| self.stamper.begin_file(bytes, console.clock.now())) {
+            self.tell_unreadable(path, &error, console);
+            return Ok(());
         }
-    }
-
-    /// Sends all full batches; the last one stays in `batch`. The inner error is the file's.
-    fn push_lines(
-        &mut self,
-        lines: &mut Lines<BufReader<Box<dyn Read>>>,
-        batch: &mut Batch,
-        is_stdin: bool,
-        path: &Path,
-        console: &mut Console,
-    ) -> Result<Result<(), std::io::Error>, CliError> {
-        let mut ahead = false;
+        let may_wait = regular_len(path).is_none();
         loop {
             // Whoever feeds a pipe may wait for long; what has come is not held back that time.
-            if is_stdin && lines.reader().buffer().is_empty() {
-                self.send(batch, console)?;
-            }
-            if !ahead {
-                ahead = true;
-                match lines.peek() {
-                    Ok(bytes) => self.stamper.begin_file(bytes, console.clock.now()),
-                    Err(error) => return Ok(Err(error)),
-                }
+            if may_wait && lines.reader().buffer().is_empty() {
+                self.send(&mut batch, console)?;
             }
             match lines.next() {
-                Ok(Some(Line::Text { text, replaced })) => {
-                    self.tally.replaced += u64::from(replaced);
-                    let at = self.stamper.stamp(&text, console.clock.now());
-                    if !batch.has_room(text.len(), self.args.batch_bytes as usize, self.args.batch_lines as usize) {
-                        self.send(batch, console)?;
-                    }
-                    batch.add(at, text.into_owned());
+                Ok(Some(line)) => self.push_line(line, &mut batch, path, console)?,
+                Ok(None) => break,
+                Err(error) => {
+                    self.tell_unreadable(path, &error, console);
+                    break;
                 }
-                Ok(Some(Line::TooLong { number })) => {
-                    self.tally.too_long += 1;
-                    let text = format!("{}: line {number} is longer than {LINE_LEN_MAX} bytes and was not sent", path.display());
-                    self.progress.aside(|| console.notice(&text));
-                }
-                Ok(None) => return Ok(Ok(())),
-                Err(error) => return Ok(Err(error)),
             }
         }
+        self.send(&mut batch, console)
+    }
+
+    fn push_line(&mut self, line: Line<'_>, batch: &mut Batch, path: &Path, console: &mut Console) -> Result<(), CliError> {
+        match line {
+            Line::Text { text, replaced } => {
+                self.tally.replaced += u64::from(replaced);
+                let at = self.stamper.stamp(&text, console.clock.now());
+                if !batch.has_room(text.len(), self.args.batch_bytes as usize, self.args.batch_lines as usize) {
+                    self.send(batch, console)?;
+                }
+                batch.add(at, text.into_owned());
+            }
+            Line::TooLong { number } => {
+                self.tally.too_long += 1;
+                let text = format!("{}: line {number} is longer than {LINE_LEN_MAX} bytes and was not sent", path.display());
+                self.progress.aside(|| console.notice(&text));
+            }
+        }
+        Ok(())
     }
 
     fn tell_unreadable(&mut self, path: &Path, error: &std::io::Error, console: &mut Console) {
@@ -148,29 +142,30 @@ impl Run<'_> {
             return Ok(());
         }
         let (lines, bytes) = (batch.len() as u64, batch.bytes() as u64);
-        let body = batch.take_body();
-        let taken = self.sender.send(&body, &self.progress, console);
-        let (count, batches) = match taken {
-            Ok(true) => (&mut self.tally.sent, &mut self.tally.batches),
-            Ok(false) | Err(_) => (&mut self.tally.refused, &mut self.tally.refused_batches),
-        };
-        *count += lines;
-        *batches += 1;
-        if taken? {
+        let taken = self.sender.send(&batch.take_body(), &self.progress, console);
+        if matches!(taken, Ok(true)) {
+            self.tally.sent += lines;
             self.tally.sent_bytes += bytes;
+            self.tally.batches += 1;
+        } else {
+            self.tally.refused += lines;
+            self.tally.refused_batches += 1;
         }
         self.progress.add(lines, bytes);
-        Ok(())
+        taken.map(|_| ())
     }
 }
 
 impl Tally {
     fn report(&self, took: Duration, quiet: bool, console: &mut Console) {
-        let some = |count: u64, text: &str| (count > 0).then(|| format!("; {count} {text}")).unwrap_or_default();
+        let some = |count: u64, text: &str| if count > 0 { format!("; {count} {text}") } else { String::new() };
         let losses = [
             some(
                 self.refused,
-                &format!("lines in {} batches were refused (the server may have kept the valid ones)", self.refused_batches),
+                &format!(
+                    "lines in {} batches were not taken (of a refused batch the server may have kept the valid ones)",
+                    self.refused_batches
+                ),
             ),
             some(self.too_long, "lines were too long to send"),
             some(self.unread_files, "files could not be read"),
@@ -216,5 +211,10 @@ fn default_labels(path: &Path, is_stdin: bool) -> Labels {
 
 /// Bytes of all files, if all are files of known size.
 fn total_len(files: &[std::path::PathBuf]) -> Option<u64> {
-    files.iter().map(|path| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len())).sum()
+    files.iter().map(|path| regular_len(path)).sum()
+}
+
+/// Bytes of `path` if it is a file and not a pipe, a terminal or standard input.
+fn regular_len(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }
