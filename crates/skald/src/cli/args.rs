@@ -181,10 +181,10 @@ pub struct TimeArgs {
     #[arg(long, default_value = "1h")]
     pub since: String,
     /// First time inside: RFC 3339, a date, a time without zone (--timezone), epoch seconds or nanoseconds, now-3h.
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     pub from: Option<String>,
     /// First time after; the same forms.
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     pub to: Option<String>,
 }
 

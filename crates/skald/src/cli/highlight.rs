@@ -114,4 +114,12 @@ mod tests {
         assert_eq!(mark(r#"{a="b"} |~ "(""#, "a("), "a(");
         assert_eq!(mark(r#"{a="b"}"#, "b"), "b");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+        #[test]
+        fn no_query_is_too_strange(query in "[|=~!or \"`\\\\(aé{}]{0,24}", line in "[aé( ]{0,8}") {
+            let _ = Highlight::of_query(&query).mark(&line);
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod paging;
 mod progress;
 mod push;
 mod query;
+mod settings;
 mod size;
 mod statistics;
 mod time;

@@ -276,4 +276,20 @@ mod tests {
         assert_eq!(TimestampFormat::Rfc3339Nano.show(NOW, &TimeZone::UTC), "2026-01-19T10:00:00Z");
         assert_eq!(notice_stamp(NOW, &TimeZone::UTC), "2026/01/19 10:00:00");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+        #[test]
+        fn what_is_shown_is_read_again(nanos: i64, offset in -23i8..24) {
+            let zone = TimeZone::fixed(jiff::tz::offset(offset));
+            let shown = TimestampFormat::Rfc3339Nano.show(Timestamp(nanos), &zone);
+            proptest::prop_assert_eq!(parse_time(&shown, NOW, &TimeZone::UTC), Ok(Timestamp(nanos)));
+            proptest::prop_assert_eq!(parse_duration(&format!("{}ns", nanos.unsigned_abs() >> 12)), Ok(Duration::from_nanos(nanos.unsigned_abs() >> 12)));
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "(now)?[+-]?[0-9a-zµ.:TZ-]{0,24}|\\PC{0,16}") {
+            let _ = (parse_time(&text, NOW, &TimeZone::UTC), parse_duration(&text));
+        }
+    }
 }

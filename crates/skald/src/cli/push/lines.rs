@@ -148,4 +148,15 @@ mod tests {
         assert_eq!(got, [("first".to_owned(), false), ("too long: 2".to_owned(), false), ("last".to_owned(), false)]);
         assert_eq!(split(&fits, 1 << 16)[1].0.len(), LINE_LEN_MAX);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+        #[test]
+        fn lines_put_together_are_the_text(text in "[a-c\r\n é]{0,40}", capacity in 1usize..9) {
+            let lines: Vec<String> = split(text.as_bytes(), capacity).into_iter().map(|(line, _)| line).collect();
+            let want = text.strip_suffix('\n').unwrap_or(&text);
+            proptest::prop_assert_eq!(lines.join("\n"), want);
+            proptest::prop_assert_eq!(lines.is_empty(), text.is_empty());
+        }
+    }
 }

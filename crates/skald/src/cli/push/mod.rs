@@ -95,7 +95,7 @@ impl Run<'_> {
             self.tell_unreadable(path, &error, console);
             return Ok(());
         }
-        let may_wait = regular_len(path).is_none();
+        let may_wait = is_stdin || regular_len(path).is_none();
         loop {
             // Whoever feeds a pipe may wait for long; what has come is not held back that time.
             if may_wait && lines.reader().buffer().is_empty() {
