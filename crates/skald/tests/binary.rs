@@ -1,0 +1,116 @@
+//! The binary itself: its exit codes, its streams and its other name.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a real process, real files and a real socket are what these tests are about"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A server that answers every request with `body`.
+fn serve(body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut line, mut len) = (String::new(), 0);
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    len = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            reader.read_exact(&mut vec![0; len]).unwrap();
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    address
+}
+
+fn skald(program: &Path, address: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("LOKI_ADDR", address);
+    command
+}
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_skald"))
+}
+
+fn output(address: &str, args: &[&str]) -> Output {
+    skald(binary(), address).args(args).output().unwrap()
+}
+
+#[test]
+fn the_environment_is_enough_and_the_data_is_alone_on_standard_output() {
+    let address = serve(r#"{"status":"success","data":["app","env"]}"#);
+    let output = output(&address, &["labels"]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"app\nenv\n"[..]));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains(&format!(" {address}/loki/api/v1/labels?end=")), "{stderr}");
+    let stamp = stderr.get(..20).unwrap();
+    assert!(stamp.bytes().zip(*b"0000/00/00 00:00:00 ").all(|(a, b)| if b == b'0' { a.is_ascii_digit() } else { a == b }), "{stamp}");
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    let address = serve("{}");
+    for (args, code) in [(&["--version"][..], 0), (&["push", "--help"], 0), (&[], 2), (&["tail", "{}"], 2), (&["labels", "--since=1x"], 2)]
+    {
+        assert_eq!(output(&address, args).status.code(), Some(code), "{args:?}");
+    }
+    assert_eq!(output("http://127.0.0.1:1", &["labels"]).status.code(), Some(4));
+    assert_eq!(output(&serve("no JSON"), &["labels"]).status.code(), Some(1));
+}
+
+#[cfg(unix)]
+#[test]
+fn under_the_name_logcli_it_is_the_same_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let logcli = dir.path().join("logcli");
+    std::os::unix::fs::symlink(binary(), &logcli).unwrap();
+    let address = serve(r#"{"status":"success","data":["x"]}"#);
+    let found = skald(&logcli, &address).args(["-q", "labels", "app"]).output().unwrap();
+    assert_eq!((found.status.code(), found.stdout.as_slice(), found.stderr.as_slice()), (Some(0), &b"x\n"[..], &b""[..]));
+    let usage = skald(&logcli, &address).arg("query").output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(String::from_utf8(usage.stderr).unwrap().contains("Usage: logcli query"));
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_program_quietly() {
+    let values: Vec<String> = (0..20_000).map(|i| format!("\"value {i} of a long list that fills every pipe\"")).collect();
+    let address = serve(format!("{{\"status\":\"success\",\"data\":[{}]}}", values.join(",")).leak());
+    let mut child = skald(binary(), &address).args(["-q", "labels", "x"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("value 0 "));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn lines_from_a_pipe_are_sent_before_waiting_for_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let mut child = skald(binary(), &address).args(["push", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for line in ["one\n", "two\n"] {
+        stdin.write_all(line.as_bytes()).unwrap();
+        // Standard input stays open: this returns only if the line is sent now.
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = BufReader::new(stream.try_clone().unwrap());
+        let mut first = String::new();
+        head.read_line(&mut first).unwrap();
+        assert!(first.starts_with("POST /loki/api/v1/push "), "{first}");
+        write!(stream, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+    }
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("sent 2 lines"));
+}
