@@ -131,14 +131,14 @@ impl Catalog {
     ///
     /// # Errors
     /// When the store cannot be listed.
-    pub async fn open(store: Arc<dyn ObjectStore>, sizes: CacheSizes, registry: &mut Registry) -> Result<Self, StoreError> {
+    pub async fn open(store: Arc<dyn ObjectStore>, sizes: CacheSizes, metrics: Metrics) -> Result<Self, StoreError> {
         let catalog = Catalog {
             store,
             live: RwLock::default(),
             footers: Cache::with_weighter(1024, sizes.footers, FooterWeight),
             pages: Cache::with_weighter(4096, sizes.pages, PageWeight),
             next_id: AtomicU64::new(0),
-            metrics: Metrics::register(registry, &sizes),
+            metrics,
         };
         for meta in catalog.store.list("").await? {
             match meta.name.parse::<ObjectName>() {
@@ -348,7 +348,8 @@ impl Weighter<(u64, u32), FilterPage> for PageWeight {
     }
 }
 
-struct Metrics {
+/// Every metric of the catalogue.
+pub struct Metrics {
     objects: Gauge,
     bytes: Gauge,
     footer_bytes: Gauge,
@@ -358,7 +359,8 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn register(registry: &mut Registry, sizes: &CacheSizes) -> Self {
+    /// Makes the metrics and registers them.
+    pub fn register(registry: &mut Registry, sizes: CacheSizes) -> Self {
         let metrics = Metrics {
             objects: Gauge::default(),
             bytes: Gauge::default(),

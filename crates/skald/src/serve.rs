@@ -1,0 +1,116 @@
+//! `skald serve`: every service in one process, wired leaf first.
+
+use axum::Router;
+use axum::http::{HeaderMap, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use skald_compactor::Compactor;
+use skald_config::{Config, Overrides};
+use skald_distributor::Distributor;
+use skald_ingester::Ingester;
+use skald_model::Timestamp;
+use skald_model::seam::Clock;
+use skald_querier::Querier;
+use skald_ring::{Instance, InstanceState, View};
+use skald_runtime::{Runtime, Serving};
+use skald_store::{CacheSizes, Catalog, DataDir, LocalStore, ObjectStore};
+use std::error::Error;
+use std::sync::Arc;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Builds the services, replays the log, and listens. Returns once everything runs.
+pub async fn start(runtime: Runtime) -> Result<Serving, Failure> {
+    let (config, seams) = (runtime.config().clone(), runtime.seams().clone());
+    let data_dir = DataDir::open(seams.disk.as_ref(), &config.storage.data_dir, seams.random.as_ref())?;
+    let limits = Overrides::load(&config, seams.disk.clone())?;
+    limits.watch(seams.clock.clone(), seams.spawner.clone());
+
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), config.objects_dir()?).await?);
+    let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.block_cache_size.0 };
+    let catalog = Arc::new(open_catalog(&runtime, store, sizes).await?);
+
+    let ingester_ready = runtime.readiness().register("ingester");
+    let parts = skald_ingester::Parts {
+        seams: seams.clone(),
+        config: config.clone(),
+        limits: limits.clone(),
+        catalog: catalog.clone(),
+        disk_id: data_dir.disk_id(),
+        metrics: runtime.metrics().register(skald_ingester::Metrics::register),
+    };
+    let (ingester, found) = Ingester::open(parts)?;
+    let distributor = Distributor::new(skald_distributor::Parts {
+        config: (&config.distributor).into(),
+        auth_enabled: config.auth_enabled,
+        limits: limits.clone(),
+        ingester: Arc::new(ingester.clone()),
+        seams: seams.clone(),
+        metrics: runtime.metrics().register(skald_distributor::Metrics::register),
+    });
+    let querier = Querier::new(skald_querier::Parts {
+        seams: seams.clone(),
+        config: config.clone(),
+        limits: limits.clone(),
+        ingester: Arc::new(ingester.clone()),
+        catalog: catalog.clone(),
+        metrics: runtime.metrics().register(skald_querier::Metrics::register),
+    });
+    let ring = Arc::new(one_member(&config, &data_dir, &runtime));
+    let routes = Router::new()
+        .merge(distributor.routes())
+        .merge(querier.routes())
+        .merge(ingester.routes())
+        .merge(ring_routes(ring, seams.clock.clone()));
+
+    // The disk stays locked until everything that writes to it has stopped.
+    runtime.on_stop("data directory", async move { drop(data_dir) });
+    let stopping = (ingester.clone(), ingester_ready.clone());
+    runtime.on_stop("ingester", async move {
+        stopping.1.stopping();
+        stopping.0.stop().await;
+        stopping.1.stopped();
+    });
+    let serving = runtime.serve(routes, tonic::service::Routes::default()).await?;
+    ingester_ready.not_ready("replaying the write-ahead log");
+    ingester.recover(found).await?;
+    ingester_ready.ready();
+    let compactor_metrics = runtime.metrics().register(skald_compactor::Metrics::register);
+    Compactor::new(config, limits, catalog, seams, compactor_metrics).start();
+    Ok(serving)
+}
+
+async fn open_catalog(runtime: &Runtime, store: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Result<Catalog, skald_store::StoreError> {
+    let metrics = runtime.metrics().register(|registry| skald_store::Metrics::register(registry, sizes));
+    Catalog::open(store, sizes, metrics).await
+}
+
+fn one_member(config: &Config, data_dir: &DataDir, runtime: &Runtime) -> View {
+    let instance = Instance {
+        id: format!("skald-{}", &data_dir.disk_id().to_string()[..8]),
+        address: config.grpc_address(),
+        zone: String::new(),
+        state: InstanceState::Active,
+        registered: runtime.seams().clock.now(),
+        disk: data_dir.disk_id(),
+        tokens: Instance::draw_tokens(runtime.seams().random.as_ref()),
+    };
+    View { instances: vec![instance] }
+}
+
+/// `/ring`: HTML, or JSON for those who ask for it.
+fn ring_routes(ring: Arc<View>, clock: Arc<dyn Clock>) -> Router {
+    let page = move |headers: HeaderMap| {
+        let (ring, now) = (ring.clone(), clock.now());
+        async move {
+            let wants_json = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("application/json"));
+            let page: Response = if wants_json { axum::Json(ring.to_json(now, rfc3339)).into_response() } else { Html(ring.to_html(now, rfc3339)).into_response() };
+            page
+        }
+    };
+    Router::new().route("/ring", get(page.clone())).route("/distributor/ring", get(page))
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(at.0)).map_or_else(|_| String::new(), |at| at.to_string())
+}
