@@ -5,9 +5,8 @@
 mod names;
 
 use crate::ast::{
-    BinaryExpr, BinaryOp, Conversion, Expr, Extraction, Grouping, LabelFilter, LabelFormat, LabelReplace, LineFilter, LineOperand,
-    LogExpr, MatchGroup, MatchOp, Matcher, MetricExpr, NamedOrMatcher, RangeAggregation, Stage, Unwrap, VectorAggregation,
-    VectorMatching,
+    BinaryExpr, BinaryOp, Conversion, Expr, Extraction, Grouping, LabelFilter, LabelFormat, LabelReplace, LineFilter, LineOperand, LogExpr,
+    MatchGroup, MatchOp, Matcher, MetricExpr, NamedOrMatcher, RangeAggregation, Stage, Unwrap, VectorAggregation, VectorMatching,
 };
 use crate::regex;
 use crate::units::{format_duration, format_fixed, format_float, format_go_duration, format_size};

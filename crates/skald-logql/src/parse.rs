@@ -17,7 +17,7 @@ use skald_model::ErrorKind;
 /// Texts of this many bytes and more are refused.
 pub const TEXT_BYTES_MAX: usize = 131_072;
 /// How deep parentheses, functions and operators of a metric query may nest.
-pub const METRIC_DEPTH_MAX: usize = 200;
+pub const METRIC_DEPTH_MAX: usize = 128;
 /// How deep conditions of one label filter may nest; a chain of conditions nests as deep as it is long.
 pub const FILTER_DEPTH_MAX: usize = 500;
 

@@ -86,12 +86,7 @@ pub fn matches_empty(hir: &Hir) -> bool {
         HirKind::Literal(_) | HirKind::Class(_) => false,
         HirKind::Look(look) => !matches!(
             look,
-            Look::WordAscii
-                | Look::WordUnicode
-                | Look::WordStartAscii
-                | Look::WordEndAscii
-                | Look::WordStartUnicode
-                | Look::WordEndUnicode
+            Look::WordAscii | Look::WordUnicode | Look::WordStartAscii | Look::WordEndAscii | Look::WordStartUnicode | Look::WordEndUnicode
         ),
         HirKind::Repetition(repetition) => repetition.min == 0 || matches_empty(&repetition.sub),
         HirKind::Capture(capture) => matches_empty(&capture.sub),

@@ -13,60 +13,56 @@ struct Filter {
     depth: usize,
 }
 
-/// The operator that waits for the right side which is read now.
+/// What stands between two conditions.
 #[derive(Clone, Copy, PartialEq)]
-enum Waiting {
-    /// A comma, a blank or none: takes all that follows.
-    Nothing,
+enum Joint {
+    /// A comma, or nothing: takes all that follows as its right side.
+    Comma,
     Or,
     And,
+}
+
+/// What waits for its end.
+enum Waiting {
+    Parenthesis,
+    /// A left side for its right side.
+    Left(Filter, Joint),
 }
 
 impl Parser<'_> {
     /// One or more conditions. `and` binds tighter than `or`; a comma or a blank takes everything to its right as its right side.
     pub fn label_filter(&mut self) -> Result<LabelFilter, ParseError> {
-        Ok(self.filter_chain(Waiting::Nothing, 1)?.filter)
-    }
-
-    fn filter_chain(&mut self, waiting: Waiting, level: usize) -> Result<Filter, ParseError> {
-        if level > FILTER_DEPTH_MAX {
-            return too_deep();
-        }
-        let mut left = self.condition(level)?;
+        let (mut waiting, mut open) = (Vec::new(), 0);
         loop {
-            let (is_and, right) = match self.peek()? {
-                TokenKind::Identifier | TokenKind::Word("(") => (true, self.filter_chain(Waiting::Nothing, level + 1)?),
-                TokenKind::Word(",") => {
-                    self.take()?;
-                    (true, self.filter_chain(Waiting::Nothing, level + 1)?)
-                }
-                TokenKind::Word("and") if waiting != Waiting::And => {
-                    self.take()?;
-                    (true, self.filter_chain(Waiting::And, level + 1)?)
-                }
-                TokenKind::Word("or") if waiting == Waiting::Nothing => {
-                    self.take()?;
-                    (false, self.filter_chain(Waiting::Or, level + 1)?)
-                }
-                _ => return Ok(left),
-            };
-            let depth = left.depth.max(right.depth) + 1;
-            if depth > FILTER_DEPTH_MAX {
-                return too_deep();
+            while self.accept("(")? {
+                waiting.push(Waiting::Parenthesis);
+                open += 1;
             }
-            let (a, b) = (Box::new(left.filter), Box::new(right.filter));
-            left = Filter { filter: if is_and { LabelFilter::And(a, b) } else { LabelFilter::Or(a, b) }, depth };
+            let name = self.demand_identifier(&["IDENTIFIER", "("])?;
+            let mut filter = Filter { filter: self.predicate(name)?, depth: 1 };
+            while open > 0 && self.accept(")")? {
+                open -= 1;
+                filter = join(&mut waiting, filter, &[Joint::And, Joint::Or, Joint::Comma])?;
+                waiting.pop();
+            }
+            let (joint, before) = match self.peek()? {
+                TokenKind::Identifier | TokenKind::Word("(") => (Joint::Comma, &[][..]),
+                TokenKind::Word(",") => (Joint::Comma, &[][..]),
+                TokenKind::Word("and") => (Joint::And, &[Joint::And][..]),
+                TokenKind::Word("or") => (Joint::Or, &[Joint::And, Joint::Or][..]),
+                _ => break self.finish(waiting, filter),
+            };
+            if matches!(self.word()?, Some("," | "and" | "or")) {
+                self.take()?;
+            }
+            let left = join(&mut waiting, filter, before)?;
+            waiting.push(Waiting::Left(left, joint));
         }
     }
 
-    fn condition(&mut self, level: usize) -> Result<Filter, ParseError> {
-        if self.accept("(")? {
-            let inner = self.filter_chain(Waiting::Nothing, level + 1)?;
-            self.demand(")", &[])?;
-            return Ok(inner);
-        }
-        let name = self.demand_identifier(&["IDENTIFIER", "("])?;
-        Ok(Filter { filter: self.predicate(name)?, depth: 1 })
+    fn finish(&mut self, mut waiting: Vec<Waiting>, last: Filter) -> Result<LabelFilter, ParseError> {
+        let whole = join(&mut waiting, last, &[Joint::And, Joint::Or, Joint::Comma])?;
+        if waiting.is_empty() { Ok(whole.filter) } else { self.unexpected(&[]) }
     }
 
     /// What follows the name in a condition.
@@ -126,8 +122,18 @@ pub(super) fn number_value(token: &Token) -> Result<f64, ParseError> {
     parse_float(&token.text).map_err(|err| ParseError::new(format!("unable to parse literal as a float: {err}")))
 }
 
-fn too_deep<T>() -> Result<T, ParseError> {
-    Err(ParseError::new(format!("label filter nests too deeply (limit {FILTER_DEPTH_MAX})")))
+/// Makes `right` the right side of those that wait for one, back to the first that is not among `joints`.
+fn join(waiting: &mut Vec<Waiting>, mut right: Filter, joints: &[Joint]) -> Result<Filter, ParseError> {
+    while let Some(Waiting::Left(left, joint)) = waiting.pop_if(|last| matches!(last, Waiting::Left(_, joint) if joints.contains(joint))) {
+        let depth = left.depth.max(right.depth) + 1;
+        if depth > FILTER_DEPTH_MAX {
+            return Err(ParseError::new(format!("label filter nests too deeply (limit {FILTER_DEPTH_MAX})")));
+        }
+        let (left, right_side) = (Box::new(left.filter), Box::new(right.filter));
+        let filter = if joint == Joint::Or { LabelFilter::Or(left, right_side) } else { LabelFilter::And(left, right_side) };
+        right = Filter { filter, depth };
+    }
+    Ok(right)
 }
 
 fn compare_op(word: &str) -> Option<CompareOp> {

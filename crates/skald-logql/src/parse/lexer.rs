@@ -6,8 +6,8 @@ use crate::units::{parse_duration, parse_go_duration, parse_size};
 
 /// Operators and brackets, the longer ones first.
 const SYMBOLS: [&str; 27] = [
-    "|=", "|~", "|>", "!=", "!~", "!>", "=~", "==", ">=", "<=", "=", "{", "}", "]", ",", ".", "(", ")", "|", "<", ">", "+", "-", "*",
-    "/", "%", "^",
+    "|=", "|~", "|>", "!=", "!~", "!>", "=~", "==", ">=", "<=", "=", "{", "}", "]", ",", ".", "(", ")", "|", "<", ">", "+", "-", "*", "/",
+    "%", "^",
 ];
 const FLAGS: [(&str, Flag); 2] = [("--strict", Flag::Strict), ("--keep-empty", Flag::KeepEmpty)];
 

@@ -5,18 +5,26 @@ use super::parser::Parser;
 use super::token::{Token, TokenKind};
 use super::{METRIC_DEPTH_MAX, ParseError, check};
 use crate::ast::{
-    BinaryExpr, BinaryOp, Expr, Grouping, LabelReplace, MatchGroup, MetricExpr, VectorAggregation, VectorMatching, VectorOp,
+    BinaryExpr, BinaryOp, Expr, Grouping, LabelReplace, MatchGroup, MetricExpr, RangeOp, VectorAggregation, VectorMatching, VectorOp,
 };
 
-/// An expression and how deep it nests.
+/// An expression and how deep it nests. Boxed, so that the stack stays small where the grammar nests.
 struct Node {
-    expr: Expr,
+    expr: Box<Expr>,
     depth: usize,
 }
 
 impl Node {
     fn metric(expr: MetricExpr, depth: usize) -> Self {
-        Node { expr: Expr::Metric(expr), depth }
+        Node { expr: Box::new(Expr::Metric(expr)), depth }
+    }
+
+    /// What [`Parser::inner`] read.
+    fn into_numbers(self) -> MetricExpr {
+        match *self.expr {
+            Expr::Metric(expr) => expr,
+            Expr::Log(_) => unreachable!("a function's inner expression gives numbers"),
+        }
     }
 }
 
@@ -30,7 +38,7 @@ impl Parser<'_> {
     /// The whole text.
     pub fn query(&mut self) -> Result<Expr, ParseError> {
         let node = self.binary(0, None)?;
-        if *self.peek()? == TokenKind::End { Ok(node.expr) } else { self.unexpected(&[]) }
+        if *self.peek()? == TokenKind::End { Ok(*node.expr) } else { self.unexpected(&[]) }
     }
 
     /// An expression of operators that bind at least as tight as `least`; `left` was read already.
@@ -42,8 +50,11 @@ impl Parser<'_> {
         while let Some(op) = self.word()?.and_then(binary_op).filter(|op| binding(*op) >= least) {
             self.take()?;
             let modifiers = self.modifiers()?;
-            let least = if op == BinaryOp::Pow { binding(op) } else { binding(op) + 1 };
-            let right = self.nested(|parser| parser.binary(least, None))?;
+            let right = if op == BinaryOp::Pow {
+                self.nested(|parser| parser.binary(binding(op), None))?
+            } else {
+                self.binary(binding(op) + 1, None)?
+            };
             left = combine(op, modifiers, left, right)?;
         }
         Ok(left)
@@ -51,48 +62,56 @@ impl Parser<'_> {
 
     fn operand(&mut self) -> Result<Node, ParseError> {
         match *self.peek()? {
-            TokenKind::Word("{") => Ok(Node { expr: Expr::Log(self.log_query()?), depth: 1 }),
-            TokenKind::Word("(") => {
-                self.take()?;
-                let node = self.nested(|parser| parser.binary(0, None))?;
-                self.demand(")", &[])?;
-                Ok(node)
-            }
-            TokenKind::Number | TokenKind::Word("+" | "-") => Ok(Node::metric(MetricExpr::Literal(self.signed_number()?), 1)),
-            TokenKind::RangeOp(op) => {
-                self.take()?;
-                Ok(Node::metric(MetricExpr::Range(self.range_aggregation(op)?), 1))
-            }
-            TokenKind::VectorOp(op) => {
-                self.take()?;
-                self.vector_aggregation(op)
-            }
-            TokenKind::Word("vector") => {
-                self.take()?;
-                self.demand("(", &["("])?;
-                let value = self.number()?;
-                self.demand(")", &[")"])?;
-                Ok(Node::metric(MetricExpr::VectorLiteral(value), 1))
-            }
-            TokenKind::Word("label_replace") => {
-                self.take()?;
-                self.label_replace()
-            }
+            TokenKind::Word("{") => self.log_operand(),
+            TokenKind::Word("(") => self.parenthesised(),
+            TokenKind::Number | TokenKind::Word("+" | "-") => self.literal(),
+            TokenKind::RangeOp(op) => self.range_operand(op),
+            TokenKind::VectorOp(op) => self.vector_aggregation(op),
+            TokenKind::Word("vector") => self.vector_literal(),
+            TokenKind::Word("label_replace") => self.label_replace(),
             _ => self.unexpected(&[]),
         }
     }
 
+    fn log_operand(&mut self) -> Result<Node, ParseError> {
+        Ok(Node { expr: Box::new(Expr::Log(self.log_query()?)), depth: 1 })
+    }
+
+    fn parenthesised(&mut self) -> Result<Node, ParseError> {
+        self.take()?;
+        let node = self.nested(|parser| parser.binary(0, None))?;
+        self.demand(")", &[])?;
+        Ok(node)
+    }
+
+    fn literal(&mut self) -> Result<Node, ParseError> {
+        Ok(Node::metric(MetricExpr::Literal(self.signed_number()?), 1))
+    }
+
+    fn range_operand(&mut self, op: RangeOp) -> Result<Node, ParseError> {
+        self.take()?;
+        Ok(Node::metric(MetricExpr::Range(self.range_aggregation(op)?), 1))
+    }
+
+    fn vector_literal(&mut self) -> Result<Node, ParseError> {
+        self.take()?;
+        self.demand("(", &["("])?;
+        let value = self.number()?;
+        self.demand(")", &[")"])?;
+        Ok(Node::metric(MetricExpr::VectorLiteral(value), 1))
+    }
+
     /// An expression that gives numbers, inside a function; `left` was read already.
-    fn inner(&mut self, left: Option<Node>) -> Result<(MetricExpr, usize), ParseError> {
+    fn inner(&mut self, left: Option<Node>) -> Result<Node, ParseError> {
         let node = self.nested(|parser| parser.binary(0, left))?;
-        match node.expr {
-            Expr::Metric(expr) => Ok((expr, deeper(node.depth)?)),
+        match *node.expr {
+            Expr::Metric(_) => Ok(Node { depth: deeper(node.depth)?, ..node }),
             Expr::Log(_) => self.unexpected(&[]),
         }
     }
 
-    /// What follows the function's name.
     fn vector_aggregation(&mut self, op: VectorOp) -> Result<Node, ParseError> {
+        self.take()?;
         let mut grouping = self.grouping()?;
         self.demand("(", &["("])?;
         let (mut parameter, mut left) = (None, None);
@@ -104,22 +123,19 @@ impl Parser<'_> {
                 left = Some(Node::metric(MetricExpr::Literal(number_value(&number)?), 1));
             }
         }
-        let (inner, depth) = self.inner(left)?;
+        let inner = self.inner(left)?;
         self.demand(")", &[])?;
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
         let parameter = vector_parameter(op, parameter.as_ref(), grouping.as_ref())?;
-        // `by ()` is one group, as no grouping is.
-        let grouping = grouping.filter(|grouping| grouping.without || !grouping.labels.is_empty());
-        let aggregation = VectorAggregation { op, parameter, inner: Box::new(inner), grouping };
-        Ok(Node::metric(MetricExpr::Vector(aggregation), depth))
+        Ok(aggregate(op, parameter, inner, grouping))
     }
 
-    /// What follows the function's name.
     fn label_replace(&mut self) -> Result<Node, ParseError> {
+        self.take()?;
         self.demand("(", &["("])?;
-        let (inner, depth) = self.inner(None)?;
+        let inner = self.inner(None)?;
         self.demand(",", &[])?;
         let mut strings: [String; 4] = Default::default();
         for (i, string) in strings.iter_mut().enumerate() {
@@ -129,9 +145,8 @@ impl Parser<'_> {
             *string = self.demand_string(&["STRING"])?;
         }
         self.demand(")", &[")"])?;
-        let [dst, replacement, src, regex] = strings;
-        check::label_replace(&regex)?;
-        Ok(Node::metric(MetricExpr::LabelReplace(Box::new(LabelReplace { inner, dst, replacement, src, regex })), depth))
+        check::label_replace(&strings[3])?;
+        Ok(replace(inner, strings))
     }
 
     fn modifiers(&mut self) -> Result<Modifiers, ParseError> {
@@ -154,6 +169,19 @@ impl Parser<'_> {
         }
         Ok(Modifiers { return_bool, matching })
     }
+}
+
+fn aggregate(op: VectorOp, parameter: Option<u64>, inner: Node, grouping: Option<Grouping>) -> Node {
+    // `by ()` is one group, as no grouping is.
+    let grouping = grouping.filter(|grouping| grouping.without || !grouping.labels.is_empty());
+    let depth = inner.depth;
+    Node::metric(MetricExpr::Vector(VectorAggregation { op, parameter, inner: Box::new(inner.into_numbers()), grouping }), depth)
+}
+
+fn replace(inner: Node, [dst, replacement, src, regex]: [String; 4]) -> Node {
+    let depth = inner.depth;
+    let replace = LabelReplace { inner: inner.into_numbers(), dst, replacement, src, regex };
+    Node::metric(MetricExpr::LabelReplace(Box::new(replace)), depth)
 }
 
 /// Refuses parameters and groupings that the function does not take; gives `k`.
@@ -182,7 +210,7 @@ fn vector_parameter(op: VectorOp, parameter: Option<&Token>, grouping: Option<&G
 
 fn combine(op: BinaryOp, modifiers: Modifiers, left: Node, right: Node) -> Result<Node, ParseError> {
     let depth = deeper(left.depth.max(right.depth))?;
-    let (left, right) = (numbers(op, "left", left.expr)?, numbers(op, "right", right.expr)?);
+    let (left, right) = (numbers(op, "left", *left.expr)?, numbers(op, "right", *right.expr)?);
     if matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) {
         for (side, expr) in [("left", &left), ("right", &right)] {
             if let MetricExpr::Literal(value) = expr {
@@ -245,12 +273,7 @@ fn binding(op: BinaryOp) -> u8 {
     match op {
         BinaryOp::Or => 0,
         BinaryOp::And | BinaryOp::Unless => 1,
-        BinaryOp::Equal
-        | BinaryOp::NotEqual
-        | BinaryOp::Greater
-        | BinaryOp::GreaterOrEqual
-        | BinaryOp::Less
-        | BinaryOp::LessOrEqual => 2,
+        BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual | BinaryOp::Less | BinaryOp::LessOrEqual => 2,
         BinaryOp::Add | BinaryOp::Sub => 3,
         BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod => 4,
         BinaryOp::Pow => 5,

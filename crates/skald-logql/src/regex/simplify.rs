@@ -54,7 +54,12 @@ fn is_simple_concat(parts: &[Hir]) -> bool {
             HirKind::Alternation(branches) => {
                 literals_seen > 0
                     && literals(branches).map_or_else(
-                        || branches.iter().all(|b| matches!(b.kind(), HirKind::Empty | HirKind::Literal(_) | HirKind::Concat(_)) && is_simple(b) || is_dot_star(b)),
+                        || {
+                            branches.iter().all(|b| {
+                                matches!(b.kind(), HirKind::Empty | HirKind::Literal(_) | HirKind::Concat(_)) && is_simple(b)
+                                    || is_dot_star(b)
+                            })
+                        },
                         |texts| factors(&texts),
                     )
             }

@@ -78,8 +78,8 @@ impl<'a> Translator<'a> {
                 self.take(1);
                 self.out.push(c);
                 {
-                let from = self.rest_before(1);
-                self.repeat(before, from, 1)
+                    let from = self.rest_before(1);
+                    self.repeat(before, from, 1)
                 }
             }
             '{' => match read_count(self.rest) {

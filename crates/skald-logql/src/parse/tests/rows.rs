@@ -118,7 +118,10 @@ fn parsers_and_formats() {
     check(r#"S | regexp "(?P<a>.)(?P<a>.)""#, "parse error : invalid regexp parser: duplicate extracted label name 'a'");
     check(r#"S | pattern "<a><b>""#, "parse error : invalid pattern parser: found consecutive capture '<a><b>': invalid expression");
     check(r#"S | pattern "<_>""#, "parse error : invalid pattern parser: at least one capture is required");
-    check(r#"S | pattern """#, "parse error : invalid pattern parser: parse error at line 1, col 1: syntax error: unexpected $end, expecting IDENTIFIER or LITERAL");
+    check(
+        r#"S | pattern """#,
+        "parse error : invalid pattern parser: parse error at line 1, col 1: syntax error: unexpected $end, expecting IDENTIFIER or LITERAL",
+    );
     check(r#"S | line_format "{{.a""#, r#"S | line_format "{{.a""#);
     check(r#"S | line_format "{{nofn .a}}""#, r#"S | line_format "{{nofn .a}}""#);
     check(r#"S | label_format a=b,c="d""#, r#"S | label_format a=b,c="d""#);
@@ -148,9 +151,18 @@ fn ranges() {
     check("rate(S)", "parse error at line 1, col 17: syntax error: unexpected )");
     check("S[1m]", "parse error at line 0, col 12: syntax error: unexpected RANGE");
     check("rate(rate(S[1m])[1m])", "parse error at line 1, col 6: syntax error: unexpected RATE, expecting NUMBER or { or (");
-    check(r#"sum_over_time(S | json | unwrap duration(a) | __error__="" [1m])"#, r#"sum_over_time(S | json | unwrap duration(a) | __error__=""[1m])"#);
-    check("sum_over_time(S | json | unwrap a | logfmt [1m])", "parse error at line 1, col 47: syntax error: unexpected logfmt, expecting IDENTIFIER or (");
-    check(r#"sum_over_time(S | json | unwrap a |= "x" [1m])"#, "parse error at line 0, col 45: syntax error: unexpected |=, expecting RANGE or |");
+    check(
+        r#"sum_over_time(S | json | unwrap duration(a) | __error__="" [1m])"#,
+        r#"sum_over_time(S | json | unwrap duration(a) | __error__=""[1m])"#,
+    );
+    check(
+        "sum_over_time(S | json | unwrap a | logfmt [1m])",
+        "parse error at line 1, col 47: syntax error: unexpected logfmt, expecting IDENTIFIER or (",
+    );
+    check(
+        r#"sum_over_time(S | json | unwrap a |= "x" [1m])"#,
+        "parse error at line 0, col 45: syntax error: unexpected |=, expecting RANGE or |",
+    );
     check("sum_over_time(S [1m])", "parse error : invalid aggregation sum_over_time without unwrap");
     check("sum_over_time(S | unwrap a [1m]) by (x)", "parse error : grouping not allowed for sum_over_time aggregation");
     check("count_over_time(S | unwrap a [1m])", "parse error : invalid aggregation count_over_time with unwrap");
@@ -159,7 +171,10 @@ fn ranges() {
     check("min_over_time by (x) (S|unwrap a[1m])", "parse error at line 1, col 15: syntax error: unexpected by, expecting (");
     check("quantile_over_time(.990,S|unwrap a[1m]) by (x)", "quantile_over_time(0.99,S | unwrap a[1m]) by (x)");
     check("quantile_over_time(S|unwrap a[1m])", "parse error : parameter required for operation quantile_over_time");
-    check("quantile_over_time(-0.5,S|unwrap a[1m])", "parse error at line 1, col 20: syntax error: unexpected -, expecting NUMBER or { or (");
+    check(
+        "quantile_over_time(-0.5,S|unwrap a[1m])",
+        "parse error at line 1, col 20: syntax error: unexpected -, expecting NUMBER or { or (",
+    );
     check("rate(0.5,S[1m])", "parse error : parameter 0.5 not supported for operation rate");
     check("absent_over_time(S[1m]) by (x)", "parse error : grouping not allowed for absent_over_time aggregation");
     check("foo(S[1m])", "parse error at line 1, col 1: syntax error: unexpected IDENTIFIER");
@@ -191,7 +206,10 @@ fn vector_functions() {
     check("vector(1)", "vector(1.000000)");
     check("vector(-1)", "parse error at line 1, col 8: syntax error: unexpected -, expecting NUMBER");
     check("vector(1+1)", "parse error at line 1, col 9: syntax error: unexpected +, expecting )");
-    check(r#"label_replace(rate(S[1m]),"d","$1","s","(")"#, "parse error : invalid regex in label_replace: error parsing regexp: missing closing ): `^(?:()$`");
+    check(
+        r#"label_replace(rate(S[1m]),"d","$1","s","(")"#,
+        "parse error : invalid regex in label_replace: error parsing regexp: missing closing ): `^(?:()$`",
+    );
     check(r#"label_replace(rate(S[1m]),"d","$1","s")"#, "parse error at line 1, col 49: syntax error: unexpected ), expecting ,");
     check(r#"label_replace(S,"d","$1","s","x")"#, "parse error at line 1, col 26: syntax error: unexpected ,");
     check("-rate(S[1m])", "parse error at line 1, col 2: syntax error: unexpected RATE, expecting NUMBER");
