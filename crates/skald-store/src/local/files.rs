@@ -165,11 +165,16 @@ impl Files {
         };
         let file = self.disk.open(&self.objects.join(name))?;
         let file = Arc::new(OpenFile { len: file.len()?, file });
+        self.keep_open(name, &file, changes);
+        Ok(file)
+    }
+
+    /// Keeps a file for the next read, unless names changed since there were `changes`: it may be one that was replaced.
+    fn keep_open(&self, name: &str, file: &Arc<OpenFile>, changes: u64) {
         let mut open = self.open.lock();
         if open.changes == changes {
             open.cache.insert(name.to_owned(), file.clone());
         }
-        Ok(file)
     }
 
     fn forget_open(&self, name: &str) {
@@ -233,5 +238,21 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound || is_clash(&error) => Ok(None),
         result => result.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skald_testkit::SimDisk;
+
+    #[test]
+    fn a_file_opened_before_it_was_replaced_is_not_kept_after() {
+        let files = Files::open(SimDisk::new(), Path::new("root")).unwrap();
+        files.put("a", b"old", true).unwrap();
+        let (old, changes) = (files.open_file("a").unwrap(), files.open.lock().changes);
+        files.put("a", b"new", true).unwrap();
+        files.keep_open("a", &old, changes);
+        assert_eq!(files.get_range("a", 0..3).unwrap(), "new");
     }
 }
