@@ -5,9 +5,10 @@ use std::ops::Range;
 
 /// Named, immutable byte strings.
 ///
-/// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`. A put is atomic: a name is either not there or has all its
-/// bytes, and once a put has returned it survives a power cut. Implemented by the local file backend, by S3, and by the fakes in `skald-testkit`;
-/// the suite in [`crate::conformance`] runs on all of them.
+/// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`, without control characters, up to 255 bytes a segment and 1024
+/// in all. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
+/// has all its bytes, and once a put has returned it survives a power cut; so does the object on whose account `put_if_absent` was refused.
+/// Implemented by the local file backend, by S3, and by the fakes; the suite in [`crate::conformance`] runs on all of them.
 #[async_trait]
 pub trait ObjectStore: Send + Sync + 'static {
     /// Stores `bytes` under `name`, replacing what is there.
@@ -26,7 +27,7 @@ pub trait ObjectStore: Send + Sync + 'static {
     }
     /// Names that begin with `prefix` (a whole folder, ending in `/`, or empty for all), with their sizes, sorted by name.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
-    /// Removes a name; no error when it is not there.
+    /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
 }
 
@@ -56,7 +57,7 @@ pub enum StoreError {
         /// End of the range asked for.
         end: u64,
     },
-    /// A name with an empty, `.` or `..` segment.
+    /// A name that breaks the rules above, or that is a folder of other objects.
     #[error("'{0}' is not an object name")]
     InvalidName(String),
     /// Disk or network failed.

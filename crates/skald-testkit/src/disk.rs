@@ -46,7 +46,8 @@ struct State {
     locked: BTreeSet<Inode>,
     counts: BTreeMap<Op, u64>,
     faults: Faults,
-    capacity: u64,
+    /// Bytes that the disk holds, if it can run full.
+    capacity: Option<u64>,
 }
 
 #[derive(Default)]
@@ -58,7 +59,8 @@ struct Faults {
     short_write: Option<usize>,
 }
 
-const CAPACITY: u64 = 1 << 40;
+/// What a disk that cannot run full says of its size.
+const TOTAL: u64 = 1 << 40;
 
 impl SimDisk {
     /// An empty disk.
@@ -69,7 +71,7 @@ impl SimDisk {
             locked: BTreeSet::new(),
             counts: BTreeMap::new(),
             faults: Faults::default(),
-            capacity: CAPACITY,
+            capacity: None,
         }))))
     }
 
@@ -108,7 +110,7 @@ impl SimDisk {
     /// Leaves room for this many bytes; an append that needs more keeps what fits and fails with `StorageFull`.
     pub fn set_free(&self, bytes: u64) {
         let mut state = self.0.lock();
-        state.capacity = state.tree.used().saturating_add(bytes);
+        state.capacity = Some(state.tree.used().saturating_add(bytes));
     }
 
     /// Flips one bit (0 to 7) of a stored byte. Panics when there is no such byte.
@@ -162,10 +164,11 @@ impl State {
     }
 
     fn next_life(&mut self) {
+        self.tree.forget_nameless();
         self.life += 1;
         self.locked.clear();
         self.faults = Faults::default();
-        self.capacity = CAPACITY;
+        self.capacity = None;
     }
 
     /// Counts an operation and does it unless a fault says otherwise. At the moment of the power cut `change` happens, and is not reported.
@@ -188,7 +191,7 @@ impl State {
     }
 
     fn append(&mut self, inode: Inode, bytes: &[u8]) -> io::Result<()> {
-        let free = usize::try_from(self.capacity.saturating_sub(self.tree.used())).unwrap_or(usize::MAX);
+        let free = self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.tree.used()) as usize);
         let short = self.faults.short_write.take().unwrap_or(usize::MAX);
         let kept = bytes.len().min(free).min(short);
         self.tree.file_mut(inode)?.bytes.extend_from_slice(&bytes[..kept]);
@@ -255,7 +258,8 @@ impl Disk for SimDisk {
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
         let state = self.0.lock();
-        Ok(Space { total: state.capacity, free: state.capacity.saturating_sub(state.tree.used()) })
+        let total = state.capacity.unwrap_or(TOTAL);
+        Ok(Space { total, free: total.saturating_sub(state.tree.used()) })
     }
 }
 

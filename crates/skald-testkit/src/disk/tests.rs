@@ -157,3 +157,20 @@ fn after_the_power_went_everything_fails_until_it_is_back() {
     disk.power_cut(1);
     assert!(disk.read(&path("f")).unwrap().len() < 2);
 }
+
+#[test]
+fn many_threads_may_use_it() {
+    let disk = SimDisk::new();
+    let winners: usize = std::thread::scope(|scope| {
+        let race = |racer: usize| {
+            let disk = &disk;
+            scope.spawn(move || {
+                write(disk, &format!("tmp{racer}"), &[racer as u8], true);
+                usize::from(disk.rename_new(&path(&format!("tmp{racer}")), &path("final")).is_ok())
+            })
+        };
+        let racers: Vec<_> = (0..16).map(race).collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).sum()
+    });
+    assert_eq!((winners, disk.list(&path("")).unwrap().len()), (1, 16));
+}

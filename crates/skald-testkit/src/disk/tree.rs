@@ -1,6 +1,6 @@
 use crate::SeededRandom;
 use skald_model::seam::Random;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
 
@@ -210,6 +210,21 @@ impl Tree {
         self.pending = later;
         now.iter().for_each(|change| self.apply(change, |dir| &mut dir.durable));
         Ok(())
+    }
+
+    /// Frees the bytes of files that no name leads to, nor could lead to after a power cut. Nothing may have them open.
+    pub(super) fn forget_nameless(&mut self) {
+        let dirs = self.nodes.iter().filter_map(|node| if let Node::Dir(dir) = node { Some(dir) } else { None });
+        let named =
+            dirs.flat_map(|dir| dir.live.values().chain(dir.durable.values())).chain(self.pending.iter().map(|change| &change.inode));
+        let named: BTreeSet<Inode> = named.copied().collect();
+        for (inode, node) in self.nodes.iter_mut().enumerate() {
+            if !named.contains(&inode)
+                && let Node::File(file) = node
+            {
+                *file = File::default();
+            }
+        }
     }
 
     fn change(&mut self, change: Change) {
