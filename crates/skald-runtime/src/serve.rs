@@ -1,0 +1,163 @@
+use crate::{Common, HttpServer, Metrics, Readiness, RequestMetrics, ServeError, common_routes};
+use axum::Router;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use skald_config::Config;
+use skald_model::seam::Seams;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+/// What the parts of a process are built with. A cheap handle.
+#[derive(Clone)]
+pub struct Runtime(Arc<Inner>);
+
+struct Inner {
+    common: Common,
+    config: Arc<Config>,
+    seams: Seams,
+    stops: Mutex<Vec<(&'static str, BoxFuture<'static, ()>)>>,
+    end: watch::Sender<Option<&'static str>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// Where a process listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serving {
+    /// The HTTP port.
+    pub http: SocketAddr,
+    /// The gRPC port.
+    pub grpc: SocketAddr,
+}
+
+impl Runtime {
+    /// From its parts; [`crate::run`] does this for a process.
+    pub fn new(common: Common, seams: Seams) -> Self {
+        let config = Arc::new(common.loaded.config.clone());
+        let (end, stopping) = (watch::channel(None).0, watch::channel(false).0);
+        Runtime(Arc::new(Inner { common, config, seams, stops: Mutex::default(), end, stopping }))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.0.config
+    }
+
+    /// Clock, randomness, threads, disk and network.
+    pub fn seams(&self) -> &Seams {
+        &self.0.seams
+    }
+
+    /// Where parts register their metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.common.metrics
+    }
+
+    /// Where parts say how they are.
+    pub fn readiness(&self) -> &Readiness {
+        &self.0.common.readiness
+    }
+
+    /// Has `stop` run when the process stops: what was registered last runs first, one after the other.
+    pub fn on_stop(&self, name: &'static str, stop: impl Future<Output = ()> + Send + 'static) {
+        self.0.stops.lock().push((name, Box::pin(stop)));
+    }
+
+    /// Stops the process, as a signal would, but with an exit code that says that it failed.
+    pub fn stop(&self, why: &'static str) {
+        self.0.end.send_replace(Some(why));
+    }
+
+    /// Completes when the process begins to stop. Streams without an end, such as tails, end then.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopping = self.0.stopping.subscribe();
+        async move {
+            // An error is the end of the runtime itself.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
+    }
+
+    /// Listens on both ports: `http` and the common routes on the one, `grpc` and the standard health service, which follows readiness, on the other.
+    ///
+    /// Returns at once; what is served may not be ready yet. Both servers stop, by [`Runtime::on_stop`], before everything that was registered earlier,
+    /// within half of `server.graceful_shutdown_timeout`.
+    ///
+    /// # Errors
+    /// A port cannot be listened on; then neither is.
+    pub async fn serve(&self, http: Router, grpc: tonic::service::Routes) -> Result<Serving, ServeError> {
+        let (config, seams) = (&self.0.config.server, &self.0.seams);
+        let requests = RequestMetrics::new(self.metrics(), Arc::clone(&seams.clock));
+        let connections = Family::<Vec<(&str, &str)>, Gauge>::default();
+        self.metrics().register(|registry| registry.register("open_connections", "Open connections of clients", connections.clone()));
+        let start = async |address: Option<SocketAddr>, router: Router, protocol: &'static str, connections_max: usize| {
+            let address = address.expect("validated configurations have addresses");
+            let gauge = connections.get_or_create_owned(&vec![("protocol", protocol)]);
+            let (clock, spawner) = (Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
+            HttpServer::start(address, requests.wrap(router), connections_max, gauge, &*seams.network, clock, spawner).await
+        };
+        let routes = http.merge(common_routes(self.0.common.clone()));
+        let http_server = start(self.0.config.http_address(), routes, "http", config.http_listen_conn_limit).await?;
+        let routes = grpc.add_service(self.health().await).into_axum_router();
+        let grpc_server = match start(self.0.config.grpc_address(), routes, "grpc", config.http_listen_conn_limit).await {
+            Ok(server) => server,
+            Err(error) => {
+                http_server.stop(std::time::Duration::ZERO).await;
+                return Err(error);
+            }
+        };
+        let serving = Serving { http: http_server.address(), grpc: grpc_server.address() };
+        let bound = config.graceful_shutdown_timeout / 2;
+        self.on_stop("servers", async move {
+            futures::join!(http_server.stop(bound), grpc_server.stop(bound));
+        });
+        tracing::info!(http = %serving.http, grpc = %serving.grpc, "listening");
+        Ok(serving)
+    }
+
+    /// The health service, whose answer for the whole process follows readiness.
+    async fn health(&self) -> HealthServer<HealthService> {
+        let reporter = HealthReporter::new();
+        let readiness = self.readiness().clone();
+        let mut changes = readiness.changes();
+        report(&reporter, &readiness).await;
+        let service = HealthService::from_health_reporter(reporter.clone());
+        let task = async move {
+            while changes.changed().await.is_ok() {
+                report(&reporter, &readiness).await;
+            }
+        };
+        self.0.seams.spawner.spawn("grpc health", Box::pin(task));
+        HealthServer::new(service)
+    }
+
+    /// Completes when a part asks the process to stop.
+    pub(crate) async fn asked_to_stop(&self) -> &'static str {
+        let mut end = self.0.end.subscribe();
+        let why = end.wait_for(Option::is_some).await.ok().and_then(|why| *why);
+        why.unwrap_or("the runtime ended")
+    }
+
+    /// Tells everyone that the process stops.
+    pub(crate) fn set_stopping(&self) {
+        self.readiness().set_stopping();
+        self.0.stopping.send_replace(true);
+    }
+
+    /// What is to be stopped next.
+    pub(crate) fn next_stop(&self) -> Option<(&'static str, BoxFuture<'static, ()>)> {
+        self.0.stops.lock().pop()
+    }
+}
+
+async fn report(reporter: &HealthReporter, readiness: &Readiness) {
+    let status = if readiness.check().is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+    reporter.set_service_status("", status).await;
+}
+
+#[cfg(test)]
+mod tests;

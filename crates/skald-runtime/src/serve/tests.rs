@@ -1,0 +1,87 @@
+use super::*;
+use crate::{Logging, TokioNetwork, seams};
+use axum::routing::get;
+use skald_config::{ByteSize, Loaded, LogFormat, LogLevel, Mode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+/// A runtime that listens on free ports of this machine.
+fn runtime(change: impl FnOnce(&mut Config)) -> Runtime {
+    let mut config = Config::defaults(Mode::SingleProcess, ByteSize::gib(1));
+    (config.server.http_listen_port, config.server.grpc_listen_port) = (0, 0);
+    change(&mut config);
+    let metrics = Metrics::new("test");
+    let seams = seams(1, &metrics).expect("the system gives threads and randomness");
+    let log_control = Logging::new(LogLevel::Info, LogFormat::Logfmt, std::io::sink).control;
+    let loaded = Arc::new(Loaded { defaults: config.clone(), config });
+    Runtime::new(Common { loaded, metrics, readiness: Readiness::new(), log_control }, seams)
+}
+
+async fn ask(address: SocketAddr, path: &str) -> String {
+    use skald_model::seam::Network;
+    let mut connection = TokioNetwork.connect(&address.to_string()).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.expect("it is open");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("it answers");
+    answer
+}
+
+#[tokio::test]
+async fn both_ports_follow_readiness() {
+    let runtime = runtime(|_| ());
+    let part = runtime.readiness().register("ingester");
+    let router = Router::new().route("/own", get(|| async { "mine" }));
+    let serving = runtime.serve(router, tonic::service::Routes::default()).await.expect("ports are free");
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", serving.grpc)).expect("it is an address");
+    let mut health = HealthClient::new(channel.connect().await.expect("it listens"));
+    let mut watched = health.watch(HealthCheckRequest::default()).await.expect("it can be watched").into_inner();
+    let mut status = async || watched.message().await.expect("it goes on").expect("it goes on").status();
+    use tonic_health::pb::health_check_response::ServingStatus;
+    assert_eq!(status().await, ServingStatus::NotServing);
+    assert!(ask(serving.http, "/ready").await.starts_with("HTTP/1.1 503"));
+    part.ready();
+    assert_eq!(status().await, ServingStatus::Serving);
+    assert!(ask(serving.http, "/ready").await.starts_with("HTTP/1.1 200"));
+    runtime.set_stopping();
+    assert_eq!(status().await, ServingStatus::NotServing);
+    assert!(ask(serving.http, "/own").await.ends_with("mine"));
+    let metrics = ask(serving.http, "/metrics").await;
+    for line in [
+        "skald_request_duration_seconds_count{method=\"GET\",route=\"ready\",status_code=\"503\"} 1",
+        "skald_request_duration_seconds_count{method=\"POST\",route=\"/grpc.health.v1.Health\",status_code=\"200\"} 1",
+        "skald_open_connections{protocol=\"grpc\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn when_one_port_is_taken_neither_is_listened_on() {
+    let first = runtime(|_| ());
+    let taken = first.serve(Router::new(), tonic::service::Routes::default()).await.expect("ports are free");
+    // A port that was free a moment ago, to see that it is free again.
+    let http_port = {
+        let probe = runtime(|_| ());
+        let serving = probe.serve(Router::new(), tonic::service::Routes::default()).await.expect("ports are free");
+        let (_, stop) = probe.next_stop().expect("servers are to be stopped");
+        stop.await;
+        serving.http.port()
+    };
+    let second = runtime(|config| (config.server.http_listen_port, config.server.grpc_listen_port) = (http_port, taken.grpc.port()));
+    let error = second.serve(Router::new(), tonic::service::Routes::default()).await.expect_err("the gRPC port is taken");
+    assert_eq!(error.to_string(), format!("cannot listen on {}: address in use", taken.grpc));
+    assert!(second.next_stop().is_none());
+    let again = runtime(|config| config.server.http_listen_port = http_port);
+    assert!(again.serve(Router::new(), tonic::service::Routes::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn streams_without_an_end_learn_that_the_process_stops() {
+    let runtime = runtime(|_| ());
+    let (early, late) = (runtime.stopping(), runtime.clone());
+    runtime.set_stopping();
+    early.await;
+    late.stopping().await;
+}
