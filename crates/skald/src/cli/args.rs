@@ -10,6 +10,7 @@ use std::path::PathBuf;
 /// Skald, a log store: the server in one process, and its command line.
 #[derive(Debug, Parser)]
 #[command(name = "skald", version, disable_help_subcommand = true, args_override_self = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failure, 2 usage, 3 the server rejected the request, 4 no answer from the server.")]
 pub struct Cli {
     /// How to reach the server.
     #[command(flatten)]

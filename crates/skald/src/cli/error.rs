@@ -56,7 +56,7 @@ pub enum CliError {
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
     /// So many pushes were refused one after the other that the rest would be too.
-    #[error("gave up: the last {0} batches were all refused")]
+    #[error("gave up: the last {0} batches were refused, and so was a single line of them")]
     GaveUp(u32),
 }
 

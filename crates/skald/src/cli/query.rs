@@ -80,7 +80,7 @@ fn show_remarks(answer: &QueryAnswer, cli: &Cli, console: &mut Console) {
     for warning in &answer.warnings {
         console.notice(&format!("warning of the server: {warning}"));
     }
-    if cli.output.stats {
+    if cli.output.stats && answer.stats.is_object() {
         console.notice(&statistics::render(&answer.stats));
     }
 }

@@ -184,6 +184,21 @@ fn push_goes_on_after_a_refused_batch_and_says_so() {
 }
 
 #[test]
+fn push_goes_on_when_every_batch_has_an_entry_that_is_refused() {
+    let server = FakeServer::start(|seen, _| match entries(seen).iter().any(|(_, line)| line.len() > 5) {
+        true => Reply::new(400, "too long\n"),
+        false => Reply::new(204, ""),
+    });
+    let ran = run(&server.address, &["push", "-", "--batch-lines=2"], "short\nmuch too long\n".repeat(12).leak().as_bytes());
+    assert_eq!((ran.code, ran.err.matches("answered 400: too long\n").count()), (3, 12), "{}", ran.err);
+    assert_eq!(server.seen().len(), 14, "twelve batches, and after each five a line alone");
+    let long = "y".repeat(5000) + "\n";
+    let ran = run(&server.address, &["push", "-", "--batch-lines=1"], (long.repeat(12) + "short").leak().as_bytes());
+    assert_eq!((ran.code, server.seen().len()), (3, 14 + 13));
+    assert!(ran.err.contains("sent 1 lines"), "{}", ran.err);
+}
+
+#[test]
 fn push_stops_where_the_rest_would_be_refused_too() {
     let check = |status: u16, requests: usize| {
         let server = FakeServer::start(move |_, _| Reply::new(status, "no org id\n"));
@@ -194,7 +209,7 @@ fn push_stops_where_the_rest_would_be_refused_too() {
     check(401, 1);
     check(404, 1);
     check(260, 1);
-    check(400, 5);
+    check(400, 6);
 }
 
 #[test]

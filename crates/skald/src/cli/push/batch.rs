@@ -84,13 +84,26 @@ impl Batch {
         self.stream.entries.is_empty()
     }
 
-    /// The request body; leaves the batch empty.
-    pub fn take_body(&mut self) -> Vec<u8> {
-        let entries = std::mem::take(&mut self.stream.entries);
+    /// The request; leaves the batch empty.
+    pub fn take_request(&mut self) -> PushRequest {
         self.bytes = 0;
-        let request = PushRequest { streams: vec![PushedStream { labels: self.stream.labels.clone(), entries }] };
-        let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec());
+        let entries = std::mem::take(&mut self.stream.entries);
+        PushRequest { streams: vec![PushedStream { labels: self.stream.labels.clone(), entries }] }
+    }
+}
+
+impl PushRequest {
+    /// The body that is sent; the same for the same request.
+    pub fn body(&self) -> Vec<u8> {
+        let body = snap::raw::Encoder::new().compress_vec(&self.encode_to_vec());
         body.expect("a batch is far below the 4 GiB that snappy takes")
+    }
+
+    /// The same request with only the entry of the shortest line, if that is at most `len_max` bytes.
+    pub fn shortest_entry(&self, len_max: usize) -> Option<PushRequest> {
+        let entries = self.streams.iter().flat_map(|stream| stream.entries.iter().map(move |entry| (stream, entry)));
+        let (stream, entry) = entries.min_by_key(|(_, entry)| entry.line.len()).filter(|(_, entry)| entry.line.len() <= len_max)?;
+        Some(PushRequest { streams: vec![PushedStream { labels: stream.labels.clone(), entries: vec![entry.clone()] }] })
     }
 }
 
@@ -103,7 +116,7 @@ mod tests {
         let mut batch = Batch::new(&Labels::from_pairs([("a", "b\"c")]).expect("one name"));
         batch.add(Timestamp(-1), "x".to_owned());
         batch.add(Timestamp(1_500_000_000), String::new());
-        let body = batch.take_body();
+        let body = batch.take_request().body();
         assert!(batch.is_empty() && batch.bytes() == 0);
         let bytes = snap::raw::Decoder::new().decompress_vec(&body).expect("snappy");
         let request = PushRequest::decode(&bytes[..]).expect("protobuf");

@@ -142,7 +142,7 @@ impl Run<'_> {
             return Ok(());
         }
         let (lines, bytes) = (batch.len() as u64, batch.bytes() as u64);
-        let taken = self.sender.send(&batch.take_body(), &self.progress, console);
+        let taken = self.sender.send(&batch.take_request(), &self.progress, console);
         if matches!(taken, Ok(true)) {
             self.tally.sent += lines;
             self.tally.sent_bytes += bytes;
@@ -151,7 +151,8 @@ impl Run<'_> {
             self.tally.refused += lines;
             self.tally.refused_batches += 1;
         }
-        self.progress.add(lines, bytes);
+        // The newlines count as done too.
+        self.progress.add(lines, bytes + lines);
         taken.map(|_| ())
     }
 }

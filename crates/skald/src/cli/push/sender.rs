@@ -1,3 +1,4 @@
+use super::batch::PushRequest;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::console::Console;
 use crate::cli::error::CliError;
@@ -8,8 +9,10 @@ use std::time::Duration;
 const RETRIES: u32 = 10;
 /// First wait before that.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
-/// Refusals one after the other that end the run.
+/// Refusals one after the other that raise the question whether anything will be taken.
 const REFUSALS_MAX: u32 = 5;
+/// Longest line with which that is tried, in bytes: one that no server finds too long.
+const PROBE_LEN_MAX: usize = 4096;
 
 /// Sends batches and knows which failures to try again.
 pub struct Sender<'a> {
@@ -25,7 +28,7 @@ pub struct Sender<'a> {
 enum Next {
     /// Send the same bytes again.
     Retry,
-    /// Tell, and go on with the next batch: the refusal concerns these entries.
+    /// The refusal concerns these entries, the next ones may be taken.
     Skip,
     /// The next batch would fail too.
     Stop,
@@ -37,19 +40,38 @@ impl<'a> Sender<'a> {
         Sender { client, quiet, has_answered: false, refusals: 0 }
     }
 
-    /// Sends a request body until the server took or refused it; returns whether it took it.
+    /// Sends a request until the server took or refused it; returns whether it took it.
+    ///
+    /// A refusal may concern single entries, of which every batch may hold one, or all that this run sends. After some refusals
+    /// in a row one short line of the batch alone decides which it is; sending it twice is safe, it stays one entry.
     ///
     /// # Errors
     /// A failure that the next batch would meet too.
-    pub fn send(&mut self, body: &[u8], progress: &Progress, console: &mut Console) -> Result<bool, CliError> {
+    pub fn send(&mut self, request: &PushRequest, progress: &Progress, console: &mut Console) -> Result<bool, CliError> {
+        let Some(refusal) = self.deliver(&request.body(), progress, console)? else {
+            self.refusals = 0;
+            return Ok(true);
+        };
+        progress.aside(|| console.notice(&refusal.to_string()));
+        let Some(probe) = request.shortest_entry(PROBE_LEN_MAX) else { return Ok(false) };
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX {
+            return Ok(false);
+        }
+        match self.deliver(&probe.body(), progress, console)? {
+            None => self.refusals = 0,
+            Some(_) => return Err(CliError::GaveUp(self.refusals)),
+        }
+        Ok(false)
+    }
+
+    /// Sends a body, the same bytes again where that may help. Returns the refusal if there is one that concerns this body.
+    fn deliver(&mut self, body: &[u8], progress: &Progress, console: &mut Console) -> Result<Option<ClientError>, CliError> {
         let mut attempt = 0;
         loop {
-            let error = match self.client.post("/loki/api/v1/push", "application/x-protobuf", body) {
-                Ok(_) => {
-                    (self.has_answered, self.refusals) = (true, 0);
-                    return Ok(true);
-                }
-                Err(error) => error,
+            let Err(error) = self.client.post("/loki/api/v1/push", "application/x-protobuf", body) else {
+                self.has_answered = true;
+                return Ok(None);
             };
             self.has_answered |= matches!(error, ClientError::Refused { .. });
             match self.next(&error) {
@@ -62,11 +84,7 @@ impl<'a> Sender<'a> {
                     console.clock.sleep(wait);
                     attempt += 1;
                 }
-                Next::Skip => {
-                    self.refusals += 1;
-                    progress.aside(|| console.notice(&error.to_string()));
-                    return if self.refusals < REFUSALS_MAX { Ok(false) } else { Err(CliError::GaveUp(self.refusals)) };
-                }
+                Next::Skip => return Ok(Some(error)),
                 Next::Stop => return Err(error.into()),
             }
         }
