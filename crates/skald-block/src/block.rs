@@ -21,22 +21,6 @@ pub(crate) struct Piece {
     metadata_bytes: usize,
 }
 
-/// Cuts the next piece off `rows`: rows up to `target` bytes of lines, at most `max`, and at least one row.
-pub(crate) fn cut_piece(rows: &Rows, metadata: &[u32], start: usize, target: usize, max: usize) -> Piece {
-    let rows_max = BLOCK_ROWS_MAX.min(BLOCK_CELLS_MAX / rows.columns().len().max(1)).max(1);
-    let (mut end, mut line_bytes, mut metadata_bytes) = (start, 0, 0);
-    while end < rows.len() && end - start < rows_max && line_bytes < target.max(1) {
-        let (line, values) = (rows.line(end).len(), metadata.get(end).map_or(0, |bytes| *bytes as usize));
-        if end > start && (line_bytes + line > max || metadata_bytes + values > BLOCK_METADATA_BYTES) {
-            break;
-        }
-        line_bytes += line;
-        metadata_bytes += values;
-        end += 1;
-    }
-    Piece { rows: start..end, line_bytes, metadata_bytes }
-}
-
 /// The rows of a block that is not yet written.
 #[derive(Default)]
 pub(crate) struct BlockBuilder {
@@ -53,20 +37,29 @@ impl BlockBuilder {
         self.timestamps.is_empty()
     }
 
-    /// Whether the last rows are of `stream`.
-    pub(crate) fn ends_with(&self, stream: u32) -> bool {
-        self.runs.last().is_some_and(|run| run.stream == stream)
+    pub(crate) fn line_bytes(&self) -> usize {
+        self.lines.len()
     }
 
-    /// Whether `piece` can join without passing a limit.
-    pub(crate) fn fits(&self, rows: &Rows, piece: &Piece, max: usize) -> bool {
-        let total = self.timestamps.len() + piece.rows.len();
-        let columns = self.columns.len() + rows.columns().len();
-        self.is_empty()
-            || self.lines.len() + piece.line_bytes <= max
-                && self.metadata_bytes + piece.metadata_bytes <= BLOCK_METADATA_BYTES
-                && total <= BLOCK_ROWS_MAX
-                && total * columns <= BLOCK_CELLS_MAX
+    /// The rows from `start` on that still fit, up to `block_bytes` of lines; `metadata` has the bytes of each row's values.
+    /// Empty when the block is full; into an empty block at least one row fits.
+    pub(crate) fn cut_piece(&self, rows: &Rows, metadata: &[u32], start: usize, block_bytes: usize) -> Piece {
+        let columns = (self.columns.len() + rows.columns().len()).max(1);
+        let rows_max = BLOCK_ROWS_MAX.min(BLOCK_CELLS_MAX / columns).saturating_sub(self.timestamps.len());
+        let (mut end, mut line_bytes, mut metadata_bytes) = (start, 0, 0);
+        while end < rows.len() {
+            let (line, values) = (rows.line(end).len(), metadata.get(end).map_or(0, |bytes| *bytes as usize));
+            let full = end - start >= rows_max
+                || self.lines.len() + line_bytes + line > block_bytes
+                || self.metadata_bytes + metadata_bytes + values > BLOCK_METADATA_BYTES;
+            if full && (end > start || !self.is_empty()) {
+                break;
+            }
+            line_bytes += line;
+            metadata_bytes += values;
+            end += 1;
+        }
+        Piece { rows: start..end, line_bytes, metadata_bytes }
     }
 
     /// Appends the rows of a stream that comes after all streams so far.

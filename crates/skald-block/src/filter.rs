@@ -45,14 +45,9 @@ pub(crate) fn is_long_gram_byte(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b'.' | b':')
 }
 
-/// Bytes of one row of the filter.
-pub(crate) fn row_bytes(blocks: usize) -> usize {
-    blocks.div_ceil(8)
-}
-
-/// Rows of one page, a power of two.
+/// Rows of one page, a power of two and at least 8, so that pages are whole bytes.
 pub(crate) fn page_rows(blocks: usize, width_log2: u32) -> usize {
-    let rows = (PAGE_BYTES / row_bytes(blocks).max(1)).max(1);
+    let rows = (8 * PAGE_BYTES / blocks.max(1)).max(8);
     (1 << rows.ilog2()).min(1 << width_log2)
 }
 

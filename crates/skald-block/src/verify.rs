@@ -1,7 +1,6 @@
 use crate::block::count_levels;
 use crate::directory::BlockEntry;
 use crate::filter::{FilterIndex, block_bits};
-use crate::info::ObjectSummary;
 use crate::trailer::{MAGIC, Section, Trailer};
 use crate::{Decoder, Footer, FormatError, Part, RowDigest, RowHasher};
 use bytes::Bytes;
@@ -43,7 +42,6 @@ fn verify_sections(object: &Bytes, trailer: &Trailer, found: &mut Vec<FormatErro
 }
 
 fn verify_parts(object: &Bytes, trailer: &Trailer, footer: &Footer, found: &mut Vec<FormatError>) {
-    let sound = found.len();
     let filters = match &footer.filters {
         Ok(filters) => filters.shape().width_log2,
         Err(error) => {
@@ -67,8 +65,8 @@ fn verify_parts(object: &Bytes, trailer: &Trailer, footer: &Footer, found: &mut 
             Err(errors) => found.extend(errors),
         }
     }
-    let ObjectSummary { digest: stored, .. } = footer.summary;
-    if found.len() == before && found.len() == sound && digest != stored {
+    let stored = footer.summary.digest;
+    if found.len() == before && digest != stored {
         found.push(trailer.section(Section::Info).malformed("the digest is not that of the rows"));
     }
 }
@@ -119,11 +117,10 @@ fn verify_filter(
     (width_log2, blocks): (u32, usize),
     found: &mut Vec<FormatError>,
 ) {
-    let row_bytes = blocks.div_ceil(8);
     let bits = block_bits(rows.line_bytes(), rows.line_ends(), rows.columns(), width_log2);
-    let (byte, mask) = (block.number as usize / 8, 1u8 << (block.number % 8));
     let set = |row: &usize| bits[row / 64] >> (row % 64) & 1 == 1;
-    if (0..1usize << width_log2).filter(set).any(|row| stored[row * row_bytes + byte] & mask == 0) {
+    let at = |row: usize| row * blocks + block.number as usize;
+    if (0..1usize << width_log2).filter(set).any(|row| stored[at(row) / 8] >> (at(row) % 8) & 1 == 0) {
         found.push(trailer.section(Section::Filters).malformed("a block has a gram that its filter lacks"));
     }
 }

@@ -1,4 +1,4 @@
-use crate::block::{BlockBuilder, Piece, Sink, cut_piece};
+use crate::block::{BlockBuilder, Sink};
 use crate::directory::{self, BlockEntry};
 use crate::extent::Packer;
 use crate::filter::FilterBuilder;
@@ -23,7 +23,7 @@ pub struct WriterOptions {
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        WriterOptions { level: 1, block_bytes: BLOCK_LINE_BYTES, frame_bytes: 256 << 10 }
+        WriterOptions { level: 1, block_bytes: BLOCK_LINE_BYTES, frame_bytes: 512 << 10 }
     }
 }
 
@@ -42,7 +42,7 @@ pub struct EncodedObject {
 
 /// Writes one data object, stream by stream. Equal input gives equal bytes.
 ///
-/// Beside the output it holds two blocks, and 32 KiB of filter per finished block.
+/// Beside the output it holds one block, and 32 KiB of filter per finished block.
 pub struct ObjectWriter {
     info: ObjectInfo,
     options: WriterOptions,
@@ -54,10 +54,8 @@ pub struct ObjectWriter {
     blocks: Vec<BlockEntry>,
     names: BTreeSet<(Arc<str>, bool)>,
     digest: RowDigest,
-    /// Small streams that share a block.
-    shared: BlockBuilder,
-    /// A block of one busy stream.
-    own: BlockBuilder,
+    /// The block that is being filled.
+    open: BlockBuilder,
 }
 
 impl ObjectWriter {
@@ -78,8 +76,7 @@ impl ObjectWriter {
             blocks: Vec::new(),
             names: BTreeSet::new(),
             digest: RowDigest::default(),
-            shared: BlockBuilder::default(),
-            own: BlockBuilder::default(),
+            open: BlockBuilder::default(),
             options: WriterOptions { block_bytes, frame_bytes, ..options },
             info,
         })
@@ -99,15 +96,18 @@ impl ObjectWriter {
         let number = u32::try_from(self.streams.len()).map_err(|_| EncodeError::ObjectTooLarge { what: "streams" })?;
         self.streams.push(labels.clone());
         self.digest = self.digest.plus(self.hasher.digest(labels, rows, 0..rows.len()));
-        let (max, line_bytes) = (self.options.block_bytes, rows.line_bytes().len());
-        let busy = line_bytes >= max / 2;
-        // Blocks of a busy stream are about equally large.
-        let target = if busy { line_bytes.div_ceil(line_bytes.div_ceil(max).max(1)) } else { max };
+        if self.open.line_bytes() >= self.options.block_bytes / 8 * 7 {
+            self.write_block()?;
+        }
         let mut start = 0;
         while start < rows.len() {
-            let piece = cut_piece(rows, &metadata, start, target, max);
+            let piece = self.open.cut_piece(rows, &metadata, start, self.options.block_bytes);
+            if piece.rows.is_empty() {
+                self.write_block()?;
+                continue;
+            }
             start = piece.rows.end;
-            if busy { self.add_own(number, rows, &piece)? } else { self.add_shared(number, rows, &piece)? }
+            self.open.append(number, rows, &piece);
         }
         Ok(())
     }
@@ -137,33 +137,10 @@ impl ObjectWriter {
         }
     }
 
-    fn add_own(&mut self, stream: u32, rows: &Rows, piece: &Piece) -> Result<(), EncodeError> {
-        self.own.append(stream, rows, piece);
-        let mut own = std::mem::take(&mut self.own);
-        self.write(&mut own)?;
-        self.own = own;
-        Ok(())
-    }
-
-    fn add_shared(&mut self, stream: u32, rows: &Rows, piece: &Piece) -> Result<(), EncodeError> {
-        if !self.shared.fits(rows, piece, self.options.block_bytes) || self.shared.ends_with(stream) {
-            self.write_shared()?;
-        }
-        self.shared.append(stream, rows, piece);
-        Ok(())
-    }
-
-    fn write_shared(&mut self) -> Result<(), EncodeError> {
-        let mut shared = std::mem::take(&mut self.shared);
-        self.write(&mut shared)?;
-        self.shared = shared;
-        Ok(())
-    }
-
-    fn write(&mut self, block: &mut BlockBuilder) -> Result<(), EncodeError> {
+    fn write_block(&mut self) -> Result<(), EncodeError> {
         let number = u32::try_from(self.blocks.len()).map_err(|_| EncodeError::ObjectTooLarge { what: "blocks" })?;
         let mut sink = Sink { out: &mut self.out, packer: &mut self.packer, filters: &mut self.filters };
-        let entry = block.write(number, self.options.frame_bytes, &mut sink)?;
+        let entry = self.open.write(number, self.options.frame_bytes, &mut sink)?;
         for column in &entry.columns {
             if !self.names.contains(&(column.name.clone(), column.derived)) {
                 self.names.insert((column.name.clone(), column.derived));
@@ -173,7 +150,7 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Bytes of the object so far: finished blocks, without the one that small streams still fill.
+    /// Bytes of the object so far: finished blocks, without the one that is being filled.
     pub fn output_len(&self) -> usize {
         self.out.len()
     }
@@ -183,8 +160,8 @@ impl ObjectWriter {
     /// # Errors
     /// [`EncodeError::Empty`] without any row; or when a section passes what the format can hold.
     pub fn finish(mut self) -> Result<EncodedObject, EncodeError> {
-        if !self.shared.is_empty() {
-            self.write_shared()?;
+        if !self.open.is_empty() {
+            self.write_block()?;
         }
         let span = self.blocks.iter().map(BlockEntry::time_span).reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)));
         let (min_time, max_time) = span.ok_or(EncodeError::Empty)?;

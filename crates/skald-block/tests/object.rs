@@ -110,15 +110,14 @@ fn equal_input_gives_equal_bytes() {
 }
 
 #[test]
-fn busy_streams_have_their_own_blocks_and_small_ones_share() {
+fn blocks_are_filled_by_busy_streams_alone_and_by_small_ones_together() {
     let object = write(&streams(), small_blocks());
     let footer = footer(&object.bytes).expect("just written");
     assert_eq!((footer.blocks.len(), footer.streams.len()), (object.block_count, object.stream_count));
     let busy = footer.streams.find(&labels("busy")).expect("written");
-    assert!(footer.runs_of(busy).len() > 5);
-    assert!(footer.runs_of(busy).all(|(at, _)| footer.blocks[at.block as usize].runs.len() == 1));
-    let (first, third) = (footer.runs_of(0).next().expect("has rows").0, footer.runs_of(2).next().expect("has rows").0);
-    assert_eq!(first.block, third.block);
+    let alone = footer.runs_of(busy).filter(|(at, _)| footer.blocks[at.block as usize].runs.len() == 1).count();
+    assert!(alone > 5 && footer.runs_of(busy).len() <= alone + 2);
+    assert!(footer.runs_of(0).all(|(at, _)| footer.blocks[at.block as usize].runs.len() > 1));
     assert!(footer.blocks.iter().all(|block| block.line_bytes <= 4096 && block.frames.len() <= 5));
 }
 

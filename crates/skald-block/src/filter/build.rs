@@ -1,4 +1,4 @@
-use super::{GRAM, LONG_GRAM, WIDTH_LOG2_MAX, gram_hash, is_long_gram_byte, long_gram_hash, pair_hash, page_rows, row_bytes};
+use super::{GRAM, LONG_GRAM, WIDTH_LOG2_MAX, gram_hash, is_long_gram_byte, long_gram_hash, pair_hash, page_rows};
 use crate::{FormatError, Part};
 use skald_model::Column;
 
@@ -6,20 +6,23 @@ const WORDS: usize = 1 << (WIDTH_LOG2_MAX - 6);
 const WIDTH_LOG2_MIN: u32 = 8;
 /// Bits for each distinct gram of an average block that the width aims at, before it is made a power of two.
 const BITS_PER_GRAM: f64 = 2.5;
-/// Most bytes of filters per byte of lines and metadata, for objects of a block or more.
+/// Most bytes of filters per byte of lines, unless a block has few.
 const SHARE_MAX: f64 = 0.0165;
+/// Width that any object may have, however small its blocks: what a probe saves is worth more than the bytes.
+const WIDTH_LOG2_FREE: u32 = 13;
 
 /// Collects the filters of one object, block after block, all at the widest width.
 pub(crate) struct FilterBuilder {
     current: Box<[u64; WORDS]>,
     blocks: Vec<Box<[u64]>>,
     lower: Vec<u8>,
+    starts: Vec<u64>,
     raw_bytes: u64,
 }
 
 impl FilterBuilder {
     pub(crate) fn new() -> Self {
-        FilterBuilder { current: empty(), blocks: Vec::new(), lower: Vec::new(), raw_bytes: 0 }
+        FilterBuilder { current: empty(), blocks: Vec::new(), lower: Vec::new(), starts: Vec::new(), raw_bytes: 0 }
     }
 
     /// Adds the lines of the open block.
@@ -30,11 +33,11 @@ impl FilterBuilder {
         self.lower.make_ascii_lowercase();
         let mut start = 0;
         for end in ends {
-            let line = &self.lower[start..*end as usize];
-            add_grams(&mut self.current, line);
-            add_long_grams(&mut self.current, line);
+            add_grams(&mut self.current, &self.lower[start..*end as usize]);
             start = *end as usize;
         }
+        long_gram_starts(&self.lower, ends, &mut self.starts);
+        add_long_grams(&mut self.current, &self.lower, &self.starts);
     }
 
     /// Adds the pairs of a metadata column of the open block.
@@ -54,7 +57,6 @@ impl FilterBuilder {
     }
 
     fn add_pair(&mut self, name: &str, value: &[u8]) {
-        self.raw_bytes += value.len() as u64;
         if !value.is_empty() {
             set(&mut self.current, pair_hash(name, value));
         }
@@ -72,18 +74,16 @@ impl FilterBuilder {
         let blocks = self.blocks.len().max(1) as f64;
         let distinct: f64 = self.blocks.iter().map(|bits| distinct(bits)).sum::<f64>() / blocks;
         let wanted = (distinct * BITS_PER_GRAM).max(1.0).log2().round() as u32;
-        let share = self.raw_bytes as f64 / blocks * 8.0 * SHARE_MAX;
-        // A small object may spend more: what a probe saves is worth more than the bytes.
-        let affordable = share.max(65_536.0).log2().floor() as u32;
-        wanted.min(affordable).clamp(WIDTH_LOG2_MIN, WIDTH_LOG2_MAX)
+        // Blocks are rarely quite full; a width that is right for a full one is right for all.
+        let affordable = (1.05 * SHARE_MAX * 8.0 * self.raw_bytes as f64 / blocks).max(1.0).log2().floor() as u32;
+        wanted.min(affordable.max(WIDTH_LOG2_FREE)).clamp(WIDTH_LOG2_MIN, WIDTH_LOG2_MAX)
     }
 
     /// Appends the pages, each with its checksum, and gives the description.
     pub(crate) fn finish(self, out: &mut Vec<u8>) -> FilterShape {
         let shape = FilterShape { width_log2: self.width_log2(), blocks: self.blocks.len() as u32, offset: out.len() as u64 };
         let blocks: Vec<Vec<u64>> = self.blocks.iter().map(|bits| fold(bits, shape.width_log2)).collect();
-        let rows = transpose(&blocks, shape.width_log2);
-        for page in rows.chunks(page_rows(blocks.len(), shape.width_log2) * row_bytes(blocks.len())) {
+        for page in transpose(&blocks, shape.width_log2).chunks(shape.page_len() - 4) {
             out.extend_from_slice(page);
             out.extend_from_slice(&crc32fast::hash(page).to_le_bytes());
         }
@@ -130,7 +130,7 @@ impl FilterShape {
 
     /// Stored bytes of each page, with its checksum.
     pub(crate) fn page_len(&self) -> usize {
-        self.page_rows() * row_bytes(self.blocks as usize) + 4
+        self.page_rows() * self.blocks as usize / 8 + 4
     }
 
     /// First byte after the last page.
@@ -167,14 +167,44 @@ fn add_grams(bits: &mut [u64; WORDS], line: &[u8]) {
     }
 }
 
-fn add_long_grams(bits: &mut [u64; WORDS], line: &[u8]) {
-    let mut run = 0;
-    for (i, byte) in line.iter().enumerate() {
-        run = if is_long_gram_byte(*byte) { run + 1 } else { 0 };
-        if run >= LONG_GRAM {
-            set(bits, long_gram_hash(line[i + 1 - LONG_GRAM..=i].try_into().expect("a window of this length")));
+fn add_long_grams(bits: &mut [u64; WORDS], lower: &[u8], starts: &[u64]) {
+    for (i, word) in starts.iter().enumerate() {
+        let mut left = *word;
+        while left != 0 {
+            let at = 64 * i + left.trailing_zeros() as usize;
+            left &= left - 1;
+            if let Some(gram) = lower[at..].first_chunk() {
+                set(bits, long_gram_hash(*gram));
+            }
         }
     }
+}
+
+/// A bit per byte at which a long gram begins; grams that cross the end of a line are left out.
+fn long_gram_starts(lower: &[u8], ends: &[u32], starts: &mut Vec<u64>) {
+    starts.clear();
+    starts.extend(lower.chunks(64).map(class_mask));
+    starts.push(0);
+    for i in 0..starts.len() - 1 {
+        let one = u128::from(starts[i]) | u128::from(starts[i + 1]) << 64;
+        let two = one & one >> 1;
+        starts[i] = (two & two >> 2 & two >> 4) as u64;
+    }
+    for end in ends.iter().map(|end| *end as usize) {
+        (end.saturating_sub(LONG_GRAM - 1)..end).for_each(|at| starts[at / 64] &= !(1 << (at % 64)));
+    }
+}
+
+/// A bit for each of up to 64 bytes: whether long grams are made of it.
+fn class_mask(bytes: &[u8]) -> u64 {
+    let mut classes = [0u8; 64];
+    classes.iter_mut().zip(bytes).for_each(|(class, byte)| *class = u8::from(is_long_gram_byte(*byte)));
+    let eight = |group: &[u8]| {
+        let group = u64::from_le_bytes(group.try_into().expect("chunks of eight"));
+        // Gathers the lowest bit of each byte in the highest byte.
+        group.wrapping_mul(0x0102_0408_1020_4080) >> 56
+    };
+    classes.chunks_exact(8).rev().fold(0, |mask, group| mask << 8 | eight(group))
 }
 
 /// How many distinct hashes likely set these bits.
@@ -203,22 +233,30 @@ fn halve(word: u64) -> u64 {
     (x | x >> 16) & 0xffff_ffff
 }
 
-/// A row per hash value with a bit per block, from a row per block with a bit per hash value.
+/// A row per hash value with a bit per block, from a row per block with a bit per hash value; rows follow each other bit by bit.
 fn transpose(blocks: &[Vec<u64>], width_log2: u32) -> Vec<u8> {
-    let row_bytes = row_bytes(blocks.len());
-    let mut rows = vec![0; row_bytes << width_log2];
-    for (column, group) in blocks.chunks(8).enumerate() {
-        for at in 0..(1usize << width_log2) / 8 {
-            let mut square = [0; 8];
-            for (byte, bits) in square.iter_mut().zip(group) {
-                *byte = (bits[at / 8] >> (8 * (at % 8))) as u8;
-            }
-            for (i, byte) in transpose_square(square).into_iter().enumerate() {
-                rows[(8 * at + i) * row_bytes + column] = byte;
+    let mut out = Vec::with_capacity((blocks.len() << width_log2) / 8);
+    let (mut buffer, mut filled) = (0u32, 0);
+    let mut rows = vec![[0; 8]; blocks.len().div_ceil(8)];
+    for at in 0..(1usize << width_log2) / 8 {
+        for (square, group) in rows.iter_mut().zip(blocks.chunks(8)) {
+            let mut bytes = [0; 8];
+            bytes.iter_mut().zip(group).for_each(|(byte, bits)| *byte = (bits[at / 8] >> (8 * (at % 8))) as u8);
+            *square = transpose_square(bytes);
+        }
+        for row in 0..8 {
+            for (square, group) in rows.iter().zip(blocks.chunks(8)) {
+                buffer |= u32::from(square[row]) << filled;
+                filled += group.len();
+                if filled >= 8 {
+                    out.push(buffer as u8);
+                    buffer >>= 8;
+                    filled -= 8;
+                }
             }
         }
     }
-    rows
+    out
 }
 
 /// Turns 8 × 8 bits around the diagonal (by swapping ever larger squares).

@@ -1,5 +1,5 @@
 use super::build::FilterShape;
-use super::{GRAM, LONG_GRAM, gram_hash, is_long_gram_byte, long_gram_hash, pair_hash, row_bytes};
+use super::{GRAM, LONG_GRAM, gram_hash, is_long_gram_byte, long_gram_hash, pair_hash};
 use crate::FormatError;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -126,12 +126,12 @@ impl FilterIndex {
     }
 
     fn matching_leaf<'p>(&self, query: &FilterQuery, pages: &dyn Fn(u32) -> Option<&'p FilterPage>) -> BlockSet {
-        let mut found = BlockSet::all(self.shape.blocks as usize);
-        let len = row_bytes(self.shape.blocks as usize);
+        let blocks = self.shape.blocks as usize;
+        let mut found = BlockSet::all(blocks);
         for hash in hashes(query) {
             let (page, row) = self.place(hash);
-            if let Some(bytes) = pages(page).and_then(|page| page.0.get(row * len..(row + 1) * len)) {
-                found.keep(bytes);
+            if let Some(page) = pages(page) {
+                found.keep(&page.0, row * blocks);
             }
             if found.is_empty() {
                 break;
@@ -219,12 +219,13 @@ impl BlockSet {
         self.words.iter_mut().zip(&other.words).for_each(|(one, two)| *one = how(*one, *two));
     }
 
-    /// Leaves the blocks whose bit is set in a row of the filter.
-    fn keep(&mut self, row: &[u8]) {
-        for (word, bytes) in self.words.iter_mut().zip(row.chunks(8)) {
-            let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            *word &= u64::from_le_bytes(padded);
+    /// Leaves the blocks whose bit is set in the row that begins at `bit` of `page`.
+    fn keep(&mut self, page: &[u8], bit: usize) {
+        for (i, word) in self.words.iter_mut().enumerate() {
+            let at = bit + 64 * i;
+            let mut bytes = [0; 16];
+            bytes.iter_mut().zip(page.iter().skip(at / 8).take(9)).for_each(|(to, from)| *to = *from);
+            *word &= (u128::from_le_bytes(bytes) >> (at % 8)) as u64;
         }
     }
 }
