@@ -110,7 +110,7 @@ pub trait Disk: Send + Sync + 'static {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes a new empty file for appending and reading. `AlreadyExists` when there is one.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file for reading.
+    /// Opens a file for reading. `IsADirectory` for a directory.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Renames a file or directory, replacing a file that has the name `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

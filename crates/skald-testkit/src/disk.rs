@@ -96,7 +96,7 @@ impl SimDisk {
     }
 
     /// The power goes at the `nth` changing operation from now on (1 is the next): that one may have its effect, it and all later ones fail.
-    /// [`SimDisk::power_cut`] then brings the machine back.
+    /// [`SimDisk::power_cut`] then brings the machine back; [`SimDisk::kill`] makes it the end of the process alone.
     pub fn cut_power_at(&self, nth: u64) {
         let mut state = self.0.lock();
         state.faults.cut_at = Some(state.operations() + nth);
@@ -171,20 +171,21 @@ impl State {
         self.capacity = None;
     }
 
+    fn is_cut(&self) -> bool {
+        self.faults.cut_at.is_some_and(|cut_at| self.operations() >= cut_at)
+    }
+
     /// Counts an operation and does it unless a fault says otherwise. At the moment of the power cut `change` happens, and is not reported.
     fn perform<T>(&mut self, op: Op, change: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
         *self.counts.entry(op).or_default() += 1;
-        let (operations, count) = (self.operations(), self.count(op));
-        if let Some(cut_at) = self.faults.cut_at
-            && operations >= cut_at
-        {
+        if self.is_cut() {
             // A sync in progress has made nothing durable for sure; the seed of the power cut decides.
-            if operations == cut_at && !matches!(op, Op::Read | Op::Sync | Op::SyncDir) {
+            if self.faults.cut_at == Some(self.operations()) && !matches!(op, Op::Read | Op::Sync | Op::SyncDir) {
                 let _ = change(self);
             }
             return Err(io::Error::other("simulated power cut"));
         }
-        if self.faults.fail_at.remove(&(op, count)) {
+        if self.faults.fail_at.remove(&(op, self.count(op))) {
             return Err(io::Error::other("simulated fault"));
         }
         change(self)
@@ -296,8 +297,11 @@ impl DiskFile for SimFile {
             }
             Ok(())
         });
+        let mut state = self.state.lock();
+        // A sync that the end of the process cut short has not failed: the system knows what is still to be written.
         if synced.is_err()
-            && let Ok(file) = self.state.lock().tree.file_mut(self.inode)
+            && !state.is_cut()
+            && let Ok(file) = state.tree.file_mut(self.inode)
         {
             file.sync_failed = true;
         }

@@ -65,6 +65,15 @@ impl Contents {
         Ok(contents)
     }
 
+    /// Makes durable what a process left that died before it synced, so that what replay finds once it finds again.
+    pub(crate) fn sync(&self, disk: &dyn Disk, folder: &Path) -> Result<(), WalError> {
+        for (segment, _) in &self.segments {
+            let path = segment_path(folder, *segment);
+            disk.open(&path).and_then(|file| file.sync()).context("sync", &path)?;
+        }
+        disk.sync_dir(folder).context("sync", folder)
+    }
+
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.iter().map(|(_, len)| len).sum()

@@ -48,7 +48,8 @@ pub(crate) struct Shared {
 }
 
 impl Wal {
-    /// Opens the log in `dir`, which is made when missing; finishes removals that a crash cut short. Gives the generations found, oldest first.
+    /// Opens the log in `dir`, which is made when missing; finishes removals that a crash cut short. Gives the generations found, oldest first; what is
+    /// in them, acknowledged or not, is durable now.
     ///
     /// The caller holds the lock on the data directory.
     ///
@@ -153,7 +154,9 @@ impl Found {
         for entry in disk.list(dir).context("list", dir)? {
             let folder_name = Some(entry.name.as_str()).filter(|_| entry.is_dir);
             if let Some(generation) = folder_name.and_then(parse_generation) {
-                let mut contents = Contents::list(disk, &generation_dir(dir, generation), disk_id, generation)?;
+                let folder = generation_dir(dir, generation);
+                let mut contents = Contents::list(disk, &folder, disk_id, generation)?;
+                contents.sync(disk, &folder)?;
                 found.add_foreign(std::mem::take(&mut contents.foreign));
                 found.last = found.last.max(Some(generation));
                 found.sealed.push((generation, contents));
@@ -164,6 +167,7 @@ impl Found {
                 found.add_foreign(vec![dir.join(&entry.name)]);
             }
         }
+        disk.sync_dir(dir).context("sync", dir)?;
         found.sealed.sort_by_key(|(generation, _)| *generation);
         Ok(found)
     }

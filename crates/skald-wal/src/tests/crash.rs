@@ -66,6 +66,8 @@ impl Promises {
             assert_eq!(kept, want.iter().collect::<Vec<_>>(), "acknowledged in {generation}");
         }
         assert!(found.keys().all(|generation| !self.removed.contains(generation)), "a removed generation came back");
+        // What was found once is to be found again, acknowledged or not.
+        self.acknowledged = found;
     }
 
     fn found_in(&self, sealed: &SealedGeneration) -> Vec<String> {
