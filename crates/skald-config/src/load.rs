@@ -1,5 +1,5 @@
 use crate::check::check_section;
-use crate::setting::{Kind, keys_of};
+use crate::setting::{Key, Kind, keys_of};
 use crate::yaml::YamlFile;
 use crate::{ByteSize, Config, ConfigError, Mode, Problem, memory_limit};
 use figment::providers::Serialized;
@@ -147,10 +147,26 @@ impl Provider for SingleValue {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let value = self.value.parse::<Value>().unwrap_or_else(|never| match never {});
+        // `2024` and `true` are texts where a text is taken.
+        let text = Value::from(self.value.as_str());
+        let value = if accepts(&keys_of::<Config>(), &self.key, &text) {
+            text
+        } else {
+            self.value.parse().unwrap_or_else(|never: std::convert::Infallible| match never {})
+        };
         let nested = figment::util::nest(&self.key, value);
         Ok(nested.into_dict().map(|dict| Profile::Default.collect(dict)).unwrap_or_default())
     }
+}
+
+/// Whether there is a key at `path` that takes `value`.
+fn accepts(keys: &[Key], path: &str, value: &Value) -> bool {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    keys.iter().find(|key| key.name == name).is_some_and(|key| match (key.kind, rest) {
+        (Kind::Section { keys, .. }, Some(rest)) => accepts(&keys(), rest, value),
+        (Kind::Value { accepts, .. }, None) => accepts(value),
+        _ => false,
+    })
 }
 
 fn variables(environment: &[(String, String)]) -> Vec<SingleValue> {

@@ -101,7 +101,8 @@ impl Overrides {
                     // The same problem is said once, not at every look.
                     Err(error) if reported.as_ref() == Some(&error.to_string()) => continue,
                     Err(error) => {
-                        warn!(error = %error, cause = ?std::error::Error::source(&error), "limits of tenants not reloaded, the last good ones stay");
+                        let error: &(dyn std::error::Error + 'static) = &error;
+                        warn!(error, "limits of tenants not reloaded, the last good ones stay");
                         reported = Some(error.to_string());
                         continue;
                     }
@@ -110,6 +111,12 @@ impl Overrides {
             }
         };
         spawner.spawn("limits reload", Box::pin(task));
+    }
+}
+
+impl std::fmt::Debug for Overrides {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Overrides").field("file", &self.file).field("tenants", &self.tenant_count()).finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// Largest file that is read.
 const BYTES_MAX: u64 = 16 << 20;
+/// Most levels of a file: a few times what a configuration has, and far from the end of the stack.
+const DEPTH_MAX: usize = 24;
 
 /// A YAML file as a layer of the configuration, with the place of every key.
 pub(crate) struct YamlFile {
@@ -42,7 +44,10 @@ impl YamlFile {
         };
         let text = std::str::from_utf8(bytes).map_err(|error| refused(None, format!("not UTF-8 after byte {}", error.valid_up_to())))?;
         // Untyped, YAML 1.1 words such as `y` and `on` would become booleans.
-        let options = serde_saphyr::options! { strict_booleans: true };
+        let options = serde_saphyr::options! {
+            strict_booleans: true,
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX, flow_nesting_limit: DEPTH_MAX },
+        };
         let root: Option<Node> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let error = error.without_snippet();
             let place = error.location().map(|at| (at.line(), at.column()));

@@ -16,7 +16,7 @@ mod seam;
 mod serve;
 
 pub use http_server::{HttpServer, ServeError};
-pub use logging::{LogControl, Logging};
+pub use logging::{LogControl, Logging, chain};
 pub use metrics::Metrics;
 pub use middleware::RequestMetrics;
 pub use readiness::{Part, PartState, Readiness};

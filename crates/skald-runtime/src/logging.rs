@@ -142,8 +142,8 @@ impl Pairs {
     }
 }
 
-/// An error with all its causes on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+/// An error with all its causes on one line, for log fields.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut out = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

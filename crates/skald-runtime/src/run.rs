@@ -3,6 +3,7 @@ use crate::{Common, LogControl, Logging, Metrics, Readiness, Runtime, StdDisk, s
 use futures::future::{Either, select};
 use futures::stream::{self, Stream, StreamExt};
 use skald_config::{ConfigError, Loaded, Source};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
 use std::io::{self, Write};
 use std::pin::pin;
@@ -70,8 +71,9 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("no text");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let backtrace = std::backtrace::Backtrace::capture();
-        error!(panic = text, place, %backtrace, thread = std::thread::current().name(), "panic");
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        error!(panic = text, place, backtrace, thread = std::thread::current().name(), "panic");
     }));
 }
 

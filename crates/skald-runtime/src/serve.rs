@@ -2,12 +2,14 @@ use crate::{Common, HttpServer, Metrics, Readiness, RequestMetrics, ServeError, 
 use axum::Router;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use skald_config::Config;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use skald_config::{Config, ConfigError, Overrides};
 use skald_model::seam::Seams;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -61,6 +63,18 @@ impl Runtime {
     /// Where parts say how they are.
     pub fn readiness(&self) -> &Readiness {
         &self.0.common.readiness
+    }
+
+    /// The limits of tenants: `limits_config` and the file of `runtime_config`, which is read again while the process runs. Called once; blocks on the disk.
+    ///
+    /// # Errors
+    /// The file cannot be read or is wrong.
+    pub fn tenant_limits(&self) -> Result<Arc<Overrides>, ConfigError> {
+        let seams = self.seams();
+        let overrides = Overrides::load(&self.0.config, Arc::clone(&seams.disk))?;
+        overrides.watch(Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
+        self.metrics().register(|registry| registry.register_collector(Box::new(ReloadMetrics(Arc::downgrade(&overrides)))));
+        Ok(overrides)
     }
 
     /// Has `stop` run when the process stops: what was registered last runs first, one after the other.
@@ -151,6 +165,19 @@ impl Runtime {
     /// What is to be stopped next.
     pub(crate) fn next_stop(&self) -> Option<(&'static str, BoxFuture<'static, ()>)> {
         self.0.stops.lock().pop()
+    }
+}
+
+/// What became of the last look at the file with limits of tenants.
+#[derive(Debug)]
+struct ReloadMetrics(Weak<Overrides>);
+
+impl Collector for ReloadMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let Some(overrides) = self.0.upgrade() else { return Ok(()) };
+        let good = ConstGauge::new(i64::from(overrides.last_error().is_none()));
+        let help = "1 when the file with limits of tenants was right at the last look";
+        good.encode(encoder.encode_descriptor("runtime_config_last_reload_successful", help, None, good.metric_type())?)
     }
 }
 

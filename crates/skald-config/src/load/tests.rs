@@ -66,9 +66,18 @@ fn variables_that_are_not_keys_are_left_alone() {
 
 #[test]
 fn texts_that_look_like_numbers_stay_texts() {
-    let environment = source(&[("SKALD_STORAGE__DATA_DIR", "2024"), ("SKALD_LIMITS_CONFIG__REQUIRED_LABELS", "[app, env]")]);
-    let config = load(&environment, &TestDisk::with(&[MEMINFO])).expect("both are right").config;
-    assert_eq!(config.storage.data_dir, PathBuf::from("2024"));
+    let environment = source(&[
+        ("SKALD_STORAGE__DATA_DIR", "007"),
+        ("SKALD_INGESTER__WAL__DIR", "true"),
+        ("SKALD_LIMITS_CONFIG__MAX_LINE_SIZE_TRUNCATE_IDENTIFIER", "{1.50}"),
+        ("SKALD_LIMITS_CONFIG__REQUIRED_LABELS", "[app, env]"),
+        ("SKALD_LIMITS_CONFIG__INGESTION_RATE_MB", "1.5"),
+    ]);
+    let config = load(&environment, &TestDisk::with(&[MEMINFO])).expect("all are right").config;
+    assert_eq!(config.storage.data_dir, PathBuf::from("007"));
+    assert_eq!(config.ingester.wal.dir, Some(PathBuf::from("true")));
+    assert_eq!(config.limits_config.max_line_size_truncate_identifier, "{1.50}");
+    assert_eq!(config.limits_config.ingestion_rate_mb, 1.5);
     assert_eq!(config.limits_config.required_labels, ["app", "env"]);
     let config = load_yaml("limits_config: {required_labels: [y, on]}").expect("y and on are texts");
     assert_eq!(config.limits_config.required_labels, ["y", "on"]);
@@ -134,6 +143,18 @@ fn what_is_not_yaml_is_refused_with_its_place() {
     let disk = TestDisk::with(&[]);
     let error = load(&source(&[]).file("/none.yaml"), &disk).expect_err("there is no file");
     assert_eq!(error.to_string(), "read /none.yaml");
+}
+
+#[test]
+fn files_made_to_exhaust_the_process_are_refused() {
+    let levels = (1..30).map(|level| format!("l{level}: &l{level} [{}]\n", format!("*l{},", level - 1).repeat(10)));
+    let laughs = std::iter::once("l0: &l0 lol\n".to_owned()).chain(levels).collect::<String>();
+    for yaml in [laughs, format!("a: {}", "[".repeat(100_000)), "{a: ".repeat(100_000), "- ".repeat(100_000), "a:\n ".repeat(9)] {
+        assert!(load_yaml(&yaml).is_err());
+    }
+    for (open, close) in [("[", "]"), ("{a: ", "}")] {
+        assert!(load_yaml(&format!("a: {}1{}", open.repeat(1000), close.repeat(1000))).is_err());
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ overrides:
   d: 5
   e: {deletion_mode: maybe}
 ";
-    let error = loaded(wrong).1.err().expect("six things are wrong").to_string();
+    let error = loaded(wrong).1.expect_err("six things are wrong").to_string();
     let mut lines: Vec<_> = error.lines().collect();
     lines.sort_unstable();
     assert_eq!(

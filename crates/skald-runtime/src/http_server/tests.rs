@@ -99,6 +99,20 @@ async fn stopping_lets_requests_end_and_accepts_no_new_ones() {
 }
 
 #[tokio::test]
+async fn idle_connections_do_not_keep_a_server() {
+    let server = start(Router::new().route("/", get(|| async { "x" })), 8, Gauge::default()).await;
+    let mut silent = connect(server.address()).await;
+    let mut used = connect(server.address()).await;
+    used.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is open");
+    let mut first = [0; 12];
+    used.read_exact(&mut first).await.expect("it answers");
+    assert_eq!(&first, b"HTTP/1.1 200");
+    server.stop(LONG).await;
+    assert!(receive(&mut used).await.ends_with("\r\n\r\nx"));
+    assert_eq!(receive(&mut silent).await, "");
+}
+
+#[tokio::test]
 async fn connections_are_cut_after_the_bound() {
     let entered = Arc::new(Notify::new());
     let handler = {

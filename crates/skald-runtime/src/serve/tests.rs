@@ -85,3 +85,23 @@ async fn streams_without_an_end_learn_that_the_process_stops() {
     early.await;
     late.stopping().await;
 }
+
+#[tokio::test]
+async fn limits_of_tenants_are_loaded_and_their_file_is_watched_by_a_metric() {
+    use skald_config::TenantLimits;
+    use skald_model::TenantId;
+    let dir = tempfile::tempdir().expect("a directory for the test");
+    let file = dir.path().join("overrides.yaml");
+    let write = |text: &str| {
+        use std::io::Write;
+        tempfile::NamedTempFile::new_in(&dir).and_then(|mut new| new.write_all(text.as_bytes()).map(|()| new)).map(|new| new.persist(&file))
+    };
+    write("overrides: {small: {max_query_series: 3}}").expect("room on the disk").expect("the name is free");
+    let runtime = runtime(|config| config.runtime_config.file = Some(file.clone()));
+    let limits = runtime.tenant_limits().expect("the file is right");
+    assert_eq!(limits.limits(&TenantId::parse("small").expect("it is a tenant")).max_query_series, 3);
+    assert!(runtime.metrics().encode().contains("skald_runtime_config_last_reload_successful 1"));
+    write("overrides: 5").expect("room on the disk").expect("it replaces");
+    assert!(limits.reload().is_err());
+    assert!(runtime.metrics().encode().contains("skald_runtime_config_last_reload_successful 0"));
+}
