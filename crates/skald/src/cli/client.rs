@@ -55,6 +55,9 @@ pub enum ClientError {
         /// How long the server wants to be left alone.
         retry_after: Option<Duration>,
     },
+    /// No request can be made of this: its URL is too long, for example.
+    #[error("the request cannot be sent: {0}")]
+    Unsendable(#[source] http::Error),
     /// The server could not be reached, or the connection broke.
     #[error("no answer from {base}: {source}")]
     Transport {
@@ -74,6 +77,7 @@ impl ClientError {
         match self {
             Self::Refused { status: 400..=499, .. } => 3,
             Self::Refused { .. } | Self::Answer(_) => 1,
+            Self::Unsendable(_) => 2,
             Self::Transport { .. } => 4,
         }
     }
@@ -82,7 +86,7 @@ impl ClientError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Transport { .. } | Self::Answer(_) => None,
+            Self::Unsendable(_) | Self::Transport { .. } | Self::Answer(_) => None,
         }
     }
 }
@@ -169,6 +173,9 @@ impl Client {
                 Ok((_, body)) => return serde_json::from_slice(&body).map_err(ClientError::Answer),
                 Err(error) => error,
             };
+            if matches!(error, ClientError::Unsendable(_)) {
+                return Err(error);
+            }
             let Some(wait) = self.retry.wait(attempt, 0, Duration::ZERO, error.retry_after()) else { return Err(error) };
             if !self.quiet {
                 console.notice(&format!("{error}; sending again in {:.1} s", wait.as_secs_f64()));
@@ -204,8 +211,8 @@ impl Client {
             headers.extend(more);
         }
         let mut response = match method {
-            Method::GET => self.agent.run(request.body(()).map_err(|error| lost(error.into()))?),
-            _ => self.agent.run(request.body(body).map_err(|error| lost(error.into()))?),
+            Method::GET => self.agent.run(request.body(()).map_err(ClientError::Unsendable)?),
+            _ => self.agent.run(request.body(body).map_err(ClientError::Unsendable)?),
         }
         .map_err(lost)?;
         let status = response.status();

@@ -137,6 +137,9 @@ fn push_takes_times_from_lines() {
     assert_eq!(run(&server.address, &["push", "--parse-time", "-"], lines).code, 0);
     let at = entries(&server.seen()[0]).into_iter().map(|(at, _)| at).collect::<Vec<_>>();
     assert_eq!(at, [-HOUR + 250_000_000, -HOUR + 250_000_001, -HOUR + 250_000_002, 1_000_000_000]);
+    let ran = run(&server.address, &["push", "--parse-time", "-", "-q"], b"no time\nhere\n");
+    assert_eq!((ran.code, entries(&server.seen()[1])[1].0), (0, 1));
+    assert!(ran.err.contains("2 lines have the time at which they were read"), "{}", ran.err);
 }
 
 #[test]
@@ -425,6 +428,14 @@ fn a_refused_query_is_shown_at_its_place() {
         ran.err,
         "the server answered 400: parse error at line 1, col 9: syntax error: unexpected $end\n  {app=\"a\"\n          ^\n"
     );
+}
+
+#[test]
+fn a_query_that_no_url_holds_is_not_sent() {
+    let server = FakeServer::start(|_, _| Reply::new(200, "{}"));
+    let ran = run(&server.address, &["query", "-q", "--retries=3", &"x".repeat(70_000)], b"");
+    assert_eq!((ran.code, server.seen().len(), ran.slept.len()), (2, 0, 0));
+    assert!(ran.err.starts_with("the request cannot be sent: "), "{}", ran.err);
 }
 
 #[test]

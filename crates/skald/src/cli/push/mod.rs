@@ -40,6 +40,8 @@ struct Tally {
     refused_batches: u64,
     /// Lines with bytes that were replaced because they are not UTF-8.
     replaced: u64,
+    /// Lines in which no time was found, where times were to be found.
+    timeless: u64,
     /// Lines that are longer than any server takes, and were not sent.
     too_long: u64,
     /// Files that could not be read to their end.
@@ -62,6 +64,7 @@ pub fn run(client: &Client, args: &PushArgs, cli: &Cli, console: &mut Console) -
     let result = args.files.iter().try_for_each(|file| run.push_file(file, labels.as_ref(), console));
     run.progress.finish();
     let took = console.clock.monotonic().saturating_sub(started);
+    run.tally.timeless = run.stamper.timeless();
     run.tally.report(took, cli.output.quiet, console);
     result.map(|()| run.tally.exit_code())
 }
@@ -170,6 +173,7 @@ impl Tally {
             ),
             some(self.too_long, "lines were too long to send"),
             some(self.unread_files, "files could not be read"),
+            some(self.timeless, "lines have the time at which they were read, because none was found in their file before them"),
             some(self.replaced, "lines were not UTF-8: their invalid bytes were replaced"),
         ]
         .concat();

@@ -94,7 +94,7 @@ impl<'a> Sender<'a> {
         match error {
             ClientError::Refused { status: 429 | 500..=599, .. } => Next::Retry,
             ClientError::Refused { status: 400 | 413, .. } => Next::Skip,
-            ClientError::Refused { .. } | ClientError::Answer(_) => Next::Stop,
+            ClientError::Refused { .. } | ClientError::Unsendable(_) | ClientError::Answer(_) => Next::Stop,
             ClientError::Transport { .. } if self.has_answered || self.client.retry.retries.is_some() => Next::Retry,
             ClientError::Transport { .. } => Next::Stop,
         }

@@ -20,12 +20,13 @@ pub struct Stamper {
     next: HashMap<Timestamp, Timestamp>,
     /// The times in `next`, oldest first.
     order: VecDeque<Timestamp>,
+    timeless: u64,
 }
 
 impl Stamper {
     /// A stamper; `zone` is that of times in lines which name none.
     pub fn new(parse: bool, zone: TimeZone) -> Self {
-        Stamper { parse, zone, last_now: Timestamp::MIN, base: None, next: HashMap::new(), order: VecDeque::new() }
+        Stamper { parse, zone, last_now: Timestamp::MIN, base: None, next: HashMap::new(), order: VecDeque::new(), timeless: 0 }
     }
 
     /// Begins a file that begins with `bytes`. Lines before the first time among these get that time too.
@@ -43,9 +44,15 @@ impl Stamper {
             if let Some(base) = self.base {
                 return self.after(base);
             }
+            self.timeless += 1;
         }
         self.last_now = now.max(self.last_now.plus(Duration::from_nanos(1)));
         self.last_now
+    }
+
+    /// Lines that should have carried a time and neither did nor followed one that does.
+    pub fn timeless(&self) -> u64 {
+        self.timeless
     }
 
     fn after(&mut self, base: Timestamp) -> Timestamp {
