@@ -63,6 +63,11 @@ impl ObjectStore for LocalStore {
         self.run("read", name, move |files, name| files.get_range(name, range)).await
     }
 
+    async fn get_ranges(&self, name: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, StoreError> {
+        check_name(name)?;
+        self.run("read", name, move |files, name| ranges.into_iter().map(|range| files.get_range(name, range)).collect()).await
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         check_prefix(prefix)?;
         self.run("list", prefix, |files, prefix| files.list(prefix)).await

@@ -1,0 +1,190 @@
+//! A whole node over a simulated disk, clock and pool: what a crash leaves, what a query then says.
+//!
+//! A [`World`] outlives its nodes; a [`Node`] is one life of the process. Pushes and queries go through the real ingester, catalogue and querier.
+
+use async_trait::async_trait;
+use prometheus_client::registry::Registry;
+use skald_config::{ByteSize, Config, Limits, Mode};
+use skald_ingester::Ingester;
+use skald_model::seam::{Connection, Listener, Network, Seams};
+use skald_model::{Labels, TenantId, Timestamp};
+use skald_querier::{Answer, AnswerData, Querier, QueryError, QueryRequest};
+use skald_rpc::{Ingester as _, PushBatch, PushError, StreamRows};
+use skald_store::{CacheSizes, Catalog, DataDir, LocalStore};
+use skald_testkit::{InlinePool, SeededRandom, SimClock, SimDisk, SimSpawner, rows};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the node keeps its data.
+pub const DATA_DIR: &str = "/data";
+
+/// What stays when a process dies.
+pub struct World {
+    /// The disk.
+    pub disk: Arc<SimDisk>,
+    /// The clock.
+    pub clock: Arc<SimClock>,
+    /// Limits of every tenant.
+    pub limits: Limits,
+    /// Configuration of the nodes.
+    pub config: Config,
+    seed: u64,
+}
+
+/// One life of the process.
+pub struct Node {
+    /// Drives its tasks.
+    pub spawner: Arc<SimSpawner>,
+    /// Its ingester.
+    pub ingester: Ingester,
+    /// Its objects.
+    pub catalog: Arc<Catalog>,
+    /// Its querier.
+    pub querier: Querier,
+    _data_dir: DataDir,
+}
+
+/// Why a node did not start.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+impl World {
+    /// An empty disk, and limits that are not in the way.
+    pub fn new(seed: u64) -> Self {
+        let mut config = Config::defaults(Mode::SingleProcess, ByteSize(1 << 30));
+        config.storage.data_dir = PathBuf::from(DATA_DIR);
+        config.storage.free_space_floor = ByteSize(0);
+        let mut limits = Limits::default();
+        limits.per_stream_rate_limit = ByteSize(1 << 40);
+        limits.per_stream_rate_limit_burst = ByteSize(1 << 40);
+        limits.max_query_length = std::time::Duration::ZERO;
+        limits.max_entries_limit_per_query = 0;
+        limits.query_timeout = std::time::Duration::ZERO;
+        World { disk: SimDisk::new(), clock: SimClock::new(Timestamp::from_secs(1_768_435_200)), limits, config, seed }
+    }
+
+    /// Starts a process on the disk as it is.
+    ///
+    /// # Errors
+    /// What a process would print and exit with.
+    pub fn start(&self) -> Result<Node, StartError> {
+        let spawner = SimSpawner::new();
+        let random = SeededRandom::new(self.seed);
+        let seams = Seams {
+            clock: self.clock.clone(),
+            random: Arc::new(random),
+            spawner: spawner.clone(),
+            cpu: Arc::new(InlinePool),
+            disk: self.disk.clone(),
+            network: Arc::new(NoNetwork),
+        };
+        let data_dir = DataDir::open(seams.disk.as_ref(), Path::new(DATA_DIR), seams.random.as_ref())?;
+        let store = LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &Path::new(DATA_DIR).join("objects"))?;
+        let sizes = CacheSizes { footers: 64 << 20, pages: 64 << 20 };
+        let mut registry = Registry::default();
+        let metrics = skald_store::Metrics::register(&mut registry, sizes);
+        let catalog = Arc::new(spawner.run(Catalog::open(Arc::new(store), sizes, metrics))?);
+        let (config, limits) = (Arc::new(self.config.clone()), Arc::new(self.limits.clone()));
+        let (ingester, found) = Ingester::open(skald_ingester::Parts {
+            seams: seams.clone(),
+            config: config.clone(),
+            limits: limits.clone(),
+            catalog: catalog.clone(),
+            disk_id: data_dir.disk_id(),
+            metrics: skald_ingester::Metrics::register(&mut registry),
+        })?;
+        spawner.run(ingester.recover(found))?;
+        let querier = Querier::new(skald_querier::Parts {
+            seams,
+            config,
+            limits,
+            ingester: Arc::new(ingester.clone()),
+            catalog: catalog.clone(),
+            metrics: skald_querier::Metrics::register(&mut registry),
+        });
+        Ok(Node { spawner, ingester, catalog, querier, _data_dir: data_dir })
+    }
+}
+
+/// The tenant of a name. Panics when it is not valid.
+pub fn tenant(name: &str) -> TenantId {
+    TenantId::parse(name).expect("tests name valid tenants")
+}
+
+impl Node {
+    /// Pushes entries of one stream.
+    ///
+    /// # Errors
+    /// When they are not acknowledged.
+    pub fn push(&self, owner: &str, labels: &Labels, entries: &[(i64, &str)]) -> Result<(), PushError> {
+        let batch = PushBatch { streams: vec![StreamRows { labels: labels.clone(), rows: rows(entries) }] };
+        self.spawner.run(self.ingester.push(&tenant(owner), batch))
+    }
+
+    /// Seals and flushes everything.
+    pub fn flush(&self) {
+        self.spawner.run(self.ingester.flush("test"));
+    }
+
+    /// Answers a query over all of time: instant for metric queries, forward for log queries.
+    ///
+    /// # Errors
+    /// As the querier says.
+    pub fn query(&self, owner: &str, text: &str) -> Result<Answer, QueryError> {
+        let is_log = text.trim_start().starts_with('{');
+        let request = QueryRequest {
+            text: text.to_owned(),
+            start: Timestamp(if is_log { 0 } else { END }),
+            end: Timestamp(END),
+            step: is_log.then(|| std::time::Duration::from_secs(1 << 30)),
+            interval: std::time::Duration::ZERO,
+            limit: 10_000_000,
+            forward: true,
+        };
+        self.spawner.run(self.querier.query(&tenant(owner), request))
+    }
+
+    /// Lines of a log query, oldest first, streams merged.
+    ///
+    /// # Panics
+    /// When the query fails.
+    pub fn lines(&self, owner: &str, text: &str) -> Vec<(i64, String)> {
+        let answer = self.query(owner, text).expect("the query is answered");
+        let AnswerData::Entries(entries) = answer.data else { return Vec::new() };
+        let streams = entries.streams();
+        let all = streams.iter().flat_map(|stream| &stream.entries);
+        let mut lines: Vec<(i64, String)> = all.map(|entry| (entry.timestamp.0, String::from_utf8_lossy(&entry.line).into_owned())).collect();
+        lines.sort();
+        lines
+    }
+
+    /// The sum of a metric query's samples; 0 without any.
+    ///
+    /// # Panics
+    /// When the query fails.
+    pub fn sum(&self, owner: &str, text: &str) -> f64 {
+        let answer = self.query(owner, text).expect("the query is answered");
+        match answer.data {
+            AnswerData::Metric(skald_logql::exec::MetricResult::Vector(samples)) => samples.iter().map(|sample| sample.value).sum(),
+            _ => panic!("'{text}' does not give a vector"),
+        }
+    }
+}
+
+/// After every entry that tests push.
+const END: i64 = 4_000_000_000_000_000_000;
+
+/// No node of this world talks to another.
+struct NoNetwork;
+
+#[async_trait]
+impl Network for NoNetwork {
+    async fn listen(&self, _address: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn connect(&self, _address: &str) -> io::Result<Box<dyn Connection>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

@@ -1,0 +1,283 @@
+//! Crashes under load: every acknowledged entry is there afterwards, and none twice.
+
+use skald_config::ByteSize;
+use skald_model::Labels;
+use skald_sim::{Node, World};
+use skald_testkit::{Op, SeededRandom, labels};
+use std::collections::BTreeSet;
+
+const ALL: &str = r#"{app=~".+"}"#;
+const COUNT: &str = r#"sum(count_over_time({app=~".+"}[1000000h]))"#;
+const COUNT_FILTERED: &str = r#"sum(count_over_time({app=~".+"} |= "line" [1000000h]))"#;
+const BASE: i64 = 1_768_435_200_000_000_000;
+
+/// How many seeds to run; `make sim` asks for more.
+fn seeds(few: u64) -> u64 {
+    std::env::var("SKALD_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
+}
+
+fn stream(i: u64) -> Labels {
+    labels(&[("app", ["a", "b", "c"][(i % 3) as usize])])
+}
+
+type Entry = (i64, String);
+
+/// What was acknowledged, and what was tried without an acknowledgement.
+#[derive(Default)]
+struct Ledger {
+    acknowledged: BTreeSet<Entry>,
+    tried: BTreeSet<Entry>,
+}
+
+impl Ledger {
+    fn push(&mut self, node: &Node, random: &SeededRandom, next: &mut i64) -> bool {
+        let count = 1 + random.below(5);
+        let entries: Vec<Entry> = (0..count).map(|_| { *next += 1; (BASE + *next * 1_000_000, format!("line {next}")) }).collect();
+        let borrowed: Vec<(i64, &str)> = entries.iter().map(|(at, line)| (*at, line.as_str())).collect();
+        let result = node.push("t", &stream(random.below(3)), &borrowed);
+        self.tried.extend(entries.iter().cloned());
+        if result.is_ok() {
+            self.acknowledged.extend(entries);
+        }
+        result.is_ok()
+    }
+
+    /// Every acknowledged entry once, nothing that was never sent, and every kind of count says the same.
+    #[track_caller]
+    fn check(&self, node: &Node, what: &str) {
+        let lines = node.lines("t", ALL);
+        let distinct: BTreeSet<Entry> = lines.iter().cloned().collect();
+        assert_eq!(distinct.len(), lines.len(), "{what}: an entry comes twice");
+        let lost: Vec<_> = self.acknowledged.difference(&distinct).take(3).collect();
+        assert!(lost.is_empty(), "{what}: acknowledged and gone: {lost:?}");
+        assert!(distinct.is_subset(&self.tried), "{what}: entries that nobody sent");
+        assert_eq!(node.sum("t", COUNT), lines.len() as f64, "{what}: count");
+        assert_eq!(node.sum("t", COUNT_FILTERED), lines.len() as f64, "{what}: filtered count");
+    }
+}
+
+/// Small generations, so that seals and flushes happen all the time.
+fn busy_world(seed: u64) -> World {
+    let mut world = World::new(seed);
+    world.config.ingester.generation.target_size = ByteSize(2000);
+    world.config.ingester.wal.segment_size = ByteSize(1500);
+    world
+}
+
+#[test]
+fn kill_under_load_keeps_every_acknowledged_entry_once() {
+    for seed in 0..seeds(40) {
+        let (world, random, mut ledger, mut next) = (busy_world(seed), SeededRandom::new(seed), Ledger::default(), 0);
+        for life in 0..4 {
+            let node = world.start().expect("a killed process starts again");
+            ledger.check(&node, &format!("seed {seed}, life {life}"));
+            for _ in 0..random.below(60) {
+                ledger.push(&node, &random, &mut next);
+            }
+            world.disk.kill();
+        }
+    }
+}
+
+#[test]
+fn power_cut_under_load_keeps_every_acknowledged_entry_once() {
+    for seed in 0..seeds(60) {
+        let (world, random, mut ledger, mut next) = (busy_world(seed), SeededRandom::new(seed), Ledger::default(), 0);
+        for life in 0..4 {
+            let node = world.start().expect("a machine that lost power starts again");
+            ledger.check(&node, &format!("seed {seed}, life {life}"));
+            world.disk.cut_power_at(1 + random.below(250));
+            for _ in 0..60 {
+                if !ledger.push(&node, &random, &mut next) {
+                    break;
+                }
+            }
+            drop(node);
+            world.disk.power_cut(random.below(u64::MAX));
+        }
+        let node = world.start().expect("it starts once more");
+        ledger.check(&node, &format!("seed {seed}, at the end"));
+    }
+}
+
+#[test]
+fn power_cut_at_every_operation_of_a_flush_loses_and_repeats_nothing() {
+    for cut in 1.. {
+        let (world, random, mut ledger, mut next) = (World::new(cut), SeededRandom::new(cut), Ledger::default(), 0);
+        let node = world.start().expect("a new disk starts");
+        for _ in 0..6 {
+            assert!(ledger.push(&node, &random, &mut next));
+        }
+        let before = world.disk.operations();
+        world.disk.cut_power_at(cut);
+        node.spawner.run(async {
+            let flush = Box::pin(node.ingester.flush("test"));
+            // A flush on a dead disk is tried for ever; its first attempt is what counts.
+            let tries = Box::pin(async {
+                for _ in 0..200 {
+                    futures_yield().await;
+                }
+            });
+            futures::future::select(flush, tries).await;
+        });
+        let done = world.disk.operations() - before < cut;
+        drop(node);
+        world.disk.power_cut(cut);
+        let node = world.start().expect("it starts again");
+        ledger.check(&node, &format!("cut at operation {cut}"));
+        node.flush();
+        ledger.check(&node, &format!("cut at operation {cut}, flushed"));
+        if done {
+            assert!(cut > 5, "a flush takes more than {cut} operations");
+            return;
+        }
+    }
+}
+
+/// Lets other tasks go on.
+async fn futures_yield() {
+    let mut yielded = false;
+    std::future::poll_fn(|ctx| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        ctx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn an_fsync_that_fails_once_acknowledges_nothing_and_costs_only_that_push() {
+    let (world, random, mut ledger, mut next) = (World::new(1), SeededRandom::new(1), Ledger::default(), 0);
+    let node = world.start().expect("starts");
+    assert!(ledger.push(&node, &random, &mut next));
+    world.disk.fail_nth(Op::Sync, 1);
+    assert!(!ledger.push(&node, &random, &mut next), "a push whose fsync failed is not acknowledged");
+    for _ in 0..5 {
+        assert!(ledger.push(&node, &random, &mut next), "later pushes go to a new segment");
+    }
+    ledger.check(&node, "alive");
+    drop(node);
+    world.disk.power_cut(7);
+    ledger.check(&world.start().expect("starts again"), "after a power cut");
+}
+
+#[test]
+fn a_full_disk_refuses_pushes_and_takes_them_again_when_there_is_room() {
+    let (world, random, mut ledger, mut next) = (World::new(2), SeededRandom::new(2), Ledger::default(), 0);
+    let node = world.start().expect("starts");
+    for _ in 0..5 {
+        assert!(ledger.push(&node, &random, &mut next));
+    }
+    world.disk.set_free(10);
+    let error = node.push("t", &stream(0), &[(BASE, "does not fit")]).expect_err("there is no room");
+    assert_eq!(error.kind(), skald_model::ErrorKind::Unavailable, "{error}");
+    ledger.tried.insert((BASE, "does not fit".to_owned()));
+    ledger.check(&node, "full");
+    world.disk.set_free(1 << 30);
+    world.clock.advance(std::time::Duration::from_secs(60));
+    assert!(ledger.push(&node, &random, &mut next), "room again");
+    drop(node);
+    world.disk.kill();
+    ledger.check(&world.start().expect("starts again"), "restarted");
+}
+
+#[test]
+fn a_disk_that_is_full_at_flush_keeps_memory_and_log_until_there_is_room() {
+    let (world, random, mut ledger, mut next) = (World::new(3), SeededRandom::new(3), Ledger::default(), 0);
+    let node = world.start().expect("starts");
+    for _ in 0..20 {
+        assert!(ledger.push(&node, &random, &mut next));
+    }
+    world.disk.set_free(50);
+    node.spawner.run(async {
+        let flush = Box::pin(node.ingester.flush("test"));
+        futures::future::select(flush, Box::pin(async { for _ in 0..200 { futures_yield().await } })).await;
+    });
+    ledger.check(&node, "while the flush fails");
+    world.disk.set_free(1 << 30);
+    world.clock.advance(std::time::Duration::from_secs(60));
+    node.flush();
+    ledger.check(&node, "flushed");
+    drop(node);
+    world.disk.kill();
+    ledger.check(&world.start().expect("starts again"), "restarted");
+}
+
+#[test]
+fn a_retried_push_counts_once_in_one_generation_across_generations_and_across_a_flush() {
+    let world = World::new(4);
+    let node = world.start().expect("starts");
+    let entries = [(BASE, "line one"), (BASE, "line two"), (BASE + 5, "line three")];
+    let check = |node: &Node, what: &str| {
+        assert_eq!(node.lines("t", ALL).len(), 3, "{what}: lines");
+        assert_eq!(node.sum("t", COUNT), 3.0, "{what}: count");
+        assert_eq!(node.sum("t", COUNT_FILTERED), 3.0, "{what}: filtered count");
+        assert_eq!(node.sum("t", r#"sum(bytes_over_time({app="a"}[1000000h]))"#), 26.0, "{what}: bytes");
+        assert_eq!(node.sum("t", r#"sum by (app) (count_over_time({app="a"} |~ "(?i)LINE" [1000000h]))"#), 3.0, "{what}: regex");
+    };
+    let push = |node: &Node| node.push("t", &stream(0), &entries).expect("acknowledged");
+    push(&node);
+    push(&node);
+    check(&node, "one generation");
+    node.flush();
+    check(&node, "flushed");
+    push(&node);
+    check(&node, "object and memory");
+    node.flush();
+    push(&node);
+    check(&node, "two objects and memory");
+    drop(node);
+    world.disk.kill();
+    let node = world.start().expect("starts again");
+    check(&node, "replayed");
+    push(&node);
+    check(&node, "replayed and pushed again");
+    node.flush();
+    check(&node, "all flushed");
+}
+
+#[test]
+fn replay_of_a_log_many_times_larger_than_memory_stays_within_it() {
+    let mut world = World::new(5);
+    world.config.ingester.memory_budget = ByteSize(1 << 20);
+    world.config.ingester.generation.target_size = ByteSize(64 << 20);
+    world.config.ingester.wal.max_size = ByteSize(1 << 40);
+    let line = "x".repeat(4000);
+    let mut pushed = 0;
+    // Twenty times the budget, by lives that die before they flush.
+    while pushed < 20 << 20 {
+        world.config.ingester.memory_budget = ByteSize(1 << 30);
+        let node = world.start().expect("starts");
+        for i in 0..600 {
+            pushed += line.len();
+            node.push("t", &stream(i), &[(BASE + pushed as i64, &line)]).expect("acknowledged");
+        }
+        drop(node);
+        world.disk.kill();
+    }
+    world.config.ingester.memory_budget = ByteSize(1 << 20);
+    let node = world.start().expect("starts again with little memory");
+    assert_eq!(node.sum("t", COUNT) as usize, pushed / line.len());
+}
+
+#[test]
+fn two_tenants_never_see_each_other() {
+    let world = World::new(6);
+    let node = world.start().expect("starts");
+    for round in 0..2 {
+        node.push("t", &stream(0), &[(BASE + round, "of t")]).expect("acknowledged");
+        node.push("u", &stream(0), &[(BASE + round, "of u")]).expect("acknowledged");
+        if round == 0 {
+            node.flush();
+        }
+    }
+    for (owner, line) in [("t", "of t"), ("u", "of u")] {
+        let lines = node.lines(owner, ALL);
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|(_, found)| found == line), "{owner}: {lines:?}");
+        assert_eq!(node.sum(owner, COUNT), 2.0);
+    }
+    assert!(node.lines("v", ALL).is_empty());
+}
