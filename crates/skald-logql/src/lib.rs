@@ -3,9 +3,11 @@
 //! Pure: it knows columns, not where they are stored; bytes and time are arguments.
 
 pub mod ast;
+pub mod exec;
+pub mod plan;
 mod format;
 pub mod parse;
 pub mod regex;
 pub mod units;
 
-pub use parse::{ParseError, parse};
+pub use parse::{ParseError, parse, parse_matchers};

@@ -11,7 +11,7 @@ mod range;
 mod text;
 mod token;
 
-use crate::ast::Expr;
+use crate::ast::{Expr, Matcher};
 use skald_model::ErrorKind;
 
 /// Texts of this many bytes and more are refused.
@@ -70,6 +70,19 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     let expr = parser.query()?;
     check::selectors(&expr)?;
     Ok(expr)
+}
+
+/// Reads a stream selector and nothing else; unlike in a query, any matchers will do.
+///
+/// # Errors
+/// The first thing wrong, in Loki's words.
+pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    if text.len() >= TEXT_BYTES_MAX {
+        return Err(ParseError::new(format!("input size too long ({} > {TEXT_BYTES_MAX})", text.len())));
+    }
+    let mut parser = parser::Parser::new(text);
+    let matchers = parser.selector()?;
+    if *parser.peek()? == token::TokenKind::End { Ok(matchers) } else { parser.unexpected(&[]) }
 }
 
 #[cfg(test)]

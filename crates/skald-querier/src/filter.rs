@@ -14,10 +14,10 @@ pub(crate) async fn skip_blocks(catalog: &Catalog, units: Vec<Unit>, probe: &Pro
     if matches!(probe, Probe::All(all) if all.is_empty()) {
         return units;
     }
-    let mut objects: HashMap<*const OpenObject, Arc<OpenObject>> = HashMap::new();
+    let mut objects: HashMap<u64, Arc<OpenObject>> = HashMap::new();
     for unit in &units {
         if let Unit::Block { block, .. } = unit {
-            objects.entry(Arc::as_ptr(&block.open)).or_insert_with(|| block.open.clone());
+            objects.entry(block.open.object.id()).or_insert_with(|| block.open.clone());
         }
     }
     let mut passed = HashMap::new();
@@ -40,7 +40,7 @@ pub(crate) async fn skip_blocks(catalog: &Catalog, units: Vec<Unit>, probe: &Pro
     let before = units.len();
     let passes = |unit: &Unit| match unit {
         Unit::Memory { .. } => true,
-        Unit::Block { block, .. } => passed.get(&Arc::as_ptr(&block.open)).is_none_or(|blocks| blocks.contains(block.number)),
+        Unit::Block { block, .. } => passed.get(&block.open.object.id()).is_none_or(|blocks| blocks.contains(block.number)),
     };
     let units: Vec<Unit> = units.into_iter().filter(passes).collect();
     outcome.stats.blocks_skipped += (before - units.len()) as u64;
@@ -62,6 +62,6 @@ fn filter_query(probe: &Probe, is_label: &dyn Fn(&str) -> bool) -> FilterQuery {
         Probe::Any(any) => FilterQuery::Or(any.iter().map(|probe| filter_query(probe, is_label)).collect()),
         Probe::Contains { literal, ignore_case } => FilterQuery::Contains { literal: literal.clone(), ignore_case: *ignore_case },
         Probe::MetadataEquals { name, .. } if is_label(name) => FilterQuery::And(Vec::new()),
-        Probe::MetadataEquals { name, value } => FilterQuery::MetadataEquals { name: name.clone(), value: value.clone() },
+        Probe::MetadataEquals { name, value } => FilterQuery::MetadataEquals { name: name.clone(), value: value.clone().into_bytes() },
     }
 }

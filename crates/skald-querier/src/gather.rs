@@ -52,11 +52,11 @@ pub(crate) async fn gather(
     ingester: &dyn Ingester,
     catalog: &Catalog,
     tenant: &TenantId,
-    selector: &Arc<Selector>,
+    selector: &Selector,
     pipeline: &Pipeline,
     range: TimeRange,
 ) -> Result<Sources, QueryError> {
-    let request = SelectRequest { matcher: Arc::new(Matching(selector.clone())), range, labels_only: false };
+    let request = SelectRequest { matcher: Arc::new(Matching(Arc::new(selector.clone()))), range, labels_only: false };
     let selected = ingester.select(tenant, request).await.map_err(QueryError::Select)?;
     let (objects, warnings) = open_objects(catalog, tenant, range, &selected).await?;
     let stats = QueryStats { unreadable: warnings.len() as u64, ..QueryStats::default() };

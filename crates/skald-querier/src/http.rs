@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http_body_util::{BodyExt, Limited};
-use skald_logql::ast::{Expr, LogExpr};
+use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
 use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
 use skald_model::{ErrorKind, TenantId, TimeRange, Timestamp};
@@ -212,11 +212,15 @@ fn parse_selector(text: &str) -> Result<LogExpr, QueryError> {
     }
 }
 
+fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
+    Selector::compile(matchers).map_err(ParamError)
+}
+
 async fn streams_of(querier: &Querier, asked: &Asked) -> Result<BTreeSet<skald_model::Labels>, Refused> {
     let range = window(querier, &asked.tenant, &asked.params)?;
     let text = asked.params.get("query");
     let matchers = if text.is_empty() { Vec::new() } else { parse_selector(text)?.matchers };
-    let selector = Arc::new(Selector::new(&matchers).map_err(QueryError::Plan)?);
+    let selector = Arc::new(compile(&matchers)?);
     Ok(querier.series(&asked.tenant, &[selector], range).await?.0)
 }
 
@@ -244,10 +248,10 @@ async fn series(State(querier): State<Querier>, request: Request) -> Result<Resp
         if matchers.is_empty() && texts.len() > 1 {
             return Err(ParamError(format!("0 matchers in group: {text}")).into());
         }
-        selectors.push(Arc::new(Selector::new(&matchers).map_err(QueryError::Plan)?));
+        selectors.push(Arc::new(compile(&matchers)?));
     }
     if selectors.is_empty() {
-        selectors.push(Arc::new(Selector::new(&[]).map_err(QueryError::Plan)?));
+        selectors.push(Arc::new(compile(&[])?));
     }
     let (streams, _) = querier.series(&asked.tenant, &selectors, range).await?;
     Ok(json(encode::series(&streams)))

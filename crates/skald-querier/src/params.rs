@@ -28,7 +28,7 @@ impl Params {
     /// Joins what the URL and a form body say.
     pub fn parse(query: &str, form: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(query.as_bytes()).chain(form_urlencoded::parse(form));
-        Params(pairs.into_owned().collect())
+        Params(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
     /// First value of `name`, empty when there is none.

@@ -130,7 +130,7 @@ impl Reader {
         reading: Reading,
         new_state: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<(Vec<S>, Outcome), QueryError> {
-        use futures::{StreamExt, TryStreamExt};
+        use futures::TryStreamExt;
         let Reading { needs, probe, laziness } = reading;
         let mut outcome = Outcome::default();
         let units = filter::skip_blocks(&self.catalog, units, &probe, &mut outcome).await;

@@ -12,7 +12,7 @@ use skald_block::Run;
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{
-    Batch, EvalError, LeafState, LineNeed, LogCollector, LogEntries, MetricResult, Probe, RangeLeaf, RunCounts, Selection, Selector, Stats,
+    Batch, EvalError, LeafState, LineNeed, LogCollector, LogEntries, MetricResult, Pipeline, Probe, RangeLeaf, RunCounts, Selection, Selector, Stats,
 };
 use skald_logql::plan::{Direction, LogPlan, MetricPlan, Params as PlanParams, Plan, plan};
 use skald_model::seam::{Clock, Seams, run_on_pool};
@@ -158,7 +158,7 @@ impl Querier {
         let evaluate = async {
             match plan {
                 Plan::Log(plan) => self.log(tenant, &plan).await,
-                Plan::Metric(plan) => self.metric(tenant, &plan).await,
+                Plan::Metric(plan) => self.metric(tenant, plan).await,
             }
         };
         let mut answer = self.within(limits.query_timeout, evaluate).await?;
@@ -190,8 +190,8 @@ impl Querier {
     async fn sources(
         &self,
         tenant: &TenantId,
-        selector: &Arc<Selector>,
-        pipeline: &skald_logql::exec::Pipeline,
+        selector: &Selector,
+        pipeline: &Pipeline,
         range: TimeRange,
     ) -> Result<Sources, QueryError> {
         let Inner { ingester, reader, .. } = &*self.inner;
@@ -229,7 +229,7 @@ impl Querier {
         Ok(Answer { data: AnswerData::Entries(entries), warnings, stats })
     }
 
-    async fn metric(&self, tenant: &TenantId, plan: &MetricPlan) -> Result<Answer, QueryError> {
+    async fn metric(&self, tenant: &TenantId, plan: MetricPlan) -> Result<Answer, QueryError> {
         let (mut states, mut warnings, mut stats) = (Vec::new(), Vec::new(), QueryStats::default());
         for leaf in plan.leaves() {
             let (state, of_leaf, leaf_stats) = self.leaf(tenant, leaf).await?;
@@ -237,7 +237,6 @@ impl Querier {
             stats.add(&leaf_stats);
             warnings.extend(of_leaf);
         }
-        let plan = plan.clone();
         let finish = move || plan.finish(states);
         let result = run_on_pool(self.inner.reader.pool.as_ref(), finish).await.map_err(|_| QueryError::Stopped)??;
         stats.entries_returned = match &result {

@@ -14,6 +14,7 @@ mod routes;
 mod run;
 mod seam;
 mod serve;
+pub mod tenancy;
 
 pub use http_server::{HttpServer, ServeError};
 pub use logging::{LogControl, Logging, chain};

@@ -43,6 +43,13 @@ pub struct DataObject {
     pub size: u64,
 }
 
+impl DataObject {
+    /// Number of the object in this process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
 /// A data object with its footer at hand.
 pub struct OpenObject {
     /// The object.
