@@ -1,16 +1,21 @@
 //! Simulated seams and builders for tests.
 //!
 //! [`SimDisk`] forgets what was not synced, [`SimClock`] moves when told, [`SeededRandom`] repeats itself, [`InlinePool`] and [`SimSpawner`] run
-//! work on the caller's thread. Together they make a test of a whole part repeatable from one seed.
+//! work on the caller's thread, [`SimNetwork`] carries bytes in memory, and [`SimWorld`] has one of each. Together they make a test of a whole part
+//! repeatable from one seed.
 
 mod builders;
 mod clock;
 mod disk;
+mod network;
 mod random;
 mod spawner;
+mod world;
 
 pub use builders::{labels, rows};
 pub use clock::SimClock;
 pub use disk::{Op, SimDisk};
+pub use network::SimNetwork;
 pub use random::SeededRandom;
 pub use spawner::{InlinePool, SimSpawner};
+pub use world::SimWorld;
