@@ -47,7 +47,7 @@ settings! {
         pub http_listen_address: String,
         /// Port of the HTTP API; 0 picks a free one.
         pub http_listen_port: u16,
-        /// Most HTTP connections at a time; more wait to be accepted. Higher takes more clients, each with memory for its buffers.
+        /// Most connections at a time on each of the two ports; more wait to be accepted. Higher takes more clients, each with memory for its buffers.
         pub http_listen_conn_limit: usize,
         /// IP address of the gRPC port. `skald serve` listens on 127.0.0.1 by default. Empty is every address.
         pub grpc_listen_address: String,

@@ -89,6 +89,7 @@ async fn measure(State(metrics): State<RequestMetrics>, request: Request, next: 
     let took = metrics.clock.monotonic().saturating_sub(before);
     let labels = RequestLabels { method: labels.method, route: labels.route, status_code: response.status().as_u16() };
     metrics.durations.get_or_create(&labels).observe(took.as_secs_f64());
+    tracing::debug!(method = labels.method, route = labels.route, status = labels.status_code, ?took, "request answered");
     response
 }
 

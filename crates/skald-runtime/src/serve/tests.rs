@@ -1,7 +1,10 @@
 use super::*;
 use crate::{Logging, TokioNetwork, seams};
+use async_trait::async_trait;
 use axum::routing::get;
 use skald_config::{ByteSize, Loaded, LogFormat, LogLevel, Mode};
+use skald_model::seam::{Connection, Listener, Network};
+use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -19,7 +22,6 @@ fn runtime(change: impl FnOnce(&mut Config)) -> Runtime {
 }
 
 async fn ask(address: SocketAddr, path: &str) -> String {
-    use skald_model::seam::Network;
     let mut connection = TokioNetwork.connect(&address.to_string()).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await.expect("it is open");
@@ -57,24 +59,52 @@ async fn both_ports_follow_readiness() {
     }
 }
 
+/// The real network, of which `open` counts the listeners.
+struct Counted {
+    open: Arc<()>,
+}
+
+struct CountedListener {
+    listener: Box<dyn Listener>,
+    _open: Arc<()>,
+}
+
+#[async_trait]
+impl Network for Counted {
+    async fn listen(&self, address: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        let listener = TokioNetwork.listen(address).await?;
+        Ok(Box::new(CountedListener { listener, _open: Arc::clone(&self.open) }))
+    }
+
+    async fn connect(&self, address: &str) -> io::Result<Box<dyn Connection>> {
+        TokioNetwork.connect(address).await
+    }
+}
+
+#[async_trait]
+impl Listener for CountedListener {
+    async fn accept(&self) -> io::Result<(Box<dyn Connection>, SocketAddr)> {
+        self.listener.accept().await
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_address()
+    }
+}
+
 #[tokio::test]
 async fn when_one_port_is_taken_neither_is_listened_on() {
     let first = runtime(|_| ());
     let taken = first.serve(Router::new(), tonic::service::Routes::default()).await.expect("ports are free");
-    // A port that was free a moment ago, to see that it is free again.
-    let http_port = {
-        let probe = runtime(|_| ());
-        let serving = probe.serve(Router::new(), tonic::service::Routes::default()).await.expect("ports are free");
-        let (_, stop) = probe.next_stop().expect("servers are to be stopped");
-        stop.await;
-        serving.http.port()
-    };
-    let second = runtime(|config| (config.server.http_listen_port, config.server.grpc_listen_port) = (http_port, taken.grpc.port()));
+    let second = runtime(|config| config.server.grpc_listen_port = taken.grpc.port());
+    let open = Arc::new(());
+    let seams = Seams { network: Arc::new(Counted { open: Arc::clone(&open) }), ..second.seams().clone() };
+    let second = Runtime::new(second.0.common.clone(), seams);
     let error = second.serve(Router::new(), tonic::service::Routes::default()).await.expect_err("the gRPC port is taken");
     assert_eq!(error.to_string(), format!("cannot listen on {}: address in use", taken.grpc));
     assert!(second.next_stop().is_none());
-    let again = runtime(|config| config.server.http_listen_port = http_port);
-    assert!(again.serve(Router::new(), tonic::service::Routes::default()).await.is_ok());
+    // Held by the test and by the network, and by no listener.
+    assert_eq!(Arc::strong_count(&open), 2);
 }
 
 #[tokio::test]
