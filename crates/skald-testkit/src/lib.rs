@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Fakes and builders for tests.
+
+mod ingester;
+
+pub use ingester::FakeIngester;
