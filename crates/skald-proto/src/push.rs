@@ -9,6 +9,8 @@ pub struct PushStream<'a> {
     pub labels: &'a [u8],
     /// Number of entries.
     pub entries_len: usize,
+    /// Upper bound of the bytes of their lines, for an allocation.
+    pub line_bytes: usize,
     message: &'a [u8],
 }
 
@@ -56,12 +58,15 @@ fn next_of<'a>(fields: &mut Fields<'a>, number: u32) -> Result<Option<&'a [u8]>,
 
 impl<'a> PushStream<'a> {
     fn read(message: &'a [u8]) -> Result<Self, WireError> {
-        let mut stream = PushStream { labels: &[], entries_len: 0, message };
+        let mut stream = PushStream { labels: &[], entries_len: 0, line_bytes: 0, message };
         let mut fields = Fields::new(message);
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => stream.labels = field.bytes()?,
-                2 => stream.entries_len += 1,
+                2 => {
+                    stream.entries_len += 1;
+                    stream.line_bytes += field.bytes()?.len();
+                }
                 _ => {}
             }
         }

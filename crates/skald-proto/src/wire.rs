@@ -4,7 +4,7 @@ use skald_model::ErrorKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// A field reaches past the end of its message.
-    #[error("unexpected end of protobuf message")]
+    #[error("unexpected EOF")]
     Truncated,
     /// A variable-length number has more than 64 bits.
     #[error("protobuf varint overflows 64 bits")]

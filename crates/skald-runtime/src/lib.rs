@@ -14,6 +14,7 @@ mod routes;
 mod run;
 mod seam;
 mod serve;
+/// From the headers of a request to whose data it is about.
 pub mod tenancy;
 
 pub use http_server::{HttpServer, ServeError};

@@ -7,6 +7,7 @@
 mod builders;
 mod clock;
 mod disk;
+mod ingester;
 mod network;
 mod random;
 mod spawner;
@@ -15,6 +16,7 @@ mod world;
 pub use builders::{labels, rows};
 pub use clock::SimClock;
 pub use disk::{Op, SimDisk};
+pub use ingester::FakeIngester;
 pub use network::SimNetwork;
 pub use random::SeededRandom;
 pub use spawner::{InlinePool, SimSpawner};
