@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use skald_compactor::Compactor;
-use skald_config::{Config, Overrides};
+use skald_config::{Config, DistributorConfig};
 use skald_distributor::Distributor;
 use skald_ingester::Ingester;
 use skald_model::Timestamp;
@@ -15,18 +15,18 @@ use skald_ring::{Instance, InstanceState, View};
 use skald_runtime::{Runtime, Serving};
 use skald_store::{CacheSizes, Catalog, DataDir, LocalStore, ObjectStore};
 use std::error::Error;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Builds the services, replays the log, and listens. Returns once everything runs.
-pub async fn start(runtime: Runtime) -> Result<Serving, Failure> {
+/// Builds the services, listens, and replays the log. Returns once everything runs.
+pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let (config, seams) = (runtime.config().clone(), runtime.seams().clone());
     let data_dir = DataDir::open(seams.disk.as_ref(), &config.storage.data_dir, seams.random.as_ref())?;
-    let limits = Overrides::load(&config, seams.disk.clone())?;
-    limits.watch(seams.clock.clone(), seams.spawner.clone());
+    let limits = runtime.tenant_limits()?;
 
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), config.objects_dir()?).await?);
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?);
     let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.block_cache_size.0 };
     let catalog = Arc::new(open_catalog(&runtime, store, sizes).await?);
 
@@ -40,13 +40,11 @@ pub async fn start(runtime: Runtime) -> Result<Serving, Failure> {
         metrics: runtime.metrics().register(skald_ingester::Metrics::register),
     };
     let (ingester, found) = Ingester::open(parts)?;
-    let distributor = Distributor::new(skald_distributor::Parts {
-        config: (&config.distributor).into(),
-        auth_enabled: config.auth_enabled,
-        limits: limits.clone(),
-        ingester: Arc::new(ingester.clone()),
-        seams: seams.clone(),
-        metrics: runtime.metrics().register(skald_distributor::Metrics::register),
+    let distributor = runtime.metrics().register(|registry| {
+        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes } = config.distributor;
+        let settings = skald_distributor::DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes };
+        let (clock, cpu) = (seams.clock.clone(), seams.cpu.clone());
+        Distributor::new(settings, config.auth_enabled, limits.clone(), Arc::new(ingester.clone()), clock, cpu, registry)
     });
     let querier = Querier::new(skald_querier::Parts {
         seams: seams.clone(),
@@ -77,7 +75,24 @@ pub async fn start(runtime: Runtime) -> Result<Serving, Failure> {
     ingester_ready.ready();
     let compactor_metrics = runtime.metrics().register(skald_compactor::Metrics::register);
     Compactor::new(config, limits, catalog, seams, compactor_metrics).start();
-    Ok(serving)
+    greet(&serving);
+    Ok(())
+}
+
+/// Tells a person at a terminal what to try first.
+fn greet(serving: &Serving) {
+    let mut stderr = std::io::stderr();
+    if !stderr.is_terminal() {
+        return;
+    }
+    let base = format!("http://{}", serving.http);
+    // Nobody misses a greeting that cannot be written.
+    let _ = writeln!(
+        stderr,
+        "\nSkald listens on {base} (gRPC on {}).\n  push:  skald push --addr {base} --label job=demo FILE\n  ask:   skald query --addr {base} \
+         '{{job=\"demo\"}}'\n  Grafana: add a Loki data source with the URL {base}\n",
+        serving.grpc
+    );
 }
 
 async fn open_catalog(runtime: &Runtime, store: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Result<Catalog, skald_store::StoreError> {
@@ -88,7 +103,7 @@ async fn open_catalog(runtime: &Runtime, store: Arc<dyn ObjectStore>, sizes: Cac
 fn one_member(config: &Config, data_dir: &DataDir, runtime: &Runtime) -> View {
     let instance = Instance {
         id: format!("skald-{}", &data_dir.disk_id().to_string()[..8]),
-        address: config.grpc_address(),
+        address: config.grpc_address().map(|address| address.to_string()).unwrap_or_default(),
         zone: String::new(),
         state: InstanceState::Active,
         registered: runtime.seams().clock.now(),

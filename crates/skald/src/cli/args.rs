@@ -26,6 +26,20 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the server: every service in one process.
+    Serve(ServeArgs),
+    /// Print the effective configuration.
+    Config(ConfigArgs),
+    /// Check every checksum of a data directory that no server uses.
+    Fsck(FsckArgs),
+    /// What needs a running server.
+    #[command(flatten)]
+    Ask(Ask),
+}
+
+/// What needs a running server.
+#[derive(Debug, Subcommand)]
+pub enum Ask {
     /// Send the lines of files to the server.
     Push(PushArgs),
     /// Run a LogQL query over a span of time.
@@ -317,20 +331,23 @@ pub struct StatsArgs {
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
-#[allow(dead_code, reason = "the server reads them")]
 pub struct ServeArgs {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Directory that holds the data.
+    /// Directory that holds the data; ./data when nothing else is configured.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address of the HTTP API.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3100")]
-    pub http_listen: SocketAddr,
+    ///
+    /// Without it, as configured; 127.0.0.1:3100 when nothing is.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_listen: Option<SocketAddr>,
     /// Address of gRPC.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9095")]
-    pub grpc_listen: SocketAddr,
+    ///
+    /// Without it, as configured; 127.0.0.1:9095 when nothing is.
+    #[arg(long, value_name = "ADDRESS")]
+    pub grpc_listen: Option<SocketAddr>,
     /// Where data objects live; without it, in the data directory.
     #[arg(long, value_name = "URL")]
     pub storage: Option<String>,
@@ -338,7 +355,6 @@ pub struct ServeArgs {
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
-#[allow(dead_code, reason = "the server reads them")]
 pub struct ConfigArgs {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
@@ -347,7 +363,6 @@ pub struct ConfigArgs {
 
 /// Arguments of `fsck`.
 #[derive(Debug, Args)]
-#[allow(dead_code, reason = "the server reads them")]
 pub struct FsckArgs {
     /// Directory that holds the data.
     #[arg(long, value_name = "DIR")]
@@ -424,7 +439,7 @@ mod tests {
         for args in ["logcli --org-id=a -q query x --limit 5", "skald query --limit=5 x -q --org-id a"] {
             let cli = parsed(args).expect("valid");
             assert!(cli.output.quiet && cli.connection.org_id == "a", "{args}");
-            assert!(matches!(cli.command, Command::Query(QueryArgs { limit: 5, .. })), "{args}");
+            assert!(matches!(cli.command, Command::Ask(Ask::Query(QueryArgs { limit: 5, .. }))), "{args}");
         }
     }
 
@@ -432,7 +447,7 @@ mod tests {
     fn the_last_of_a_repeated_flag_counts_unless_it_is_a_list() {
         let cli = parsed("skald --org-id a labels --org-id b --header A:1 --header B:2 --since 1m --since 2m").expect("valid");
         assert_eq!((cli.connection.org_id.as_str(), cli.connection.header.len()), ("b", 2));
-        assert!(matches!(cli.command, Command::Labels(LabelsArgs { time: TimeArgs { since, .. }, .. }) if since == "2m"));
+        assert!(matches!(cli.command, Command::Ask(Ask::Labels(LabelsArgs { time: TimeArgs { since, .. }, .. })) if since == "2m"));
     }
 
     #[test]
@@ -440,7 +455,7 @@ mod tests {
         assert!(!parsed("skald -q --no-quiet labels").expect("valid").output.quiet);
         assert!(parsed("skald --quiet labels --no-stats").expect("valid").output.quiet);
         let cli = parsed("skald query --no-labels --no-forward x").expect("valid");
-        assert!(matches!(cli.command, Command::Query(QueryArgs { forward: false, entries: EntryArgs { no_labels: true, .. }, .. })));
+        assert!(matches!(cli.command, Command::Ask(Ask::Query(QueryArgs { forward: false, entries: EntryArgs { no_labels: true, .. }, .. }))));
         assert!(parsed("skald query --no-such x").is_err());
     }
 
@@ -452,15 +467,10 @@ mod tests {
     }
 
     #[test]
-    fn server_arguments_have_the_documented_defaults() {
-        #[derive(Parser)]
-        struct Serve {
-            #[command(flatten)]
-            serve: ServeArgs,
-        }
-        let serve = Serve::parse_from(["serve", "--data-dir", "d"]).serve;
-        assert_eq!((serve.http_listen.port(), serve.grpc_listen.port()), (3100, 9095));
-        assert!(serve.http_listen.ip().is_loopback());
-        assert_eq!((serve.data_dir, serve.config, serve.storage), (Some("d".into()), None, None));
+    fn serve_without_arguments_leaves_everything_to_the_configuration() {
+        let Command::Serve(serve) = parsed("skald serve").expect("valid").command else { panic!("not serve") };
+        assert_eq!((serve.http_listen, serve.grpc_listen, serve.data_dir, serve.config, serve.storage), (None, None, None, None, None));
+        let Command::Serve(serve) = parsed("skald serve --http-listen 127.0.0.1:1 --data-dir d").expect("valid").command else { panic!("not serve") };
+        assert_eq!((serve.http_listen.map(|address| address.port()), serve.data_dir), (Some(1), Some("d".into())));
     }
 }

@@ -27,13 +27,13 @@ mod tests;
 
 pub use console::{Console, SystemClock};
 
-use args::{Cli, Command};
+use args::{Ask, Cli};
 use client::Client;
 use error::CliError;
 
 /// Runs one command and returns the exit code of the process. Errors are told on standard error.
-pub fn run(cli: &Cli, console: &mut Console) -> u8 {
-    let result = execute(cli, console).and_then(|code| console.flush().map(|()| code));
+pub fn run(cli: &Cli, ask: &Ask, console: &mut Console) -> u8 {
+    let result = execute(cli, ask, console).and_then(|code| console.flush().map(|()| code));
     match result {
         Ok(code) => code,
         Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
@@ -44,15 +44,15 @@ pub fn run(cli: &Cli, console: &mut Console) -> u8 {
     }
 }
 
-fn execute(cli: &Cli, console: &mut Console) -> Result<u8, CliError> {
+fn execute(cli: &Cli, ask: &Ask, console: &mut Console) -> Result<u8, CliError> {
     let client = Client::new(&cli.connection, cli.output.quiet)?;
-    match &cli.command {
-        Command::Push(args) => return push::run(&client, args, cli, console),
-        Command::Query(args) => query::range(&client, args, cli, console)?,
-        Command::InstantQuery(args) => query::instant(&client, args, cli, console)?,
-        Command::Labels(args) => lookup::labels(&client, args, cli, console)?,
-        Command::Series(args) => lookup::series(&client, args, cli, console)?,
-        Command::Stats(args) => lookup::stats(&client, args, cli, console)?,
+    match ask {
+        Ask::Push(args) => return push::run(&client, args, cli, console),
+        Ask::Query(args) => query::range(&client, args, cli, console)?,
+        Ask::InstantQuery(args) => query::instant(&client, args, cli, console)?,
+        Ask::Labels(args) => lookup::labels(&client, args, cli, console)?,
+        Ask::Series(args) => lookup::series(&client, args, cli, console)?,
+        Ask::Stats(args) => lookup::stats(&client, args, cli, console)?,
     }
     Ok(0)
 }

@@ -72,7 +72,8 @@ fn run(address: &str, args: &[&str], stdin: &'static [u8]) -> Ran {
     };
     let all = ["skald", "-z", "UTC"].into_iter().chain(args.iter().copied()).chain(["--addr", address]).map(Into::into);
     let cli = super::args::parse(all).expect("valid arguments");
-    let code = super::run(&cli, &mut console);
+    let super::args::Command::Ask(ask) = &cli.command else { panic!("a command for a server") };
+    let code = super::run(&cli, ask, &mut console);
     let err = stderr.text().lines().map(|line| format!("{}\n", &line[20..])).collect();
     let slept = clock.0.lock().expect("one thread").iter().map(Duration::as_secs_f64).collect();
     Ran { code, out: stdout.text(), err, slept }

@@ -1,0 +1,102 @@
+//! `skald fsck`: reads everything in a data directory and says what is not as it was written.
+
+use crate::cli::args::FsckArgs;
+use skald_block::verify_object;
+use skald_model::seam::Disk;
+use skald_runtime::{OsRandom, StdDisk, chain};
+use skald_store::{DataDir, ObjectName};
+use skald_wal::{Wal, WalConfig};
+use std::error::Error;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// What was read, and what of it is bad.
+#[derive(Default)]
+struct Report {
+    objects: usize,
+    object_bytes: u64,
+    records: u64,
+    bad: Vec<String>,
+}
+
+/// Checks `args.data_dir`. Exits with 0 when all is well, 1 when something is bad or cannot be read.
+pub fn run(args: &FsckArgs) -> ExitCode {
+    let result = check(&args.data_dir);
+    let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
+    // A report that cannot be written has no reader; the exit code still tells.
+    match result {
+        Ok(report) => {
+            for bad in &report.bad {
+                let _ = writeln!(stdout, "bad: {bad}");
+            }
+            let Report { objects, object_bytes, records, bad } = report;
+            let _ = writeln!(stdout, "checked {objects} data objects ({object_bytes} bytes) and {records} records of the log: {} bad", bad.len());
+            if bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            let _ = writeln!(stderr, "fsck: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(path: &Path) -> Result<Report, Failure> {
+    let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+    if !disk.list(path)?.iter().any(|entry| entry.name == "skald") {
+        return Err(format!("'{}' is not a data directory", path.display()).into());
+    }
+    let data_dir = DataDir::open(disk.as_ref(), path, &OsRandom::new()?)?;
+    let mut report = Report::default();
+    let objects = path.join("objects").join("objects");
+    check_objects(disk.as_ref(), &objects, String::new(), &mut report)?;
+    let (_wal, generations) = Wal::open(disk.clone(), &path.join("wal"), data_dir.disk_id(), WalConfig::default())?;
+    for generation in generations {
+        let mut replay = generation.replay();
+        while let Some(record) = replay.next_record()? {
+            report.records += 1;
+            if let Err(error) = skald_proto::decode_frame(record.body) {
+                report.bad.push(format!("generation {}, {}: {error}", generation.generation(), record.position));
+            }
+        }
+        for range in &replay.report().corrupt {
+            let (segment, offset, len) = (range.segment, range.offset, range.len);
+            report.bad.push(format!("generation {}, segment {segment} offset {offset}: {len} bytes are damaged", generation.generation()));
+        }
+        let missing = replay.report().missing_records;
+        if missing > 0 {
+            report.bad.push(format!("generation {}: {missing} records are missing", generation.generation()));
+        }
+    }
+    Ok(report)
+}
+
+/// Checks every object below a folder; `prefix` is the folder's name in the store.
+fn check_objects(disk: &dyn Disk, folder: &Path, prefix: String, report: &mut Report) -> Result<(), Failure> {
+    let entries = match disk.list(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        let (path, name): (PathBuf, String) = (folder.join(&entry.name), format!("{prefix}{}", entry.name));
+        if entry.is_dir {
+            check_objects(disk, &path, format!("{name}/"), report)?;
+            continue;
+        }
+        if name.parse::<ObjectName>().is_err() {
+            report.bad.push(format!("{name}: not the name of a data object"));
+            continue;
+        }
+        report.objects += 1;
+        report.object_bytes += entry.len;
+        match disk.read(&path) {
+            Ok(bytes) => report.bad.extend(verify_object(&bytes.into()).iter().map(|error| format!("{name}: {error}"))),
+            Err(error) => report.bad.push(format!("{name}: {error}")),
+        }
+    }
+    Ok(())
+}
