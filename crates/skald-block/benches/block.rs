@@ -30,7 +30,7 @@ fn access_log(from: u64, rows: u64) -> Rows {
             r >> 20 & 32767,
             mix(r)
         );
-        builder.push(Timestamp(1_000 * (1_000_000 * i / 100 + (r & 4095))), line.as_bytes());
+        builder.push(Timestamp(1_000 * (10_000 * i + (r & 4095)) as i64), line.as_bytes());
         builder.set_metadata("detected_level", level.as_bytes(), true);
     }
     builder.finish()

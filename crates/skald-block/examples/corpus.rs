@@ -125,7 +125,8 @@ fn flush(memory: Memory, totals: &mut Totals, level: i32) -> Result<(), Box<dyn 
     }
     for (day, streams) in days {
         let tenant = TenantId::parse("corpus")?;
-        let info = ObjectInfo { tenant, day, class: "default".into(), disk: DiskId(1), generation: Generation(1), part: 0, replaces: vec![] };
+        let info =
+            ObjectInfo { tenant, day, class: "default".into(), disk: DiskId(1), generation: Generation(1), part: 0, replaces: vec![] };
         let mut writer = ObjectWriter::new(info, WriterOptions { level, ..WriterOptions::default() })?;
         for (labels, chunks) in streams {
             let start = Instant::now();
@@ -208,8 +209,10 @@ fn probe(totals: &Totals, text: &str) -> Result<(), Box<dyn Error>> {
         let filters = footer.filters.as_ref().map_err(Clone::clone)?;
         let slice = |range: std::ops::Range<u64>| object.slice(range.start as usize..range.end as usize);
         let needed = filters.pages_needed(&query);
-        let pages: BTreeMap<u32, FilterPage> =
-            needed.iter().map(|page| Ok((*page, filters.parse_page(*page, &slice(filters.page_range(*page)))?))).collect::<Result<_, Box<dyn Error>>>()?;
+        let pages: BTreeMap<u32, FilterPage> = needed
+            .iter()
+            .map(|page| Ok((*page, filters.parse_page(*page, &slice(filters.page_range(*page)))?)))
+            .collect::<Result<_, Box<dyn Error>>>()?;
         let found = filters.matching_blocks(&query, &|page| pages.get(&page));
         passed += found.len();
         pages_read += needed.len();

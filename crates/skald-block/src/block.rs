@@ -124,8 +124,7 @@ impl BlockBuilder {
         }
         sink.filters.close_block();
         let line_bytes = block.lines.len() as u32;
-        let entry =
-            BlockEntry { number, rows: rows as u32, line_bytes, runs: block.runs, timestamps, line_lengths, frames, columns };
+        let entry = BlockEntry { number, rows: rows as u32, line_bytes, runs: block.runs, timestamps, line_lengths, frames, columns };
         // Room for lines is kept for the next block.
         self.lines = block.lines;
         self.lines.clear();

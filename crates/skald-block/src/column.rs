@@ -134,7 +134,8 @@ fn lengths(reader: &mut Reader<'_>, rows: usize, scale: u64) -> Result<Vec<u32>,
 fn decode_uuids(reader: &mut Reader<'_>, rows: usize, name: Arc<str>, derived: bool) -> Result<Column, FormatError> {
     let mut ends = lengths(reader, rows, 1)?;
     let bytes = reader.take(ends.last().map_or(0, |end| *end as usize))?;
-    if ends.iter().any(|end| end % 16 != 0) || ends.windows(2).any(|two| two[1] - two[0] > 16) || ends.first().is_some_and(|end| *end > 16) {
+    if ends.iter().any(|end| end % 16 != 0) || ends.windows(2).any(|two| two[1] - two[0] > 16) || ends.first().is_some_and(|end| *end > 16)
+    {
         return Err(reader.malformed("a UUID has another length than 16"));
     }
     let mut text = Vec::with_capacity(bytes.len() / 16 * UUID_TEXT);

@@ -1,5 +1,5 @@
-use crate::{EncodeError, FormatError, PART_RAW_MAX, Part};
 use crate::wire::{Reader, put_varint};
+use crate::{EncodeError, FormatError, PART_RAW_MAX, Part};
 use std::borrow::Cow;
 use std::ops::Range;
 use zstd::bulk::{Compressor, Decompressor};
@@ -89,7 +89,9 @@ impl Packer {
     pub(crate) fn new(level: i32) -> Result<Self, EncodeError> {
         let mut compressor = Compressor::new(level).map_err(|source| EncodeError::Compress { what: "nothing yet", source })?;
         if level == 1 {
-            compressor.set_parameter(CParameter::HashLog(LEVEL_1_HASH_LOG)).map_err(|source| EncodeError::Compress { what: "nothing yet", source })?;
+            compressor
+                .set_parameter(CParameter::HashLog(LEVEL_1_HASH_LOG))
+                .map_err(|source| EncodeError::Compress { what: "nothing yet", source })?;
         }
         Ok(Packer { compressor, scratch: Vec::new() })
     }

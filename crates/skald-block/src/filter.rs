@@ -1,7 +1,7 @@
 //! Which blocks may hold a text: a bit per block and hash value of every gram in it.
 //!
-//! A gram is a window of 4 bytes of a line; or of 6 bytes that are all hex digits, dots or colons; or a whole `name=value` of metadata. ASCII letters
-//! of lines count as lower case. Every gram sets the one bit that its hash names, so a text whose grams do not all stand in a block is not in it.
+//! A gram is a window of 4 bytes of a line; or of 6 bytes that are all hex digits, dots or colons, of which every other one without dot and colon is
+//! left out, by its hash; or a whole `name=value` of metadata. ASCII letters of lines count as lower case. Every gram sets the one bit that its hash names, so a text whose grams do not all stand in a block is not in it.
 
 mod build;
 mod probe;
@@ -26,11 +26,15 @@ pub(crate) fn gram_hash(gram: [u8; GRAM]) -> u64 {
     u64::from(u32::from_le_bytes(gram)).wrapping_mul(MULTIPLIER)
 }
 
-/// The hash of six bytes, already in lower case.
+/// The hash of six bytes of addresses, times or hex numbers, already in lower case.
+///
+/// Of grams of hex digits alone every other one has none: random ids would otherwise fill the filter, and have grams enough.
 #[inline]
-pub(crate) fn long_gram_hash(gram: [u8; LONG_GRAM]) -> u64 {
+pub(crate) fn long_gram_hash(gram: [u8; LONG_GRAM]) -> Option<u64> {
     let [a, b, c, d, e, f] = gram;
-    u64::from_le_bytes([a, b, c, d, e, f, 0, 0]).wrapping_mul(LONG_MULTIPLIER)
+    let hash = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]).wrapping_mul(LONG_MULTIPLIER);
+    let punctuated = gram.iter().fold(false, |found, byte| found | matches!(byte, b'.' | b':'));
+    (punctuated || hash >> 40 & 1 == 0).then_some(hash)
 }
 
 /// The hash of a metadata pair.

@@ -73,9 +73,14 @@ impl Footer {
 
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
-        let columns: usize = self.blocks.iter().map(|block| block.frames.len() * size_of::<crate::FrameEntry>() + block.columns.len() * 56).sum();
+        let columns: usize =
+            self.blocks.iter().map(|block| block.frames.len() * size_of::<crate::FrameEntry>() + block.columns.len() * 56).sum();
         let replaces: usize = self.info.replaces.iter().map(|name| name.len() + 24).sum();
-        self.streams.heap_bytes() + self.run_refs.len() * (size_of::<Run>() + 16) + self.blocks.len() * size_of::<BlockEntry>() + columns + replaces
+        self.streams.heap_bytes()
+            + self.run_refs.len() * (size_of::<Run>() + 16)
+            + self.blocks.len() * size_of::<BlockEntry>()
+            + columns
+            + replaces
     }
 }
 
@@ -117,3 +122,6 @@ fn check_blocks(extent: &Extent, blocks: &[BlockEntry], streams: &StreamTable, s
     }
     Ok(blocks.last().map_or(MAGIC.len() as u64, |block| block.range().end))
 }
+
+#[cfg(test)]
+mod tests;

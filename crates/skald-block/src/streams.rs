@@ -1,5 +1,5 @@
-use crate::wire::{Reader, put_bytes, put_varint};
 use crate::FormatError;
+use crate::wire::{Reader, put_bytes, put_varint};
 use skald_model::Labels;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -95,8 +95,13 @@ pub(crate) fn encode(streams: &[Labels]) -> Vec<u8> {
 
 impl StreamTable {
     pub(crate) fn parse(mut reader: Reader<'_>) -> Result<Self, FormatError> {
-        let mut table =
-            StreamTable { text: String::new(), names: Vec::new(), pairs: Vec::new(), streams: Lists::default(), postings: Lists::default() };
+        let mut table = StreamTable {
+            text: String::new(),
+            names: Vec::new(),
+            pairs: Vec::new(),
+            streams: Lists::default(),
+            postings: Lists::default(),
+        };
         for _ in 0..reader.count()? {
             table.parse_name(&mut reader)?;
         }
@@ -249,8 +254,13 @@ mod tests {
 
     #[test]
     fn leads_from_labels_to_streams_and_back() {
-        let streams =
-            [Labels::empty(), labels(&[("app", "a")]), labels(&[("app", "a"), ("env", "x")]), labels(&[("app", "b")]), labels(&[("env", "x")])];
+        let streams = [
+            Labels::empty(),
+            labels(&[("app", "a")]),
+            labels(&[("app", "a"), ("env", "x")]),
+            labels(&[("app", "b")]),
+            labels(&[("env", "x")]),
+        ];
         let table = parse(&encode(&streams)).expect("just encoded");
         assert_eq!(table.len(), 5);
         assert_eq!(table.streams_with("app", "a"), [1, 2]);

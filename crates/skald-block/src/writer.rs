@@ -96,7 +96,8 @@ impl ObjectWriter {
         let number = u32::try_from(self.streams.len()).map_err(|_| EncodeError::ObjectTooLarge { what: "streams" })?;
         self.streams.push(labels.clone());
         self.digest = self.digest.plus(self.hasher.digest(labels, rows, 0..rows.len()));
-        if self.open.line_bytes() >= self.options.block_bytes / 8 * 7 {
+        // A stream rather begins a block than ends one that is nearly full.
+        if !self.open.is_empty() && self.open.line_bytes() >= self.options.block_bytes / 8 * 7 {
             self.write_block()?;
         }
         let mut start = 0;
@@ -183,12 +184,7 @@ impl ObjectWriter {
             append(Section::Filters, Part::Filters)?,
         ]);
         self.out.extend_from_slice(&trailer.encode());
-        Ok(EncodedObject {
-            bytes: self.out.into(),
-            summary,
-            stream_count: self.streams.len(),
-            block_count: self.blocks.len(),
-        })
+        Ok(EncodedObject { bytes: self.out.into(), summary, stream_count: self.streams.len(), block_count: self.blocks.len() })
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use skald_block::{
-    Decoder, EncodeError, EncodedObject, Footer, FormatError, LEVEL_SLOTS, ObjectInfo, ObjectWriter, OTHER_LEVEL, RowDigest, RowHasher, Trailer,
-    WriterOptions, verify_object,
+    Decoder, EncodeError, EncodedObject, Footer, FormatError, LEVEL_SLOTS, OTHER_LEVEL, ObjectInfo, ObjectWriter, RowDigest, RowHasher,
+    Trailer, WriterOptions, verify_object,
 };
 use skald_model::{Day, DiskId, ErrorKind, Generation, Labels, Level, Rows, RowsBuilder, TenantId, Timestamp};
 
@@ -41,7 +41,12 @@ fn sample(seed: u32, count: u32) -> Rows {
     let entry = |i: u32| {
         let r = (i + seed).wrapping_mul(2_654_435_761);
         let level = ["info", "info", "error", "", "odd"][(r >> 7) as usize % 5];
-        (i * 50 + r % 50, format!("request {r} took {} ms from 10.0.{}.{}", r % 977, r % 5, i % 250), format!("{:016x}", u64::from(r) << 20), level)
+        (
+            i * 50 + r % 50,
+            format!("request {r} took {} ms from 10.0.{}.{}", r % 977, r % 5, i % 250),
+            format!("{:016x}", u64::from(r) << 20),
+            level,
+        )
     };
     rows(&(0..count).map(entry).collect::<Vec<_>>())
 }
@@ -85,7 +90,8 @@ fn assert_same(found: &[(Labels, Rows)], want: &[(Labels, Rows)]) {
         assert_eq!((found_labels, found.len()), (labels, want.len()));
         for row in 0..want.len() {
             assert!(found.same_entry(row, want, row), "row {row} of {labels}");
-            let level = |rows: &Rows| rows.columns().iter().filter(|c| c.is_derived()).map(|c| c.value(row).to_vec()).find(|v| !v.is_empty());
+            let level =
+                |rows: &Rows| rows.columns().iter().filter(|c| c.is_derived()).map(|c| c.value(row).to_vec()).find(|v| !v.is_empty());
             assert_eq!(level(found), level(want));
         }
     }
@@ -224,7 +230,8 @@ fn an_object_that_was_cut_short_is_refused() {
 }
 
 fn entry() -> impl Strategy<Value = (u32, String, String, &'static str)> {
-    let trace = prop_oneof![Just(String::new()), "[0-9a-f]{32}", "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[xyz]{1,3}"];
+    let trace =
+        prop_oneof![Just(String::new()), "[0-9a-f]{32}", "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[xyz]{1,3}"];
     (0u32..5_000_000, "[a-zé0-9 =.:]{0,60}", trace, prop::sample::select(vec!["", "info", "error", "unknown", "strange"]))
 }
 

@@ -1,4 +1,4 @@
-use super::{GRAM, LONG_GRAM, WIDTH_LOG2_MAX, gram_hash, is_long_gram_byte, long_gram_hash, pair_hash, page_rows};
+use super::{GRAM, LONG_GRAM, WIDTH_LOG2_MAX, gram_hash, is_long_gram_byte, long_gram_hash, page_rows, pair_hash};
 use crate::{FormatError, Part};
 use skald_model::Column;
 
@@ -108,11 +108,7 @@ impl FilterShape {
     }
 
     pub(crate) fn parse(mut reader: crate::wire::Reader<'_>) -> Result<Self, FormatError> {
-        let shape = FilterShape {
-            width_log2: u32::from(reader.u8()?),
-            blocks: reader.u32()?,
-            offset: u64::from_le_bytes(reader.array()?),
-        };
+        let shape = FilterShape { width_log2: u32::from(reader.u8()?), blocks: reader.u32()?, offset: u64::from_le_bytes(reader.array()?) };
         if !(WIDTH_LOG2_MIN..=WIDTH_LOG2_MAX).contains(&shape.width_log2) || shape.blocks == 0 {
             return Err(reader.malformed("filters have an impossible shape"));
         }
@@ -173,8 +169,8 @@ fn add_long_grams(bits: &mut [u64; WORDS], lower: &[u8], starts: &[u64]) {
         while left != 0 {
             let at = 64 * i + left.trailing_zeros() as usize;
             left &= left - 1;
-            if let Some(gram) = lower[at..].first_chunk() {
-                set(bits, long_gram_hash(*gram));
+            if let Some(hash) = lower[at..].first_chunk().and_then(|gram| long_gram_hash(*gram)) {
+                set(bits, hash);
             }
         }
     }
@@ -277,9 +273,9 @@ mod tests {
     fn squares_turn_around_the_diagonal() {
         let square = [0b1000_0001, 2, 4, 0xff, 0, 7, 0x80, 0x55];
         let turned = transpose_square(square);
-        for row in 0..8 {
-            for column in 0..8 {
-                assert_eq!(square[row] >> column & 1, turned[column] >> row & 1, "row {row}, column {column}");
+        for (row, bits) in square.iter().enumerate() {
+            for (column, turned) in turned.iter().enumerate() {
+                assert_eq!(bits >> column & 1, turned >> row & 1, "row {row}, column {column}");
             }
         }
     }

@@ -159,7 +159,7 @@ fn hashes(query: &FilterQuery) -> Vec<u64> {
 
 fn literal_hashes(lower: &[u8], ignore_case: bool) -> Vec<u64> {
     let long = lower.windows(LONG_GRAM).filter(|gram| gram.iter().all(|byte| is_long_gram_byte(*byte)));
-    let long: Vec<u64> = long.map(|gram| long_gram_hash(gram.try_into().expect("a window of this length"))).collect();
+    let long: Vec<u64> = long.filter_map(|gram| long_gram_hash(gram.try_into().expect("a window of this length"))).collect();
     // Other cases of k, s and of letters beyond ASCII may be other bytes altogether (the Kelvin sign, the long s).
     let folds_away = |byte: &u8| ignore_case && (matches!(byte, b'k' | b's') || !byte.is_ascii());
     let short = lower.windows(GRAM).filter(|gram| !gram.iter().any(folds_away));
