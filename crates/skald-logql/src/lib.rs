@@ -8,4 +8,5 @@ pub mod parse;
 pub mod regex;
 pub mod units;
 
-pub use parse::{ParseError, parse};
+pub use format::pretty;
+pub use parse::{MatchersError, ParseError, parse, parse_matchers};

@@ -228,3 +228,17 @@ fn what_nests_within_the_limits_is_accepted() {
         assert!(parse(&expr.to_string()) == Ok(expr), "{}…", &text[..20]);
     }
 }
+
+#[test]
+fn a_selector_alone_is_read_as_matchers() {
+    let outcome = |text: &str, allow_all| {
+        let texts = |matchers: Vec<crate::ast::Matcher>| matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        parse_matchers(text, allow_all).map_or_else(|err| err.to_string(), texts)
+    };
+    assert_eq!(outcome("{a=\"b\", c!~\"d\"}", false), "a=\"b\" c!~\"d\"");
+    assert_eq!(outcome("{}", true), "");
+    assert_eq!(outcome("{}", false), super::tests::outcome("{}"));
+    assert_eq!(outcome("{", true), "parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }");
+    assert_eq!(outcome("{a=\"b\"} |= \"x\"", false), "only label matchers are supported");
+    assert_eq!(outcome("rate({a=\"b\"}[1m])", false), "only label matchers are supported");
+}

@@ -112,9 +112,9 @@ pub(super) fn translate_unicode(text: &str) -> Result<(String, usize), RegexErro
     let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
     let letter = if (text.as_bytes()[1] == b'P') != inverted { 'P' } else { 'p' };
     let translated = format!("\\{letter}{{{name}}}");
-    // Go knows the general categories and the scripts by their one proper spelling.
-    let proper = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.bytes().all(|c| c.is_ascii_alphabetic() || c == b'_');
-    if !proper || regex_syntax::parse(&translated).is_err() {
+    // Rust also takes `name=value`, which Go does not.
+    let plain = !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+    if !plain || regex_syntax::parse(&translated).is_err() {
         return Err(RegexError::CharRange(text[..len].to_owned()));
     }
     Ok((translated, len))

@@ -4,6 +4,8 @@ use super::class::{self, push_char};
 /// The most often that anything may be repeated, nested counts multiplied.
 const REPEAT_MAX: u32 = 1000;
 const NEST_MAX: usize = 200;
+/// How many Unicode classes (`\pL`) may stand in a pattern; each takes kilobytes.
+const UNICODE_CLASSES_MAX: usize = 500;
 
 /// Writes a Go pattern in Rust's syntax.
 ///
@@ -55,7 +57,8 @@ impl<'a> Translator<'a> {
         if translator.groups.len() > 1 {
             return Err(RegexError::MissingParen(pattern.to_owned()));
         }
-        Ok(translator)
+        let classes = translator.out.matches("\\p{").count() + translator.out.matches("\\P{").count();
+        if classes > UNICODE_CLASSES_MAX { Err(RegexError::TooLarge(pattern.to_owned())) } else { Ok(translator) }
     }
 
     fn step(&mut self, c: char) -> Result<(), RegexError> {
