@@ -145,6 +145,7 @@ impl Parser<'_> {
             *string = self.demand_string(&["STRING"])?;
         }
         self.demand(")", &[")"])?;
+        self.count_regex(&strings[3])?;
         check::label_replace(&strings[3])?;
         Ok(replace(inner, strings))
     }

@@ -213,6 +213,13 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
+fn a_query_of_many_dear_patterns_is_refused() {
+    let query = |patterns: usize| format!("{S}{}", " |~ `(?i)[\\x00-\\x{ffff}]`".repeat(patterns));
+    assert!(parse(&query(100)).is_ok());
+    assert_eq!(outcome(&query(101)), "parse error : error parsing regexp: expression too large: `(?i)[\\x00-\\x{ffff}]`");
+}
+
+#[test]
 fn what_nests_within_the_limits_is_accepted() {
     for text in [
         format!("{}vector(1){}", "(".repeat(127), ")".repeat(127)),
