@@ -3,6 +3,9 @@
 //! Not everything survives: sizes are rounded, `vector` has six decimals, and where a range stood among the stages is forgotten.
 
 mod names;
+mod pretty;
+
+pub use pretty::pretty;
 
 use crate::ast::{
     BinaryExpr, BinaryOp, Conversion, Expr, Extraction, Grouping, LabelFilter, LabelFormat, LabelReplace, LineFilter, LineOperand, LogExpr,

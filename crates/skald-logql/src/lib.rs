@@ -4,10 +4,11 @@
 
 pub mod ast;
 pub mod exec;
-pub mod plan;
 mod format;
 pub mod parse;
+pub mod plan;
 pub mod regex;
 pub mod units;
 
-pub use parse::{ParseError, parse, parse_matchers};
+pub use format::pretty;
+pub use parse::{MatchersError, ParseError, parse, parse_matchers};

@@ -56,6 +56,27 @@ impl ParseError {
     }
 }
 
+/// Why a text is no plain selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MatchersError {
+    /// Not even a query.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// A query that does more than select streams.
+    #[error("only label matchers are supported")]
+    NotMatchers,
+}
+
+impl MatchersError {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Parse(err) => err.kind(),
+            Self::NotMatchers => ErrorKind::InvalidInput,
+        }
+    }
+}
+
 /// Reads a query.
 ///
 /// What only compiling a stage can tell (the regular expression of a line filter, a template, an address, a path) is not checked here.
@@ -63,26 +84,31 @@ impl ParseError {
 /// # Errors
 /// The first thing wrong, in Loki's words.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    if text.len() >= TEXT_BYTES_MAX {
-        return Err(ParseError::new(format!("input size too long ({} > {TEXT_BYTES_MAX})", text.len())));
-    }
-    let mut parser = parser::Parser::new(text);
-    let expr = parser.query()?;
+    let expr = read(text)?;
     check::selectors(&expr)?;
     Ok(expr)
 }
 
-/// Reads a stream selector and nothing else; unlike in a query, any matchers will do.
+/// Reads a selector without stages. With `allow_all` it may mean every stream, as `{}` does.
 ///
 /// # Errors
-/// The first thing wrong, in Loki's words.
-pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
+/// As [`parse`], or that there is more than a selector.
+pub fn parse_matchers(text: &str, allow_all: bool) -> Result<Vec<Matcher>, MatchersError> {
+    let expr = read(text)?;
+    if !allow_all {
+        check::selectors(&expr)?;
+    }
+    match expr {
+        Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
+        Expr::Log(_) | Expr::Metric(_) => Err(MatchersError::NotMatchers),
+    }
+}
+
+fn read(text: &str) -> Result<Expr, ParseError> {
     if text.len() >= TEXT_BYTES_MAX {
         return Err(ParseError::new(format!("input size too long ({} > {TEXT_BYTES_MAX})", text.len())));
     }
-    let mut parser = parser::Parser::new(text);
-    let matchers = parser.selector()?;
-    if *parser.peek()? == token::TokenKind::End { Ok(matchers) } else { parser.unexpected(&[]) }
+    parser::Parser::new(text).query()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod translate;
 
 pub use error::RegexError;
 pub use simplify::simplifies;
-pub use translate::{capture_names, translate};
+pub use translate::{WIDE_CLASSES_MAX, capture_names, translate, wide_classes};
 
 use regex_syntax::hir::{Hir, HirKind, Look};
 

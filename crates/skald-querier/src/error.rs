@@ -2,7 +2,7 @@
 
 use crate::params::ParamError;
 use skald_logql::exec::EvalError;
-use skald_logql::parse::ParseError;
+use skald_logql::parse::{MatchersError, ParseError};
 use skald_logql::plan::PlanError;
 use skald_model::ErrorKind;
 use skald_rpc::SelectError;
@@ -17,6 +17,9 @@ pub enum QueryError {
     /// The text is not LogQL.
     #[error(transparent)]
     Parse(#[from] ParseError),
+    /// The text is not a selector.
+    #[error(transparent)]
+    Matchers(#[from] MatchersError),
     /// It is LogQL and cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -59,7 +62,7 @@ impl QueryError {
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Param(_) | Self::Parse(_) | Self::Limit(_) | Self::Unsupported(_) => ErrorKind::InvalidInput,
+            Self::Param(_) | Self::Parse(_) | Self::Matchers(_) | Self::Limit(_) | Self::Unsupported(_) => ErrorKind::InvalidInput,
             Self::Plan(error) => error.kind(),
             Self::Eval(error) => error.kind(),
             Self::Select(error) => error.kind(),

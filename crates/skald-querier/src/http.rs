@@ -16,6 +16,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http_body_util::{BodyExt, Limited};
 use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
+use skald_logql::parse_matchers;
 use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
 use skald_model::{ErrorKind, TenantId, TimeRange, Timestamp};
 use skald_rpc::http_status;
@@ -204,14 +205,6 @@ fn window(querier: &Querier, tenant: &TenantId, params: &Params) -> Result<TimeR
     Ok(TimeRange::new(start.max(oldest), Timestamp(end.0.saturating_add(1))))
 }
 
-/// The selector of a text that may hold nothing else.
-fn parse_selector(text: &str) -> Result<LogExpr, QueryError> {
-    match skald_logql::parse(text)? {
-        Expr::Log(log) if log.stages.is_empty() => Ok(log),
-        _ => Err(QueryError::Unsupported("only label matchers are supported")),
-    }
-}
-
 fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
     Selector::compile(matchers).map_err(ParamError)
 }
@@ -219,7 +212,7 @@ fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
 async fn streams_of(querier: &Querier, asked: &Asked) -> Result<BTreeSet<skald_model::Labels>, Refused> {
     let range = window(querier, &asked.tenant, &asked.params)?;
     let text = asked.params.get("query");
-    let matchers = if text.is_empty() { Vec::new() } else { parse_selector(text)?.matchers };
+    let matchers = if text.is_empty() { Vec::new() } else { parse_matchers(text, false).map_err(QueryError::Matchers)? };
     let selector = Arc::new(compile(&matchers)?);
     Ok(querier.series(&asked.tenant, &[selector], range).await?.0)
 }
@@ -244,7 +237,7 @@ async fn series(State(querier): State<Querier>, request: Request) -> Result<Resp
     let texts: Vec<&str> = asked.params.all(&["match[]", "match"]).collect();
     let mut selectors = Vec::new();
     for text in &texts {
-        let matchers = skald_logql::parse_matchers(text).map_err(QueryError::Parse)?;
+        let matchers = parse_matchers(text, true).map_err(QueryError::Matchers)?;
         if matchers.is_empty() && texts.len() > 1 {
             return Err(ParamError(format!("0 matchers in group: {text}")).into());
         }
@@ -262,7 +255,8 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     let (start, end) = asked.params.bounds(querier.now())?;
     check_order(start, end)?;
     asked.params.step(start, end)?;
-    let log = parse_selector(asked.params.get("query"))?;
+    let matchers = parse_matchers(asked.params.get("query"), false).map_err(QueryError::Matchers)?;
+    let log = LogExpr { matchers, stages: Vec::new() };
     checks::length(start, end, &querier.limits(&asked.tenant))?;
     let params = PlanParams { start, end, step: None, limit: 1, direction: Direction::Backward, interval: Duration::ZERO, max_series: 1 };
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {

@@ -83,6 +83,18 @@ impl BinaryOp {
             Self::Unless => "unless",
         }
     }
+
+    /// How tight it binds; a greater number binds tighter. `^` groups to the right, all others to the left.
+    pub fn binding(self) -> u8 {
+        match self {
+            Self::Or => 0,
+            Self::And | Self::Unless => 1,
+            Self::Equal | Self::NotEqual | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual => 2,
+            Self::Add | Self::Sub => 3,
+            Self::Mul | Self::Div | Self::Mod => 4,
+            Self::Pow => 5,
+        }
+    }
 }
 
 impl RangeOp {

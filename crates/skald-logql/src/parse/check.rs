@@ -6,14 +6,9 @@ use crate::regex::{self, Flags};
 use crate::units::format_float;
 use std::collections::HashSet;
 
-/// Refuses a matcher with a bad regular expression.
-pub(super) fn matcher(matcher: &Matcher) -> Result<(), ParseError> {
-    match matcher.op {
-        MatchOp::Equal | MatchOp::NotEqual => Ok(()),
-        MatchOp::Regex | MatchOp::NotRegex => {
-            regex::parse(&matcher.value, Flags::SELECTOR).map(drop).map_err(|err| ParseError::new(err.to_string()))
-        }
-    }
+/// Refuses a bad regular expression of a matcher.
+pub(super) fn matcher_regex(pattern: &str) -> Result<(), ParseError> {
+    regex::parse(pattern, Flags::SELECTOR).map(drop).map_err(|err| ParseError::new(err.to_string()))
 }
 
 /// Refuses a `regexp` stage that could set no label, or one twice.

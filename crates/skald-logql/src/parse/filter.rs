@@ -3,7 +3,7 @@
 use super::log::match_op;
 use super::parser::Parser;
 use super::token::{Token, TokenKind};
-use super::{FILTER_DEPTH_MAX, ParseError, check};
+use super::{FILTER_DEPTH_MAX, ParseError};
 use crate::ast::{CompareOp, LabelFilter, Matcher};
 use crate::units::parse_float;
 
@@ -77,7 +77,7 @@ impl Parser<'_> {
         self.take()?;
         if let (Some(op), TokenKind::String(_)) = (text_op, self.peek()?) {
             let matcher = Matcher { name, op, value: self.demand_string(&["STRING"])? };
-            check::matcher(&matcher)?;
+            self.check_matcher(&matcher)?;
             return Ok(LabelFilter::Text(matcher));
         }
         let Some(op) = number_op else {

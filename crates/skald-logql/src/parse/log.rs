@@ -53,8 +53,17 @@ impl Parser<'_> {
         self.take()?;
         let value = self.demand_string(&["STRING"])?;
         let matcher = Matcher { name, op, value };
-        check::matcher(&matcher)?;
+        self.check_matcher(&matcher)?;
         Ok(matcher)
+    }
+
+    /// Refuses a matcher with a bad regular expression.
+    pub fn check_matcher(&mut self, matcher: &Matcher) -> Result<(), ParseError> {
+        if matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex) {
+            self.count_regex(&matcher.value)?;
+            check::matcher_regex(&matcher.value)?;
+        }
+        Ok(())
     }
 
     /// Adds the next stage to `stages`, if one comes. `| unwrap` is taken as such only inside a range.
@@ -76,9 +85,9 @@ impl Parser<'_> {
     }
 
     fn line_filter(&mut self, op: LineOp, stages: &mut Vec<Stage>) -> Result<(), ParseError> {
-        let mut operands = vec![self.line_operand()?];
+        let mut operands = vec![self.line_operand(op)?];
         while self.accept("or")? {
-            operands.push(self.line_operand()?);
+            operands.push(self.line_operand(op)?);
         }
         if matches!(op, LineOp::NotContains | LineOp::NotRegex | LineOp::NotPattern) {
             stages.extend(operands.into_iter().map(|operand| Stage::LineFilter(LineFilter { op, operands: vec![operand] })));
@@ -88,8 +97,15 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn line_operand(&mut self) -> Result<LineOperand, ParseError> {
-        if self.accept("ip")? { Ok(LineOperand::Ip(self.ip_argument()?)) } else { Ok(LineOperand::Text(self.demand_string(&OPERANDS)?)) }
+    fn line_operand(&mut self, op: LineOp) -> Result<LineOperand, ParseError> {
+        if self.accept("ip")? {
+            return Ok(LineOperand::Ip(self.ip_argument()?));
+        }
+        let text = self.demand_string(&OPERANDS)?;
+        if matches!(op, LineOp::Regex | LineOp::NotRegex) {
+            self.count_regex(&text)?;
+        }
+        Ok(LineOperand::Text(text))
     }
 
     /// What follows `ip`.
@@ -119,6 +135,7 @@ impl Parser<'_> {
             "logfmt" => self.logfmt()?,
             "regexp" => {
                 let regexp = self.demand_string(&["STRING"])?;
+                self.count_regex(&regexp)?;
                 check::regexp_stage(&regexp)?;
                 Stage::Regexp(regexp)
             }

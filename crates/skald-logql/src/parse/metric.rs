@@ -47,13 +47,13 @@ impl Parser<'_> {
             Some(left) => left,
             None => self.operand()?,
         };
-        while let Some(op) = self.word()?.and_then(binary_op).filter(|op| binding(*op) >= least) {
+        while let Some(op) = self.word()?.and_then(binary_op).filter(|op| op.binding() >= least) {
             self.take()?;
             let modifiers = self.modifiers()?;
             let right = if op == BinaryOp::Pow {
-                self.nested(|parser| parser.binary(binding(op), None))?
+                self.nested(|parser| parser.binary(op.binding(), None))?
             } else {
-                self.binary(binding(op) + 1, None)?
+                self.binary(op.binding() + 1, None)?
             };
             left = combine(op, modifiers, left, right)?;
         }
@@ -145,6 +145,7 @@ impl Parser<'_> {
             *string = self.demand_string(&["STRING"])?;
         }
         self.demand(")", &[")"])?;
+        self.count_regex(&strings[3])?;
         check::label_replace(&strings[3])?;
         Ok(replace(inner, strings))
     }
@@ -266,16 +267,4 @@ fn fold(op: BinaryOp, left: f64, right: f64) -> f64 {
 
 fn binary_op(word: &str) -> Option<BinaryOp> {
     BinaryOp::ALL.into_iter().find(|op| op.name() == word)
-}
-
-/// How tight an operator binds.
-fn binding(op: BinaryOp) -> u8 {
-    match op {
-        BinaryOp::Or => 0,
-        BinaryOp::And | BinaryOp::Unless => 1,
-        BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual | BinaryOp::Less | BinaryOp::LessOrEqual => 2,
-        BinaryOp::Add | BinaryOp::Sub => 3,
-        BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod => 4,
-        BinaryOp::Pow => 5,
-    }
 }

@@ -3,6 +3,7 @@
 use super::lexer::Lexer;
 use super::token::{Token, TokenKind};
 use super::{METRIC_DEPTH_MAX, ParseError};
+use crate::regex::{self, RegexError};
 
 /// Reads rules from tokens. One token is looked at before it is taken.
 ///
@@ -12,11 +13,13 @@ pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     ahead: Option<Token>,
     depth: usize,
+    /// Wide classes in all regular expressions so far.
+    wide_classes: usize,
 }
 
 impl<'a> Parser<'a> {
     pub fn new(text: &'a str) -> Self {
-        Parser { lexer: Lexer::new(text), ahead: None, depth: 0 }
+        Parser { lexer: Lexer::new(text), ahead: None, depth: 0, wide_classes: 0 }
     }
 
     pub fn peek(&mut self) -> Result<&TokenKind, ParseError> {
@@ -87,6 +90,15 @@ impl<'a> Parser<'a> {
             message.push_str(name);
         }
         Err(ParseError::at(token.at, message))
+    }
+
+    /// Counts what a regular expression costs to read, and refuses a query of many dear ones.
+    pub fn count_regex(&mut self, pattern: &str) -> Result<(), ParseError> {
+        self.wide_classes += regex::wide_classes(pattern);
+        if self.wide_classes <= regex::WIDE_CLASSES_MAX {
+            return Ok(());
+        }
+        Err(ParseError::new(RegexError::TooLarge(pattern.to_owned()).to_string()))
     }
 
     /// Runs `rule` one level deeper.

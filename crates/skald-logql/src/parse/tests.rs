@@ -213,6 +213,13 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
+fn a_query_of_many_dear_patterns_is_refused() {
+    let query = |patterns: usize| format!("{S}{}", " |~ `(?i)[\\x00-\\x{ffff}]`".repeat(patterns));
+    assert!(parse(&query(100)).is_ok());
+    assert_eq!(outcome(&query(101)), "parse error : error parsing regexp: expression too large: `(?i)[\\x00-\\x{ffff}]`");
+}
+
+#[test]
 fn what_nests_within_the_limits_is_accepted() {
     for text in [
         format!("{}vector(1){}", "(".repeat(127), ")".repeat(127)),
@@ -227,4 +234,18 @@ fn what_nests_within_the_limits_is_accepted() {
         let expr = parse(&text).unwrap();
         assert!(parse(&expr.to_string()) == Ok(expr), "{}…", &text[..20]);
     }
+}
+
+#[test]
+fn a_selector_alone_is_read_as_matchers() {
+    let outcome = |text: &str, allow_all| {
+        let texts = |matchers: Vec<crate::ast::Matcher>| matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        parse_matchers(text, allow_all).map_or_else(|err| err.to_string(), texts)
+    };
+    assert_eq!(outcome("{a=\"b\", c!~\"d\"}", false), "a=\"b\" c!~\"d\"");
+    assert_eq!(outcome("{}", true), "");
+    assert_eq!(outcome("{}", false), super::tests::outcome("{}"));
+    assert_eq!(outcome("{", true), "parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }");
+    assert_eq!(outcome("{a=\"b\"} |= \"x\"", false), "only label matchers are supported");
+    assert_eq!(outcome("rate({a=\"b\"}[1m])", false), "only label matchers are supported");
 }

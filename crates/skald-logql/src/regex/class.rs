@@ -6,6 +6,9 @@ use std::fmt::Write;
 const POSIX: [&str; 14] =
     ["alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word", "xdigit"];
 
+/// A range of this many characters counts as wide.
+const WIDE: u32 = 1024;
+
 /// Appends one character that means itself, in or out of a class.
 pub(super) fn push_char(out: &mut String, c: char) {
     if c.is_ascii_alphanumeric() || c == '_' || !(c.is_ascii() || c.is_control()) {
@@ -27,8 +30,18 @@ pub(super) fn perl(letter: char) -> &'static str {
     }
 }
 
-/// Reads the class at the start of `text` (a `[`): its translation and the bytes it takes.
-pub(super) fn translate_class(text: &str) -> Result<(String, usize), RegexError> {
+/// A class read.
+pub(super) struct Translated {
+    pub text: String,
+    /// Bytes of the pattern that it takes.
+    pub len: usize,
+    /// Parts of it that hold many characters.
+    pub wide: usize,
+}
+
+/// Reads the class at the start of `text` (a `[`).
+pub(super) fn translate_class(text: &str) -> Result<Translated, RegexError> {
+    let mut wide = 0;
     let mut out = String::from("[");
     let mut rest = &text[1..];
     if let Some(after) = rest.strip_prefix('^') {
@@ -42,21 +55,24 @@ pub(super) fn translate_class(text: &str) -> Result<(String, usize), RegexError>
             return Err(missing());
         }
         first = false;
-        if let Some((group, len)) = posix(rest)? {
-            out.push_str(&group);
-            rest = &rest[len..];
+        if let Some(group) = posix(rest)? {
+            out.push_str(group);
+            rest = &rest[group.len()..];
+            wide += usize::from(group.starts_with("[:^"));
             continue;
         }
-        let mut escaped = rest.strip_prefix('\\').and_then(|after| after.chars().next());
-        if escaped.is_some_and(|c| matches!(c, 'd' | 'D' | 's' | 'S' | 'w' | 'W')) {
-            out.push_str(perl(escaped.take().expect("just looked at")));
+        let escaped = rest.strip_prefix('\\').and_then(|after| after.chars().next());
+        if let Some(letter @ ('d' | 'D' | 's' | 'S' | 'w' | 'W')) = escaped {
+            out.push_str(perl(letter));
             rest = &rest[2..];
+            wide += usize::from(letter.is_ascii_uppercase());
             continue;
         }
         if matches!(escaped, Some('p' | 'P')) {
-            let (group, len) = translate_unicode(rest)?;
-            out.push_str(&group);
-            rest = &rest[len..];
+            let group = translate_unicode(rest)?;
+            out.push_str(&group.text);
+            rest = &rest[group.len..];
+            wide += group.wide;
             continue;
         }
         let from = rest;
@@ -71,14 +87,15 @@ pub(super) fn translate_class(text: &str) -> Result<(String, usize), RegexError>
             }
             out.push('-');
             push_char(&mut out, high);
+            wide += usize::from(high as u32 - low as u32 >= WIDE);
         }
     }
     out.push(']');
-    Ok((out, text.len() - rest.len() + 1))
+    Ok(Translated { text: out, len: text.len() - rest.len() + 1, wide })
 }
 
 /// `[:alpha:]` at the start of `text`.
-fn posix(text: &str) -> Result<Option<(String, usize)>, RegexError> {
+fn posix(text: &str) -> Result<Option<&str>, RegexError> {
     if !text.starts_with("[:") {
         return Ok(None);
     }
@@ -88,7 +105,7 @@ fn posix(text: &str) -> Result<Option<(String, usize)>, RegexError> {
     let group = &text[..end];
     let name = &group[2..end - 2];
     let name = name.strip_prefix('^').unwrap_or(name);
-    if POSIX.contains(&name) { Ok(Some((group.to_owned(), end))) } else { Err(RegexError::CharRange(group.to_owned())) }
+    if POSIX.contains(&name) { Ok(Some(group)) } else { Err(RegexError::CharRange(group.to_owned())) }
 }
 
 fn read_char(text: &str, class: &str) -> Result<(char, usize), RegexError> {
@@ -100,7 +117,7 @@ fn read_char(text: &str, class: &str) -> Result<(char, usize), RegexError> {
 }
 
 /// Reads `\p{Greek}`, `\pL`, `\P{^Lu}` at the start of `text`.
-pub(super) fn translate_unicode(text: &str) -> Result<(String, usize), RegexError> {
+pub(super) fn translate_unicode(text: &str) -> Result<Translated, RegexError> {
     let body = &text[2..];
     let (name, len) = if let Some(braced) = body.strip_prefix('{') {
         let end = braced.find('}').ok_or_else(|| RegexError::CharRange(text.to_owned()))?;
@@ -112,12 +129,12 @@ pub(super) fn translate_unicode(text: &str) -> Result<(String, usize), RegexErro
     let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
     let letter = if (text.as_bytes()[1] == b'P') != inverted { 'P' } else { 'p' };
     let translated = format!("\\{letter}{{{name}}}");
-    // Go knows the general categories and the scripts by their one proper spelling.
-    let proper = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.bytes().all(|c| c.is_ascii_alphabetic() || c == b'_');
-    if !proper || regex_syntax::parse(&translated).is_err() {
+    // Rust also takes `name=value`, which Go does not.
+    let plain = !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+    if !plain || regex_syntax::parse(&translated).is_err() {
         return Err(RegexError::CharRange(text[..len].to_owned()));
     }
-    Ok((translated, len))
+    Ok(Translated { text: translated, len, wide: 1 })
 }
 
 /// Reads an escape that stands for one character at the start of `text` (a backslash).

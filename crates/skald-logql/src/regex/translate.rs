@@ -4,6 +4,8 @@ use super::class::{self, push_char};
 /// The most often that anything may be repeated, nested counts multiplied.
 const REPEAT_MAX: u32 = 1000;
 const NEST_MAX: usize = 200;
+/// How many wide classes (`\pL`, `[\x00-\x{ffff}]`) may stand in a pattern: each takes kilobytes, and milliseconds to ignore case in.
+pub const WIDE_CLASSES_MAX: usize = 100;
 
 /// Writes a Go pattern in Rust's syntax.
 ///
@@ -18,6 +20,11 @@ pub fn capture_names(pattern: &str) -> Vec<String> {
     Translator::read(pattern).map(|translator| translator.names.into_iter().map(str::to_owned).collect()).unwrap_or_default()
 }
 
+/// How many wide classes stand in a pattern; none if Go refuses it.
+pub fn wide_classes(pattern: &str) -> usize {
+    Translator::read(pattern).map_or(0, |translator| translator.wide)
+}
+
 struct Translator<'a> {
     pattern: &'a str,
     rest: &'a str,
@@ -28,6 +35,8 @@ struct Translator<'a> {
     last_repeat: Option<&'a str>,
     /// Of the groups that have one.
     names: Vec<&'a str>,
+    /// Classes of many characters.
+    wide: usize,
 }
 
 /// What is known of a group that is not closed yet.
@@ -48,6 +57,7 @@ impl<'a> Translator<'a> {
             groups: vec![Group::default()],
             last_repeat: None,
             names: Vec::new(),
+            wide: 0,
         };
         while let Some(c) = translator.rest.chars().next() {
             translator.step(c)?;
@@ -55,7 +65,7 @@ impl<'a> Translator<'a> {
         if translator.groups.len() > 1 {
             return Err(RegexError::MissingParen(pattern.to_owned()));
         }
-        Ok(translator)
+        if translator.wide > WIDE_CLASSES_MAX { Err(RegexError::TooLarge(pattern.to_owned())) } else { Ok(translator) }
     }
 
     fn step(&mut self, c: char) -> Result<(), RegexError> {
@@ -70,8 +80,9 @@ impl<'a> Translator<'a> {
                 Ok(())
             }
             '[' => {
-                let (text, len) = class::translate_class(self.rest)?;
-                self.atom(&text, len);
+                let class = class::translate_class(self.rest)?;
+                self.wide += class.wide;
+                self.atom(&class.text, class.len);
                 Ok(())
             }
             '*' | '+' | '?' => {
@@ -252,8 +263,9 @@ impl<'a> Translator<'a> {
             'Q' => self.quoted(),
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => self.atom(&format!("[{}]", class::perl(c)), 2),
             'p' | 'P' => {
-                let (text, len) = class::translate_unicode(self.rest)?;
-                self.atom(&text, len);
+                let class = class::translate_unicode(self.rest)?;
+                self.wide += class.wide;
+                self.atom(&class.text, class.len);
             }
             _ => {
                 let (c, len) = class::read_escape(self.rest)?;
