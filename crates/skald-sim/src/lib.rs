@@ -154,7 +154,8 @@ impl Node {
         let AnswerData::Entries(entries) = answer.data else { return Vec::new() };
         let streams = entries.streams();
         let all = streams.iter().flat_map(|stream| &stream.entries);
-        let mut lines: Vec<(i64, String)> = all.map(|entry| (entry.timestamp.0, String::from_utf8_lossy(&entry.line).into_owned())).collect();
+        let mut lines: Vec<(i64, String)> =
+            all.map(|entry| (entry.timestamp.0, String::from_utf8_lossy(&entry.line).into_owned())).collect();
         lines.sort();
         lines
     }

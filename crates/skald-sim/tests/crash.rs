@@ -32,7 +32,12 @@ struct Ledger {
 impl Ledger {
     fn push(&mut self, node: &Node, random: &SeededRandom, next: &mut i64) -> bool {
         let count = 1 + random.below(5);
-        let entries: Vec<Entry> = (0..count).map(|_| { *next += 1; (BASE + *next * 1_000_000, format!("line {next}")) }).collect();
+        let entries: Vec<Entry> = (0..count)
+            .map(|_| {
+                *next += 1;
+                (BASE + *next * 1_000_000, format!("line {next}"))
+            })
+            .collect();
         let borrowed: Vec<(i64, &str)> = entries.iter().map(|(at, line)| (*at, line.as_str())).collect();
         let result = node.push("t", &stream(random.below(3)), &borrowed);
         self.tried.extend(entries.iter().cloned());

@@ -34,7 +34,11 @@ pub fn run(args: &FsckArgs) -> ExitCode {
                 let _ = writeln!(stdout, "bad: {bad}");
             }
             let Report { objects, object_bytes, records, bad } = report;
-            let _ = writeln!(stdout, "checked {objects} data objects ({object_bytes} bytes) and {records} records of the log: {} bad", bad.len());
+            let _ = writeln!(
+                stdout,
+                "checked {objects} data objects ({object_bytes} bytes) and {records} records of the log: {} bad",
+                bad.len()
+            );
             if bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
