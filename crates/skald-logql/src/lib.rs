@@ -4,9 +4,9 @@
 
 pub mod ast;
 mod format;
-pub mod parse;
+mod parse;
 pub mod regex;
 pub mod units;
 
 pub use format::pretty;
-pub use parse::{MatchersError, ParseError, parse, parse_matchers};
+pub use parse::{FILTER_DEPTH_MAX, METRIC_DEPTH_MAX, MatchersError, ParseError, TEXT_BYTES_MAX, parse, parse_matchers};
