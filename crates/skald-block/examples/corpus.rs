@@ -137,16 +137,16 @@ fn flush(memory: Memory, totals: &mut Totals, level: i32) -> Result<(), Box<dyn 
         for (labels, chunks) in streams {
             let start = cpu_time();
             let merged = merge_rows(&chunks.iter().collect::<Vec<_>>())?;
-            totals.sort += (cpu_time() - start);
+            totals.sort += cpu_time() - start;
             totals.raw += merged.rows.line_bytes().len();
             totals.rows += merged.rows.len();
             let start = cpu_time();
             writer.add_stream(&labels, &merged.rows)?;
-            totals.write += (cpu_time() - start);
+            totals.write += cpu_time() - start;
         }
         let start = cpu_time();
         let object = writer.finish()?;
-        totals.write += (cpu_time() - start);
+        totals.write += cpu_time() - start;
         count_parts(object.bytes, totals)?;
     }
     Ok(())
