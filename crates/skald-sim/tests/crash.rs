@@ -327,7 +327,7 @@ fn a_flipped_bit_in_an_object_costs_its_block_and_the_answer_says_so() {
     node.flush();
     let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
     drop(node);
-    let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects/objects").join(&object.path);
+    let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
     world.disk.flip_bit(&path, 300_000, 3);
     let node = world.start().expect("starts again");
     let answer = node.query("t", COUNT_FILTERED).expect("answered");
