@@ -47,6 +47,9 @@ pub(super) fn find<'a>(line: &'a [u8], fields: &Fields<'_>, depth_max: usize) ->
     }
 }
 
+/// Bytes of a string that are looked at one by one.
+const SHORT: usize = 12;
+
 struct Cursor<'a> {
     line: &'a [u8],
     at: usize,
@@ -85,6 +88,17 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Option<&'a [u8]> {
         let start = self.at + 1;
         let mut at = start;
+        // Most strings are shorter than what makes up for the start of a vector search.
+        for byte in self.line.get(start..)?.iter().take(SHORT) {
+            match byte {
+                b'"' => {
+                    self.at = at + 1;
+                    return Some(&self.line[start..at]);
+                }
+                b'\\' => break,
+                _ => at += 1,
+            }
+        }
         loop {
             at += memchr2(b'"', b'\\', self.line.get(at..)?)?;
             if self.line[at] == b'"' {
