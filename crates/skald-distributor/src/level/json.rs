@@ -1,5 +1,5 @@
 use super::Fields;
-use memchr::{memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 /// Whether the first and last bytes that are no blanks are curly brackets.
 pub(super) fn looks_like_object(line: &[u8]) -> bool {
@@ -47,9 +47,6 @@ pub(super) fn find<'a>(line: &'a [u8], fields: &Fields<'_>, depth_max: usize) ->
     }
 }
 
-/// Bytes of a string that are looked at one by one.
-const SHORT: usize = 12;
-
 struct Cursor<'a> {
     line: &'a [u8],
     at: usize,
@@ -88,24 +85,15 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Option<&'a [u8]> {
         let start = self.at + 1;
         let mut at = start;
-        // Most strings are shorter than what makes up for the start of a vector search.
-        for byte in self.line.get(start..)?.iter().take(SHORT) {
-            match byte {
-                b'"' => {
-                    self.at = at + 1;
-                    return Some(&self.line[start..at]);
-                }
-                b'\\' => break,
-                _ => at += 1,
-            }
-        }
         loop {
-            at += memchr2(b'"', b'\\', self.line.get(at..)?)?;
-            if self.line[at] == b'"' {
+            at += memchr(b'"', self.line.get(at..)?)?;
+            // A quote is a part of the string when an odd number of backslashes stands before it.
+            let backslashes = self.line[start..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+            if backslashes % 2 == 0 {
                 self.at = at + 1;
                 return Some(&self.line[start..at]);
             }
-            at += 2;
+            at += 1;
         }
     }
 
