@@ -191,6 +191,11 @@ impl MetadataColumns {
         self.columns.len()
     }
 
+    /// Number of names as they were pushed.
+    pub fn names_len(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// Sets the metadata of `row`; `levels` says what to look for, `None` where levels are left alone.
     ///
     /// Of two values for one name the last wins, but one whose name was rewritten wins over one whose name was right; empty ones vanish.
