@@ -4,13 +4,14 @@ use crate::error::PushFailure;
 use crate::identity::{BACKFILL, BACKFILL_SHARD, Identity, IdentityCache, settings_hash};
 use crate::inflight::Reservation;
 use crate::level::{LevelDetector, normalise};
-use crate::metadata::{MetadataColumns, MetadataError, MetadataLevel, Pairs};
+use crate::metadata::{MetadataError, MetadataLevel, Pairs};
 use crate::metrics::Amount;
+use crate::stream::StreamBuilder;
 use crate::validate::{Blocked, Refusals, Refused, Window, blocked, check_enforced, check_entry, check_labels, exact_size, too_many_names};
 use rustc_hash::{FxHashMap, FxHashSet};
 use skald_config::Limits;
-use skald_model::{ColumnBuilder, Day, Labels, Level, Rows, TenantId, Timestamp};
-use skald_rpc::{PushBatch, StreamRows};
+use skald_model::{Day, Labels, TenantId, Timestamp};
+use skald_rpc::PushBatch;
 
 /// Longest text of a stream's labels.
 pub const LABELS_LEN_MAX: usize = 1 << 24;
@@ -80,20 +81,6 @@ pub struct Taken {
     pub refusals: Option<String>,
     /// The tenant may not push.
     pub blocked: Option<Blocked>,
-}
-
-/// Rows of one stream while they come.
-struct StreamBuilder {
-    labels: Labels,
-    /// The level that the labels tell.
-    level: Option<Box<[u8]>>,
-    timestamps: Vec<i64>,
-    line_ends: Vec<u32>,
-    lines: Vec<u8>,
-    metadata: MetadataColumns,
-    levels: ColumnBuilder,
-    /// Timestamp of the last entry as it was sent.
-    last_sent: i64,
 }
 
 impl<'a> Intake<'a> {
@@ -238,7 +225,7 @@ impl<'a> Intake<'a> {
 
     fn append(&mut self, at: usize, timestamp: Timestamp, line: &[u8], tail: &'a str, pairs: &Pairs<'_>) -> Result<(), PushFailure> {
         let stream = &mut self.streams[at];
-        let row = stream.timestamps.len();
+        let row = stream.len();
         let (columns, names) = (stream.metadata.len(), stream.metadata.names_len());
         let told = if pairs.count == 0 {
             MetadataLevel::None
@@ -260,7 +247,7 @@ impl<'a> Intake<'a> {
             let message = format!("structured metadata takes more than {METADATA_CELLS_MAX} cells of names and entries");
             return Err(PushFailure::TooLarge(message));
         }
-        if stream.lines.len() + line.len() + tail.len() > u32::MAX as usize {
+        if !stream.has_room(line.len() + tail.len()) {
             return Err(PushFailure::TooLarge("lines of one stream take more than 4GB".to_owned()));
         }
         stream.push(timestamp, line, tail, self.limits.increment_duplicate_timestamp);
@@ -317,80 +304,10 @@ impl<'a> Intake<'a> {
         if self.streams_seen == 0 {
             return Err(PushFailure::NoStreams);
         }
-        let streams = self.streams.into_iter().filter(|stream| !stream.timestamps.is_empty());
+        let streams = self.streams.into_iter().filter(|stream| stream.len() > 0);
         self.taken.batch = PushBatch { streams: streams.map(StreamBuilder::finish).collect() };
         self.taken.refusals = self.refusals.into_text();
         self.taken.blocked = self.blocked;
         Ok(self.taken)
-    }
-}
-
-impl StreamBuilder {
-    fn new(labels: Labels, level: Option<Box<[u8]>>) -> Self {
-        StreamBuilder {
-            labels,
-            level,
-            timestamps: Vec::new(),
-            line_ends: Vec::new(),
-            lines: Vec::new(),
-            metadata: MetadataColumns::default(),
-            levels: ColumnBuilder::default(),
-            last_sent: 0,
-        }
-    }
-
-    fn reserve(&mut self, entries: usize, line_bytes: usize) {
-        self.timestamps.reserve(entries);
-        self.line_ends.reserve(entries);
-        self.lines.reserve(line_bytes);
-    }
-
-    fn last_line(&self) -> &[u8] {
-        let start = self.line_ends.len().checked_sub(2).map_or(0, |before| self.line_ends[before] as usize);
-        &self.lines[start..]
-    }
-
-    #[inline]
-    fn push(&mut self, timestamp: Timestamp, line: &[u8], tail: &str, increment_duplicate: bool) {
-        let mut at = timestamp.0;
-        let last = self.timestamps.last().copied();
-        if increment_duplicate
-            && let Some(last) = last
-            && (at == last || at == self.last_sent)
-            && self.last_line().strip_suffix(tail.as_bytes()) != Some(line)
-        {
-            at = last.saturating_add(1);
-        } else {
-            self.last_sent = at;
-        }
-        self.lines.extend_from_slice(line);
-        self.lines.extend_from_slice(tail.as_bytes());
-        self.timestamps.push(at);
-        self.line_ends.push(self.lines.len() as u32);
-    }
-
-    /// Adds the level of the row pushed last: by labels, metadata or the line, in this order.
-    #[inline]
-    fn set_level(&mut self, row: usize, told: MetadataLevel<'_>, levels: &LevelDetector<'_>) {
-        match (told, &self.level) {
-            (MetadataLevel::Pushed, _) => {}
-            (_, Some(level)) => self.levels.set(row, level),
-            (MetadataLevel::Known(level), None) => self.levels.set(row, level.as_str().as_bytes()),
-            (MetadataLevel::Verbatim(text), None) => self.levels.set(row, &text),
-            (MetadataLevel::None, None) => {
-                let level = levels.of_line(self.last_line());
-                self.levels.set(row, level.as_str().as_bytes());
-            }
-        }
-    }
-
-    fn finish(self) -> StreamRows {
-        let rows = self.timestamps.len();
-        let mut columns = self.metadata.finish(rows);
-        if !self.levels.is_empty() {
-            columns.push(self.levels.finish(Level::METADATA_NAME.into(), true, rows));
-        }
-        let rows = Rows::from_columns(self.timestamps, self.line_ends, self.lines, columns).expect("columns were filled row by row");
-        StreamRows { labels: self.labels, rows }
     }
 }
