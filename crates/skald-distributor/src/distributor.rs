@@ -1,5 +1,4 @@
 use crate::body::{Format, receive};
-use crate::config::DistributorConfig;
 use crate::error::PushFailure;
 use crate::identity::IdentityCache;
 use crate::inflight::{InFlight, Reservation};
@@ -11,6 +10,7 @@ use crate::rate::{RateLimiter, bytes_per_second};
 use axum::body::Body;
 use http::{HeaderMap, Uri, header};
 use prometheus_client::registry::Registry;
+use skald_config::DistributorConfig;
 use skald_config::{Limits, TenantLimits};
 use skald_model::TenantId;
 use skald_model::seam::{Clock, CpuPool, run_on_pool};

@@ -82,16 +82,15 @@ impl Metrics {
             inflight_bytes: Gauge::default(),
             tenants: Mutex::default(),
         };
-        let all = registry.sub_registry_with_prefix("skald");
-        all.register("discarded_samples", "Entries that were refused.", metrics.discarded_samples.clone());
-        all.register(
+        registry.register("discarded_samples", "Entries that were refused.", metrics.discarded_samples.clone());
+        registry.register(
             "discarded_bytes",
             "Bytes of entries that were refused, or of bodies too large to read.",
             metrics.discarded_bytes.clone(),
         );
-        all.register("mutated_samples", "Entries whose line was cut.", metrics.mutated_samples.clone());
-        all.register("mutated_bytes", "Bytes that were cut off lines.", metrics.mutated_bytes.clone());
-        let own = all.sub_registry_with_prefix("distributor");
+        registry.register("mutated_samples", "Entries whose line was cut.", metrics.mutated_samples.clone());
+        registry.register("mutated_bytes", "Bytes that were cut off lines.", metrics.mutated_bytes.clone());
+        let own = registry.sub_registry_with_prefix("distributor");
         own.register("bytes_received", "Bytes of lines and structured metadata in pushes.", metrics.bytes_received.clone());
         own.register("lines_received", "Lines in pushes.", metrics.lines_received.clone());
         own.register(

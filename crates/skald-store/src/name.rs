@@ -11,7 +11,11 @@ pub(crate) const TMP: &str = "~tmp";
 pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     let valid_segment = |s: &str| !matches!(s, "" | "." | "..") && s.len() <= SEGMENT_LEN_MAX && !s.contains(char::is_control);
     let ours = name.split('/').next() != Some(TMP);
-    if ours && name.len() <= NAME_LEN_MAX && name.split('/').all(valid_segment) { Ok(()) } else { Err(StoreError::InvalidName(name.to_owned())) }
+    if ours && name.len() <= NAME_LEN_MAX && name.split('/').all(valid_segment) {
+        Ok(())
+    } else {
+        Err(StoreError::InvalidName(name.to_owned()))
+    }
 }
 
 /// Refuses what is neither empty nor a folder, ending in `/`. Gives the folder without its last `/`.

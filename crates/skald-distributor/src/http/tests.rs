@@ -1,10 +1,11 @@
-use crate::{Distributor, DistributorConfig};
+use crate::Distributor;
 use axum::body::{Body, to_bytes};
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request};
 use prometheus_client::registry::Registry;
 use proptest::prelude::*;
 use prost::Message;
+use skald_config::DistributorConfig;
 use skald_config::{ByteSize, Limits};
 use skald_model::seam::{Clock, CpuPool, Job};
 use skald_model::{ErrorKind, Timestamp};
