@@ -156,7 +156,8 @@ mod tests {
     fn the_oldest_days_go_until_enough_is_free_and_today_stays() {
         let day = |day, tenant: &str| TenantDay { day: Day(day), tenant: TenantId::parse(tenant).expect("valid"), bytes: 10 };
         let days = || vec![day(2, "b"), day(1, "b"), day(1, "a"), day(3, "a")];
-        let gone = |excess| oldest_until(days(), excess, Day(3)).into_iter().map(|day| (day.day.0, day.tenant.to_string())).collect::<Vec<_>>();
+        let gone =
+            |excess| oldest_until(days(), excess, Day(3)).into_iter().map(|day| (day.day.0, day.tenant.to_string())).collect::<Vec<_>>();
         assert_eq!(gone(0), []);
         assert_eq!(gone(11), [(1, "a".to_owned()), (1, "b".to_owned())]);
         assert_eq!(gone(1000).len(), 3);

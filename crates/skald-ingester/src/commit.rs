@@ -158,7 +158,11 @@ impl Committer {
         let full = is_storage_full(&error);
         let error: Arc<dyn std::error::Error + Send + Sync> = Arc::new(error);
         for (push, _) in group {
-            let result = if full { PushError::Unavailable("no space left for the write-ahead log".to_owned()) } else { PushError::Wal(error.clone()) };
+            let result = if full {
+                PushError::Unavailable("no space left for the write-ahead log".to_owned())
+            } else {
+                PushError::Wal(error.clone())
+            };
             reply(push, Err(result));
         }
         self.seal("wal_failed");
@@ -233,7 +237,8 @@ impl Committer {
             Err(error) => {
                 self.metrics.wal_failures.inc();
                 error!(error = %error, "cannot begin a generation, the ingester is read-only");
-                let why = if is_storage_full(&error) { "no space left for the write-ahead log" } else { "the write-ahead log cannot be written" };
+                let why =
+                    if is_storage_full(&error) { "no space left for the write-ahead log" } else { "the write-ahead log cannot be written" };
                 self.closed = Some((now, why.to_owned()));
                 Err(why.to_owned())
             }
@@ -316,7 +321,8 @@ pub(crate) fn encode_record(tenant: &TenantId, streams: &[PendingStream]) -> Vec
 
 /// The streams of a batch, each with its size.
 pub(crate) fn pending_streams(streams: Vec<StreamRows>) -> Vec<PendingStream> {
-    let pending = |stream: StreamRows| PendingStream { bytes: stream.rows.pushed_bytes(), labels: stream.labels, rows: Arc::new(stream.rows) };
+    let pending =
+        |stream: StreamRows| PendingStream { bytes: stream.rows.pushed_bytes(), labels: stream.labels, rows: Arc::new(stream.rows) };
     streams.into_iter().filter(|stream| !stream.rows.is_empty()).map(pending).collect()
 }
 

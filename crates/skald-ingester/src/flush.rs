@@ -3,7 +3,7 @@
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::service::{SealedMemtable, Shared};
-use skald_block::{EncodeError, EncodedObject, ObjectInfo, MergeError, ObjectWriter, WriterOptions, merge_rows};
+use skald_block::{EncodeError, EncodedObject, MergeError, ObjectInfo, ObjectWriter, WriterOptions, merge_rows};
 use skald_model::seam::{Seams, run_on_pool};
 use skald_model::{Day, DiskId, Rows, TenantId, Timestamp};
 use skald_store::{Catalog, ObjectName, PublishError};
@@ -185,7 +185,8 @@ fn encode(memtable: &Memtable, tenant: &TenantId, day: Day, disk: DiskId) -> Res
         if of_day.is_empty() {
             continue;
         }
-        let (rows, dropped) = if of_day.len() == merged.rows.len() { (merged.rows, merged.duplicates) } else { (merged.rows.slice(of_day), 0) };
+        let (rows, dropped) =
+            if of_day.len() == merged.rows.len() { (merged.rows, merged.duplicates) } else { (merged.rows.slice(of_day), 0) };
         duplicates += dropped as u64;
         writer.add_stream(&stream.labels, &rows).map_err(EncodeFailure::Write)?;
     }

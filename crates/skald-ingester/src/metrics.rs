@@ -70,7 +70,11 @@ impl Metrics {
         registry.register("refused_entries", "Entries refused, by reason", metrics.refused.clone());
         registry.register("queue_bytes", "Bytes of pushes that wait for the commit thread", metrics.queue_bytes.clone());
         registry.register("memory_bytes", "Bytes held by memtables", metrics.memory_bytes.clone());
-        registry.register("memory_bytes_limit", "Bytes that memtables may hold before pushes are refused", metrics.memory_bytes_limit.clone());
+        registry.register(
+            "memory_bytes_limit",
+            "Bytes that memtables may hold before pushes are refused",
+            metrics.memory_bytes_limit.clone(),
+        );
         registry.register("memory_streams", "Streams known", metrics.memory_streams.clone());
         registry.register("active_streams", "Streams that pushed within the last hour", metrics.active_streams.clone());
         registry.register("sealed_generations", "Parts of generations sealed and not yet flushed", metrics.sealed_generations.clone());

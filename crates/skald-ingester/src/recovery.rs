@@ -64,12 +64,22 @@ impl Ingester {
             self.replay(&generation, &mut registry, &mut recovered).await?;
         }
         self.start(registry);
-        info!(generations = recovered.generations, rows = recovered.rows, lost_records = recovered.lost_records, "the write-ahead log is replayed");
+        info!(
+            generations = recovered.generations,
+            rows = recovered.rows,
+            lost_records = recovered.lost_records,
+            "the write-ahead log is replayed"
+        );
         Ok(recovered)
     }
 
     /// Replays one generation, in several parts when it does not fit into the memory of one.
-    async fn replay(&self, generation: &SealedGeneration, registry: &mut StreamRegistry, recovered: &mut Recovered) -> Result<(), RecoveryError> {
+    async fn replay(
+        &self,
+        generation: &SealedGeneration,
+        registry: &mut StreamRegistry,
+        recovered: &mut Recovered,
+    ) -> Result<(), RecoveryError> {
         let mut replay = generation.replay();
         for part in 0.. {
             self.flusher().wait_until_room().await;

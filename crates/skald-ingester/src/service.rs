@@ -5,8 +5,8 @@ use crate::flush::Flusher;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::recovery::{self, RecoveryError};
-use async_trait::async_trait;
 use crate::stream::StreamRegistry;
+use async_trait::async_trait;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use futures::channel::oneshot;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -195,7 +195,6 @@ impl Ingester {
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
     }
-
 }
 
 fn settings(config: &Config) -> Settings {

@@ -101,7 +101,15 @@ impl StreamRegistry {
 
 impl TenantStreams {
     /// Makes the stream known and active, unless the tenant has too many.
-    fn activate(&mut self, tenant: &TenantId, labels: &Labels, rows: &Rows, bytes: usize, limits: &Limits, now: Duration) -> Result<(), Refusal> {
+    fn activate(
+        &mut self,
+        tenant: &TenantId,
+        labels: &Labels,
+        rows: &Rows,
+        bytes: usize,
+        limits: &Limits,
+        now: Duration,
+    ) -> Result<(), Refusal> {
         if self.streams.get(labels).is_some_and(|state| state.active) {
             return Ok(());
         }

@@ -92,7 +92,7 @@ impl Params {
     pub fn step(&self, start: Timestamp, end: Timestamp) -> Result<Duration, ParamError> {
         let range = i128::from(end.0) - i128::from(start.0);
         let step = match self.get("step") {
-            "" => i128::from((range / 1_000_000_000 / 250).max(1)) * 1_000_000_000,
+            "" => (range / 1_000_000_000 / 250).max(1) * 1_000_000_000,
             text => i128::from(step_nanos(text)?),
         };
         if step <= 0 {
@@ -213,13 +213,19 @@ mod tests {
         check_start("2026-01-15T00:00:13.25Z", Ok(1_768_435_213_250_000_000));
         check_start("2026-01-15T02:00:00+02:00", Ok(1_768_435_200_000_000_000));
         check_start("bogus", Err("could not parse 'start' parameter: strconv.ParseInt: parsing \"bogus\": invalid syntax"));
-        check_start("2026-13-01T00:00:00Z", Err("could not parse 'start' parameter: strconv.ParseInt: parsing \"2026-13-01T00:00:00Z\": invalid syntax"));
+        check_start(
+            "2026-13-01T00:00:00Z",
+            Err("could not parse 'start' parameter: strconv.ParseInt: parsing \"2026-13-01T00:00:00Z\": invalid syntax"),
+        );
     }
 
     #[test]
     fn what_is_left_out_has_defaults() {
         assert_eq!(params("").bounds(NOW), Ok((NOW.minus(SINCE_DEFAULT), NOW)));
-        assert_eq!(params("end=1768442400&since=2h").bounds(NOW), Ok((Timestamp::from_secs(1_768_435_200), Timestamp::from_secs(1_768_442_400))));
+        assert_eq!(
+            params("end=1768442400&since=2h").bounds(NOW),
+            Ok((Timestamp::from_secs(1_768_435_200), Timestamp::from_secs(1_768_442_400)))
+        );
         assert_eq!(params("").limit(), Ok(100));
         assert_eq!(params("").forward(), Ok(false));
         let hours = |n: i64| (Timestamp(0), Timestamp::from_secs(n * 3600));

@@ -78,7 +78,9 @@ pub(crate) fn units(sources: &mut Sources) -> Vec<Unit> {
             let labels = stream.labels.clone();
             match place {
                 Place::Memory(rows) => units.push(Unit::Memory { labels, rows, order, keep }),
-                Place::Block { object, block, run } => blocks.entry((object, block)).or_default().push(UnitRun { labels, run, order, keep }),
+                Place::Block { object, block, run } => {
+                    blocks.entry((object, block)).or_default().push(UnitRun { labels, run, order, keep })
+                }
             }
         }
     }

@@ -12,7 +12,8 @@ use skald_block::Run;
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{
-    Batch, EvalError, LeafState, LineNeed, LogCollector, LogEntries, MetricResult, Pipeline, Probe, RangeLeaf, RunCounts, Selection, Selector, Stats,
+    Batch, EvalError, LeafState, LineNeed, LogCollector, LogEntries, MetricResult, Pipeline, Probe, RangeLeaf, RunCounts, Selection,
+    Selector, Stats,
 };
 use skald_logql::plan::{Direction, LogPlan, MetricPlan, Params as PlanParams, Plan, plan};
 use skald_model::seam::{Clock, Seams, run_on_pool};
@@ -187,13 +188,7 @@ impl Querier {
         self.inner.turns.acquire().await.map_err(|_| QueryError::Stopped)
     }
 
-    async fn sources(
-        &self,
-        tenant: &TenantId,
-        selector: &Selector,
-        pipeline: &Pipeline,
-        range: TimeRange,
-    ) -> Result<Sources, QueryError> {
+    async fn sources(&self, tenant: &TenantId, selector: &Selector, pipeline: &Pipeline, range: TimeRange) -> Result<Sources, QueryError> {
         let Inner { ingester, reader, .. } = &*self.inner;
         let mut sources = gather::gather(ingester.as_ref(), &reader.catalog, tenant, selector, pipeline, range).await?;
         overlap::drop_duplicates(&reader.catalog, reader.pool.as_ref(), &mut sources).await?;
@@ -217,7 +212,10 @@ impl Querier {
         };
         let reading = Reading { needs: plan.pipeline().needs().clone(), probe, laziness };
         let empty = plan.collector();
-        let new_state = { let plan = plan.clone(); move || LogState { collector: plan.collector(), forward } };
+        let new_state = {
+            let plan = plan.clone();
+            move || LogState { collector: plan.collector(), forward }
+        };
         let (states, outcome) = self.inner.reader.evaluate(units, reading, new_state).await?;
         let mut collector = empty;
         for state in states {
@@ -270,7 +268,12 @@ impl Querier {
     ///
     /// # Errors
     /// When the ingester does not answer.
-    pub async fn series(&self, tenant: &TenantId, selectors: &[Arc<Selector>], range: TimeRange) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
+    pub async fn series(
+        &self,
+        tenant: &TenantId,
+        selectors: &[Arc<Selector>],
+        range: TimeRange,
+    ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
         let (mut found, mut warnings) = (BTreeSet::new(), BTreeSet::new());
         for selector in selectors {
             let request = SelectRequest { matcher: Arc::new(Matching(selector.clone())), range, labels_only: true };

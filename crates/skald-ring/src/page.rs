@@ -28,7 +28,9 @@ impl View {
     pub fn to_html(&self, now: Timestamp, print_time: impl Fn(Timestamp) -> String) -> String {
         let mut html = String::from("<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>Ring</title></head><body><h1>Ring</h1>");
         let _ = write!(html, "<p>Current time: {}</p>", print_time(now));
-        html.push_str("<table border=\"1\"><tr><th>Instance</th><th>Zone</th><th>State</th><th>Address</th><th>Registered</th><th>Tokens</th></tr>");
+        html.push_str(
+            "<table border=\"1\"><tr><th>Instance</th><th>Zone</th><th>State</th><th>Address</th><th>Registered</th><th>Tokens</th></tr>",
+        );
         for instance in &self.instances {
             let _ = write!(
                 html,

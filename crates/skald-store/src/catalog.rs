@@ -313,7 +313,12 @@ impl Catalog {
     ///
     /// # Errors
     /// When the store does not give one, or it is damaged.
-    pub async fn filter_pages(&self, open: &OpenObject, filters: &FilterIndex, numbers: &[u32]) -> Result<HashMap<u32, FilterPage>, ReadError> {
+    pub async fn filter_pages(
+        &self,
+        open: &OpenObject,
+        filters: &FilterIndex,
+        numbers: &[u32],
+    ) -> Result<HashMap<u32, FilterPage>, ReadError> {
         let object = &open.object;
         let cached = |number: &u32| self.pages.get(&(object.id, *number)).map(|page| (*number, page));
         let mut pages: HashMap<u32, FilterPage> = numbers.iter().filter_map(cached).collect();

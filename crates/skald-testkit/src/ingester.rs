@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use skald_model::{DiskId, Generation, TenantId};
+use skald_model::{DiskId, Generation, GenerationPart, TenantId};
 use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, SelectedStream, StreamRows};
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Ingester for FakeIngester {
     }
 
     async fn select(&self, tenant: &TenantId, request: SelectRequest) -> Result<Selected, SelectError> {
-        let generation = Generation(0);
+        let generation = GenerationPart { generation: Generation(0), part: 0 };
         let pushed = self.pushed.lock();
         let streams = pushed.iter().filter(|(owner, _)| owner == tenant).flat_map(|(_, batch)| &batch.streams);
         let overlaps = |rows: &StreamRows| rows.rows.time_span().is_some_and(|(min, max)| request.range.overlaps(min, max));

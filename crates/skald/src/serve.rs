@@ -118,8 +118,13 @@ fn ring_routes(ring: Arc<View>, clock: Arc<dyn Clock>) -> Router {
     let page = move |headers: HeaderMap| {
         let (ring, now) = (ring.clone(), clock.now());
         async move {
-            let wants_json = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("application/json"));
-            let page: Response = if wants_json { axum::Json(ring.to_json(now, rfc3339)).into_response() } else { Html(ring.to_html(now, rfc3339)).into_response() };
+            let wants_json =
+                headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("application/json"));
+            let page: Response = if wants_json {
+                axum::Json(ring.to_json(now, rfc3339)).into_response()
+            } else {
+                Html(ring.to_html(now, rfc3339)).into_response()
+            };
             page
         }
     };

@@ -68,7 +68,13 @@ pub(crate) fn apply_scalar(op: BinaryOp, return_bool: bool, number: f64, number_
 ///
 /// # Errors
 /// [`EvalError::Matching`] when pairs are not unique where they must be.
-pub(crate) fn join(op: BinaryOp, return_bool: bool, matching: &VectorMatching, left: StepVectors, right: StepVectors) -> Result<StepVectors, EvalError> {
+pub(crate) fn join(
+    op: BinaryOp,
+    return_bool: bool,
+    matching: &VectorMatching,
+    left: StepVectors,
+    right: StepVectors,
+) -> Result<StepVectors, EvalError> {
     let mut keys = Interner::default();
     let mut key = |labels: &LabelSet| keys.number(match_labels(matching, labels));
     let left_keys: Vec<u32> = left.series.iter().map(&mut key).collect();
@@ -80,7 +86,8 @@ pub(crate) fn join(op: BinaryOp, return_bool: bool, matching: &VectorMatching, l
     let swapped = matching.group == MatchGroup::Right;
     let (many, one) = if swapped { (right, left) } else { (left, right) };
     let (many_keys, one_keys) = if swapped { (right_keys, left_keys) } else { (left_keys, right_keys) };
-    let mut join = Join { op, return_bool, matching, swapped, many: &many, one: &one, outputs: Interner::default(), pairs: FxHashMap::default() };
+    let mut join =
+        Join { op, return_bool, matching, swapped, many: &many, one: &one, outputs: Interner::default(), pairs: FxHashMap::default() };
     let (mut steps, mut points) = (Vec::with_capacity(many.steps.len()), 0);
     for (many_points, one_points) in many.steps.iter().zip(&one.steps) {
         steps.push(join.step(many_points, one_points, &many_keys, &one_keys)?);
@@ -163,12 +170,15 @@ fn join_sets(op: BinaryOp, left: StepVectors, right: StepVectors, left_keys: &[u
     let right_out: Vec<u32> = right.series.into_iter().map(|labels| outputs.number(labels)).collect();
     let (mut steps, mut points) = (Vec::with_capacity(left.steps.len()), 0);
     for (left, right) in left.steps.into_iter().zip(right.steps) {
-        let keys = |points: &[(u32, f64)], keys: &[u32]| points.iter().map(|(series, _)| keys[*series as usize]).collect::<FxHashSet<u32>>();
+        let keys =
+            |points: &[(u32, f64)], keys: &[u32]| points.iter().map(|(series, _)| keys[*series as usize]).collect::<FxHashSet<u32>>();
         let right_has = keys(&right, right_keys);
         let from_left = |(series, value): &(u32, f64)| (left_out[*series as usize], *value);
         let mut found: Vec<(u32, f64)> = match op {
             BinaryOp::And => left.iter().filter(|(series, _)| right_has.contains(&left_keys[*series as usize])).map(from_left).collect(),
-            BinaryOp::Unless => left.iter().filter(|(series, _)| !right_has.contains(&left_keys[*series as usize])).map(from_left).collect(),
+            BinaryOp::Unless => {
+                left.iter().filter(|(series, _)| !right_has.contains(&left_keys[*series as usize])).map(from_left).collect()
+            }
             _ => left.iter().map(from_left).collect(),
         };
         if op == BinaryOp::Or {

@@ -25,7 +25,9 @@ pub enum EvalError {
         max: usize,
     },
     /// More intermediate values than a query may hold.
-    #[error("the query needs more than {max} {what} in memory; reduce the time range, enlarge the step or add more specific stream selectors")]
+    #[error(
+        "the query needs more than {max} {what} in memory; reduce the time range, enlarge the step or add more specific stream selectors"
+    )]
     TooLarge {
         /// What there is too much of.
         what: &'static str,

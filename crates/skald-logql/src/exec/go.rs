@@ -88,7 +88,8 @@ pub(crate) fn parse_duration(bytes: &[u8]) -> Result<i64, String> {
         let number_len = rest.iter().position(|b| !b.is_ascii_digit() && *b != b'.').unwrap_or(rest.len());
         let dot = rest[..number_len].iter().position(|b| *b == b'.');
         // A second dot begins the unit's place, which is then empty.
-        let number_len = dot.and_then(|at| rest[at + 1..number_len].iter().position(|b| *b == b'.').map(|i| at + 1 + i)).unwrap_or(number_len);
+        let number_len =
+            dot.and_then(|at| rest[at + 1..number_len].iter().position(|b| *b == b'.').map(|i| at + 1 + i)).unwrap_or(number_len);
         let whole = &rest[..dot.unwrap_or(number_len)];
         let fraction = dot.map_or(&[][..], |at| &rest[at + 1..number_len]);
         if whole.is_empty() && fraction.is_empty() {
@@ -198,7 +199,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, want) in [("5s", 5_000_000_000), ("1.5h", 5_400_000_000_000), ("0", 0), ("-2s", -2_000_000_000), ("1m0.1s", 60_100_000_000)] {
+        for (text, want) in
+            [("5s", 5_000_000_000), ("1.5h", 5_400_000_000_000), ("0", 0), ("-2s", -2_000_000_000), ("1m0.1s", 60_100_000_000)]
+        {
             assert_eq!(parse_duration(text.as_bytes()), Ok(want), "{text}");
         }
         for (text, want) in [
@@ -215,7 +218,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, want) in [("5KB", 5_000), ("5 kib", 5_120), ("1,024B", 1_024), ("1.5", 1), ("2MiB", 2 << 20), ("1E", 1_000_000_000_000_000_000)] {
+        for (text, want) in
+            [("5KB", 5_000), ("5 kib", 5_120), ("1,024B", 1_024), ("1.5", 1), ("2MiB", 2 << 20), ("1E", 1_000_000_000_000_000_000)]
+        {
             assert_eq!(parse_bytes(text.as_bytes()), Ok(want), "{text}");
         }
         assert_eq!(parse_bytes(b"5kbps"), Err("unhandled size name: kbps".to_owned()));

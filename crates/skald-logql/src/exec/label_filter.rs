@@ -1,8 +1,8 @@
 use super::line_filter::folded_pattern;
+use super::probe::Probe;
 use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
 use super::simplify::{Piece, Simple, simplify};
 use super::{go, pattern};
-use super::probe::Probe;
 use crate::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
 use memchr::memmem;
 use regex::bytes::Regex;

@@ -72,7 +72,11 @@ impl fmt::Display for LabelSet {
             if i > 0 {
                 out.push_str(", ");
             }
-            if is_plain_name(name) { out.push_str(name) } else { quote(&mut out, name) }
+            if is_plain_name(name) {
+                out.push_str(name)
+            } else {
+                quote(&mut out, name)
+            }
             out.push('=');
             quote(&mut out, value);
         }

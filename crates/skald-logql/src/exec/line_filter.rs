@@ -207,7 +207,8 @@ fn folded_class(c: char) -> String {
     if class.try_case_fold_simple().is_err() {
         return regex::escape(&lower.to_string());
     }
-    let members: Vec<char> = class.iter().flat_map(|range| range.start()..=range.end()).filter(|member| self::lower(*member) == lower).collect();
+    let members: Vec<char> =
+        class.iter().flat_map(|range| range.start()..=range.end()).filter(|member| self::lower(*member) == lower).collect();
     match members.as_slice() {
         [] | [_] => regex::escape(&lower.to_string()),
         members => format!("[{}]", members.iter().collect::<String>()),

@@ -106,8 +106,13 @@ impl LogCollector {
         let mut scratch = std::mem::take(&mut self.scratch);
         let in_range = |row: usize| request.range.contains(Timestamp(batch.timestamps[row]));
         let horizon = self.horizon();
-        let useful = |row: usize| in_range(row) && !horizon.is_some_and(|horizon| request.is_beyond(Timestamp(batch.timestamps[row]), horizon));
-        let selected = if *selection == Selection::All && (0..batch.len()).all(useful) { Selection::All } else { selection.filter(batch.len(), useful) };
+        let useful =
+            |row: usize| in_range(row) && !horizon.is_some_and(|horizon| request.is_beyond(Timestamp(batch.timestamps[row]), horizon));
+        let selected = if *selection == Selection::All && (0..batch.len()).all(useful) {
+            Selection::All
+        } else {
+            selection.filter(batch.len(), useful)
+        };
         let stream = batch.labels.fingerprint().0;
         let mut result = Ok(());
         let stats = request.pipeline.run(batch, &selected, request.direction, &mut scratch, &mut |entry| {

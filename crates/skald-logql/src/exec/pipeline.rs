@@ -291,9 +291,15 @@ pub(crate) fn is_error(column: &Column) -> bool {
 /// A condition that columns and stream labels decide, with the answer for each dictionary word worked out once.
 enum ColumnTest<'a> {
     Constant(bool),
-    Words { ids: &'a [u32], verdicts: Vec<bool> },
+    Words {
+        ids: &'a [u32],
+        verdicts: Vec<bool>,
+    },
     /// Metadata of one name stands in these columns, in at most one of them for a row.
-    Values { columns: Vec<&'a Column>, test: &'a Test },
+    Values {
+        columns: Vec<&'a Column>,
+        test: &'a Test,
+    },
     And(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
     Or(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
 }
@@ -328,7 +334,9 @@ impl<'a> ColumnTest<'a> {
         Some(match columns.as_slice() {
             [] => constant(""),
             [column] => match column.dictionary() {
-                Some((ids, words)) => ColumnTest::Words { ids, verdicts: words.into_iter().map(|word| test.check(word) == Verdict::Pass).collect() },
+                Some((ids, words)) => {
+                    ColumnTest::Words { ids, verdicts: words.into_iter().map(|word| test.check(word) == Verdict::Pass).collect() }
+                }
                 None => ColumnTest::Values { columns, test },
             },
             _ => ColumnTest::Values { columns, test },
@@ -392,7 +400,9 @@ impl<'a> Extractor<'a> {
     /// Whether a label whose name begins with `path` and `_` can be of use.
     #[inline]
     pub(crate) fn wants_prefix(&self, path: &[u8]) -> bool {
-        let below = |name: &String| path.is_empty() || (name.len() > path.len() && name.as_bytes().starts_with(path) && name.as_bytes()[path.len()] == b'_');
+        let below = |name: &String| {
+            path.is_empty() || (name.len() > path.len() && name.as_bytes().starts_with(path) && name.as_bytes()[path.len()] == b'_')
+        };
         self.hints.required.as_ref().is_none_or(|names| names.iter().any(below))
     }
 

@@ -78,7 +78,12 @@ impl Probe {
             }
             Probe::All(members) => {
                 let shortest = |literals: &[(&[u8], bool)]| literals.iter().map(|(literal, _)| literal.len()).min().unwrap_or(0);
-                members.iter().map(Probe::best_literals).filter(|l| !l.is_empty()).max_by_key(|l| (shortest(l), std::cmp::Reverse(l.len()))).unwrap_or_default()
+                members
+                    .iter()
+                    .map(Probe::best_literals)
+                    .filter(|l| !l.is_empty())
+                    .max_by_key(|l| (shortest(l), std::cmp::Reverse(l.len())))
+                    .unwrap_or_default()
             }
             Probe::MetadataEquals { .. } => Vec::new(),
         }
@@ -157,7 +162,9 @@ fn folded_letter(class: &Class) -> Option<u8> {
     };
     let chars: Vec<char> = match class {
         Class::Unicode(class) if class.ranges().len() <= 4 => class.ranges().iter().flat_map(|r| [r.start(), r.end()]).collect(),
-        Class::Bytes(class) if class.ranges().len() <= 4 => class.ranges().iter().flat_map(|r| [char::from(r.start()), char::from(r.end())]).collect(),
+        Class::Bytes(class) if class.ranges().len() <= 4 => {
+            class.ranges().iter().flat_map(|r| [char::from(r.start()), char::from(r.end())]).collect()
+        }
         _ => return None,
     };
     let wide = match class {
@@ -182,7 +189,9 @@ mod tests {
         match probe {
             Probe::All(members) => join(members, " & "),
             Probe::Any(members) => join(members, " | "),
-            Probe::Contains { literal, ignore_case } => format!("{}{}", String::from_utf8_lossy(literal), if *ignore_case { "/i" } else { "" }),
+            Probe::Contains { literal, ignore_case } => {
+                format!("{}{}", String::from_utf8_lossy(literal), if *ignore_case { "/i" } else { "" })
+            }
             Probe::MetadataEquals { name, value } => format!("{name}={value}"),
         }
     }

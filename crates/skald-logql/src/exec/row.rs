@@ -104,7 +104,9 @@ impl RowLabels {
     }
 
     fn find(&self, name: &[u8], wanted: impl Fn(&Slot) -> bool) -> Option<usize> {
-        self.slots.iter().position(|slot| (slot.name.end - slot.name.start) as usize == name.len() && wanted(slot) && self.bytes(&slot.name) == name)
+        self.slots
+            .iter()
+            .position(|slot| (slot.name.end - slot.name.start) as usize == name.len() && wanted(slot) && self.bytes(&slot.name) == name)
     }
 
     /// Value of `name`: what metadata or a stage set, else the stream's. Errors are not labels here.
@@ -121,7 +123,8 @@ impl RowLabels {
 
     /// Whether a parser's label of this name has to be renamed.
     pub(crate) fn collides(&self, name: &[u8]) -> bool {
-        self.stream.iter().any(|(n, _)| n.as_bytes() == name) || self.find(name, |slot| slot.live && slot.category == Category::Metadata).is_some()
+        self.stream.iter().any(|(n, _)| n.as_bytes() == name)
+            || self.find(name, |slot| slot.live && slot.category == Category::Metadata).is_some()
     }
 
     /// Whether a stage wrote `name` before, even if it was removed since.

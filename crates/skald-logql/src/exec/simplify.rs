@@ -41,7 +41,10 @@ enum Node {
     Empty,
     AnyStar,
     AnyPlus,
-    Literal { text: Vec<char>, fold: bool },
+    Literal {
+        text: Vec<char>,
+        fold: bool,
+    },
     Concat(Vec<Node>),
     Alternate(Vec<Node>),
     /// Anything that no rule knows.

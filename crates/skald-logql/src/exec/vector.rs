@@ -108,7 +108,8 @@ impl Interner {
 pub(crate) fn aggregate(op: VectorOp, parameter: Option<u64>, grouping: Option<&Grouping>, inner: StepVectors) -> StepVectors {
     let mut groups = Interner::default();
     let by = grouping.map(|grouping| sorted_names(&grouping.labels));
-    let group_of: Vec<u32> = inner.series.iter().map(|labels| groups.number(group_labels(labels, grouping, by.as_deref().unwrap_or_default()))).collect();
+    let group_of: Vec<u32> =
+        inner.series.iter().map(|labels| groups.number(group_labels(labels, grouping, by.as_deref().unwrap_or_default()))).collect();
     match op {
         VectorOp::Topk | VectorOp::Bottomk => {
             let k = usize::try_from(parameter.unwrap_or(1)).unwrap_or(usize::MAX);

@@ -57,7 +57,10 @@ fn each_name(filter: &LabelFilter, visit: &mut impl FnMut(&str)) {
             each_name(b, visit);
         }
         LabelFilter::Text(matcher) => visit(&matcher.name),
-        LabelFilter::Number { name, .. } | LabelFilter::Duration { name, .. } | LabelFilter::Bytes { name, .. } | LabelFilter::Ip { name, .. } => visit(name),
+        LabelFilter::Number { name, .. }
+        | LabelFilter::Duration { name, .. }
+        | LabelFilter::Bytes { name, .. }
+        | LabelFilter::Ip { name, .. } => visit(name),
     }
 }
 

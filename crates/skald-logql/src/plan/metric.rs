@@ -28,8 +28,19 @@ enum Node {
     Number(f64),
     /// `vector(…)`
     Constant(f64),
-    Aggregate { op: VectorOp, parameter: Option<u64>, grouping: Option<Grouping>, inner: Box<Node> },
-    Binary { op: BinaryOp, return_bool: bool, matching: VectorMatching, left: Box<Node>, right: Box<Node> },
+    Aggregate {
+        op: VectorOp,
+        parameter: Option<u64>,
+        grouping: Option<Grouping>,
+        inner: Box<Node>,
+    },
+    Binary {
+        op: BinaryOp,
+        return_bool: bool,
+        matching: VectorMatching,
+        left: Box<Node>,
+        right: Box<Node>,
+    },
 }
 
 enum Value {

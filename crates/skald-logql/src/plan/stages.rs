@@ -35,7 +35,8 @@ fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
     while !rest.is_empty() {
         let end = rest.iter().position(is_barrier).unwrap_or(rest.len());
         let (part, after) = rest.split_at(end);
-        let filters: Vec<_> = part.iter().filter_map(|stage| if let Stage::LineFilter(filter) = stage { Some(filter) } else { None }).collect();
+        let filters: Vec<_> =
+            part.iter().filter_map(|stage| if let Stage::LineFilter(filter) = stage { Some(filter) } else { None }).collect();
         if !filters.is_empty() {
             runs.push(Run::Lines(filters));
         }

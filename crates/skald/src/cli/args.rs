@@ -455,7 +455,10 @@ mod tests {
         assert!(!parsed("skald -q --no-quiet labels").expect("valid").output.quiet);
         assert!(parsed("skald --quiet labels --no-stats").expect("valid").output.quiet);
         let cli = parsed("skald query --no-labels --no-forward x").expect("valid");
-        assert!(matches!(cli.command, Command::Ask(Ask::Query(QueryArgs { forward: false, entries: EntryArgs { no_labels: true, .. }, .. }))));
+        assert!(matches!(
+            cli.command,
+            Command::Ask(Ask::Query(QueryArgs { forward: false, entries: EntryArgs { no_labels: true, .. }, .. }))
+        ));
         assert!(parsed("skald query --no-such x").is_err());
     }
 
@@ -470,7 +473,9 @@ mod tests {
     fn serve_without_arguments_leaves_everything_to_the_configuration() {
         let Command::Serve(serve) = parsed("skald serve").expect("valid").command else { panic!("not serve") };
         assert_eq!((serve.http_listen, serve.grpc_listen, serve.data_dir, serve.config, serve.storage), (None, None, None, None, None));
-        let Command::Serve(serve) = parsed("skald serve --http-listen 127.0.0.1:1 --data-dir d").expect("valid").command else { panic!("not serve") };
+        let Command::Serve(serve) = parsed("skald serve --http-listen 127.0.0.1:1 --data-dir d").expect("valid").command else {
+            panic!("not serve")
+        };
         assert_eq!((serve.http_listen.map(|address| address.port()), serve.data_dir), (Some(1), Some("d".into())));
     }
 }

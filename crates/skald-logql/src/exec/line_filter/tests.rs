@@ -113,8 +113,11 @@ fn naive(op: LineOp, operands: &[String], line: &str) -> bool {
     let matches_all = |operand: &&String| operand.is_empty() || (is_regex && simplify(operand) == Some(Simple::Anything));
     let kept: Vec<_> = operands.iter().filter(|operand| !matches_all(operand)).collect();
     // Branches that match everything are lost, inside an operand too.
-    let drop_empty = |operand: &str| operand.split('|').filter(|branch| !branch.trim_start_matches("(?i)").is_empty()).collect::<Vec<_>>().join("|");
-    let one = |operand: &&String| if is_regex { regex::Regex::new(&drop_empty(operand)).expect("compiles").is_match(line) } else { line.contains(*operand) };
+    let drop_empty =
+        |operand: &str| operand.split('|').filter(|branch| !branch.trim_start_matches("(?i)").is_empty()).collect::<Vec<_>>().join("|");
+    let one = |operand: &&String| {
+        if is_regex { regex::Regex::new(&drop_empty(operand)).expect("compiles").is_match(line) } else { line.contains(*operand) }
+    };
     let matched = kept.is_empty() || kept.iter().any(one);
     matched != matches!(op, LineOp::NotContains | LineOp::NotRegex)
 }

@@ -32,7 +32,10 @@ fn check(stages: Vec<Stage>, lines: &[&str], want: &str) {
     let streams = [(labels(&[("job", "web")]), rows(&given))];
     let plan = log_plan(stages, &params());
     for cut in CUTS {
-        assert_eq!(show(&run(&plan, &streams, cut).streams()).replace(", job=\"web\"", "").replace("job=\"web\", ", "").replace("job=\"web\"", ""), want);
+        assert_eq!(
+            show(&run(&plan, &streams, cut).streams()).replace(", job=\"web\"", "").replace("job=\"web\", ", "").replace("job=\"web\"", ""),
+            want
+        );
     }
 }
 
@@ -44,7 +47,11 @@ fn json_reads_nested_members_and_skips_arrays_and_nulls() {
     check(vec![json()], &[r#"{"a":{"b":"x"},"a_b":"z"}"#], r#"{a_b="x"} [1]"#);
     check(vec![json()], &[r#"{"a":"x","a_b":"flat","a":{"b":"nested"}}"#], r#"{a="x", a_b="flat"} [1]"#);
     check(vec![json()], &[r#"{"a":"caf\u00e9 \ud83d\ude00","b":"q\"s\/","c":"\ud83d"}"#], r#"{a="café 😀", b="q\"s/", c=""} [1]"#);
-    check(vec![json()], &[r#" {"big":12345678901234567890,"exp":1.5e3,"obj":{},"earr":[]} x"#], r#"{big="12345678901234567890", exp="1.5e3"} [1]"#);
+    check(
+        vec![json()],
+        &[r#" {"big":12345678901234567890,"exp":1.5e3,"obj":{},"earr":[]} x"#],
+        r#"{big="12345678901234567890", exp="1.5e3"} [1]"#,
+    );
 }
 
 #[test]

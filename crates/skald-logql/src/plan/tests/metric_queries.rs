@@ -13,7 +13,15 @@ fn data() -> Vec<(Labels, Rows)> {
 
 fn range(op: RangeOp, apps: &str, seconds: u64, stages: Vec<Stage>) -> MetricExpr {
     let log = LogExpr { matchers: vec![matcher("app", MatchOp::Regex, apps)], stages };
-    MetricExpr::Range(RangeAggregation { op, parameter: None, log, unwrap: None, range: Duration::from_secs(seconds), offset_nanos: 0, grouping: None })
+    MetricExpr::Range(RangeAggregation {
+        op,
+        parameter: None,
+        log,
+        unwrap: None,
+        range: Duration::from_secs(seconds),
+        offset_nanos: 0,
+        grouping: None,
+    })
 }
 
 fn count(apps: &str, seconds: u64) -> MetricExpr {
@@ -70,7 +78,8 @@ fn states(plan: &MetricPlan, streams: &[(Labels, Rows)], cut: usize) -> Result<V
 
 fn answer(expr: &MetricExpr, params: &Params, streams: &[(Labels, Rows)]) -> Result<String, EvalError> {
     let plan = metric_plan(expr.clone(), params);
-    let answers: Result<Vec<String>, EvalError> = CUTS.iter().map(|cut| plan.finish(states(&plan, streams, *cut)?).map(|result| show(&result))).collect();
+    let answers: Result<Vec<String>, EvalError> =
+        CUTS.iter().map(|cut| plan.finish(states(&plan, streams, *cut)?).map(|result| show(&result))).collect();
     let answers = answers?;
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
     Ok(answers[0].clone())
@@ -80,7 +89,9 @@ fn show(result: &MetricResult) -> String {
     let labels = |labels: &LabelSet| labels.to_string().replace(", ", ",");
     match result {
         MetricResult::Scalar { value, .. } => format!("scalar {}", format_sample(*value)),
-        MetricResult::Vector(samples) => samples.iter().map(|s| format!("{} {}", labels(&s.labels), format_sample(s.value))).collect::<Vec<_>>().join(" ; "),
+        MetricResult::Vector(samples) => {
+            samples.iter().map(|s| format!("{} {}", labels(&s.labels), format_sample(s.value))).collect::<Vec<_>>().join(" ; ")
+        }
         MetricResult::Matrix(series) => {
             let point = |(at, value): &(Timestamp, f64)| format!(" {}:{}", at.0 / 1_000_000_000, format_sample(*value));
             series.iter().map(|s| labels(&s.labels) + &s.points.iter().map(point).collect::<String>()).collect::<Vec<_>>().join(" ; ")
@@ -96,7 +107,8 @@ fn instant(expr: MetricExpr, want: &str) {
 
 #[track_caller]
 fn over_steps(expr: MetricExpr, (start, end, step): (i64, i64, u64), want: &str) {
-    let params = Params { start: Timestamp::from_secs(start), end: Timestamp::from_secs(end), step: Some(Duration::from_secs(step)), ..params() };
+    let params =
+        Params { start: Timestamp::from_secs(start), end: Timestamp::from_secs(end), step: Some(Duration::from_secs(step)), ..params() };
     assert_eq!(answer(&expr, &params, &data()), Ok(want.to_owned()), "{expr:?}");
 }
 
@@ -192,10 +204,15 @@ fn entries_with_errors_fail_the_query_unless_it_asks_for_them() {
     let parsed = |more: Vec<Stage>| range(RangeOp::CountOverTime, "a", 60, [vec![json()], more].concat());
     let failed = EvalError::Pipeline {
         error: "JSONParserErr".into(),
-        series: "{__error__=\"JSONParserErr\", __error_details__=\"Value looks like object, but can't find closing '}' symbol\", app=\"a\"}".into(),
+        series:
+            "{__error__=\"JSONParserErr\", __error_details__=\"Value looks like object, but can't find closing '}' symbol\", app=\"a\"}"
+                .into(),
     };
     assert_eq!(run(parsed(vec![])), Err(failed.clone()));
-    assert!(failed.to_string().starts_with("pipeline error: 'JSONParserErr' for series: '{__error__=") && failed.to_string().ends_with("__error__=\"\" )\n"));
+    assert!(
+        failed.to_string().starts_with("pipeline error: 'JSONParserErr' for series: '{__error__=")
+            && failed.to_string().ends_with("__error__=\"\" )\n")
+    );
     assert_eq!(run(vector(VectorOp::Sum, None, parsed(vec![]), None)), Ok("{} 3".into()));
     assert_eq!(run(vector(VectorOp::Sum, None, parsed(vec![]), by(&["l"]))), Err(failed));
     assert_eq!(run(parsed(vec![equals("__error__", "")])), Ok(r#"{app="a",l="x"} 1 ; {app="a",l="y"} 1"#.into()));
@@ -226,7 +243,11 @@ fn more_series_than_the_limit_is_an_error() {
 
 #[test]
 fn whole_runs_count_like_their_rows() {
-    let leveled: [Given<'_>; 3] = [(1001, "xx", &[("detected_level", "info")]), (1002, "y", &[("detected_level", "error")]), (1003, "", &[("detected_level", "info")])];
+    let leveled: [Given<'_>; 3] = [
+        (1001, "xx", &[("detected_level", "info")]),
+        (1002, "y", &[("detected_level", "error")]),
+        (1003, "", &[("detected_level", "info")]),
+    ];
     let streams = vec![(labels(&[("app", "a")]), rows(&leveled))];
     let mut levels = [0; 8];
     levels[skald_model::Level::Info as usize] = 2;
@@ -238,7 +259,11 @@ fn whole_runs_count_like_their_rows() {
         let mut state = LeafState::new(Arc::clone(&plan.leaves()[0]));
         assert_eq!(state.add_run(&streams[0].0, &run), Ok(could), "{expr:?}");
         if could {
-            assert_eq!(show(&plan.finish(vec![state]).expect("evaluates")), answer(&expr, &params, &streams).expect("evaluates"), "{expr:?}");
+            assert_eq!(
+                show(&plan.finish(vec![state]).expect("evaluates")),
+                answer(&expr, &params, &streams).expect("evaluates"),
+                "{expr:?}"
+            );
         }
     };
     let sum = |expr, grouping| vector(VectorOp::Sum, None, expr, grouping);
