@@ -12,7 +12,7 @@ pub struct DistributorConfig {
     pub max_decompressed_size: ByteSize,
     /// Most bytes of bodies, on the wire and decompressed, that are worked on at a time; pushes beyond get 503 and come again.
     ///
-    /// 0 is no limit. What a push takes in memory is about twice what is counted.
+    /// 0 is no limit. The room for an entry's timestamp and bounds counts too; what a push takes in memory is about twice what is counted.
     pub max_inflight_bytes: ByteSize,
 }
 

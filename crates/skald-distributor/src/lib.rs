@@ -19,6 +19,7 @@ mod metadata;
 mod metrics;
 mod protobuf;
 mod rate;
+mod stream;
 mod validate;
 
 pub use config::DistributorConfig;
