@@ -1,0 +1,298 @@
+//! Reads the members of a JSON object as labels, without building it: what nobody needs is skipped.
+
+use super::pipeline::{Extractor, Flow};
+use memchr::{memchr2, memchr3};
+
+/// What the parser reports when a line is not a JSON object.
+pub(crate) const JSON_ERROR: &str = "JSONParserErr";
+/// Deepest nesting that is read; deeper objects are skipped.
+const DEPTH_MAX: usize = 64;
+
+const NOT_AN_OBJECT: &str = "Value looks like object, but can't find closing '}' symbol";
+const CUT_OFF: &str = "Value is array, but can't find closing ']' symbol";
+const CUT_OFF_STRING: &str = "Value is string, but can't find closing '\"' symbol";
+const UNKNOWN_TYPE: &str = "Unknown value type";
+const MALFORMED: &str = "Malformed JSON error";
+
+/// Why reading ended before the object did.
+enum Stop {
+    /// Everything needed was found, or the entry is out.
+    Enough,
+    Error(&'static str),
+}
+
+/// Buffers that are used again for the next line.
+#[derive(Debug, Default)]
+pub(crate) struct JsonBuffers {
+    /// Path of the member being read, joined by `_`.
+    path: Vec<u8>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// Gives the members of `line` to `out`. An error says what is wrong with the line; labels found before it stay.
+pub(crate) fn extract(line: &[u8], buffers: &mut JsonBuffers, out: &mut Extractor<'_>) -> Result<(), &'static str> {
+    buffers.path.clear();
+    let mut reader = Reader { bytes: line, at: 0, buffers };
+    match reader.token() {
+        Some(b'{') => reader.at += 1,
+        _ => return Err(NOT_AN_OBJECT),
+    }
+    match reader.members(out, 1) {
+        Ok(()) | Err(Stop::Enough) => Ok(()),
+        Err(Stop::Error(error)) => Err(error),
+    }
+}
+
+struct Reader<'a, 'b> {
+    bytes: &'a [u8],
+    at: usize,
+    buffers: &'b mut JsonBuffers,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// The next byte that is not blank, without passing it.
+    fn token(&mut self) -> Option<u8> {
+        while let Some(b) = self.bytes.get(self.at) {
+            if !matches!(b, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(*b);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// Reads members up to the closing brace; the opening one was passed.
+    fn members(&mut self, out: &mut Extractor<'_>, depth: usize) -> Result<(), Stop> {
+        let mut next = self.token().ok_or(Stop::Error(MALFORMED))?;
+        loop {
+            match next {
+                b'"' => self.at += 1,
+                b'}' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(Stop::Error(NOT_AN_OBJECT)),
+            }
+            self.member(out, depth)?;
+            match self.token() {
+                None => return Err(Stop::Error(CUT_OFF)),
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b',') => self.at += 1,
+                Some(_) => return Err(Stop::Error(NOT_AN_OBJECT)),
+            }
+            next = self.token().ok_or(Stop::Error(CUT_OFF))?;
+        }
+    }
+
+    /// Reads one member; the quote of its key was passed.
+    fn member(&mut self, out: &mut Extractor<'_>, depth: usize) -> Result<(), Stop> {
+        let (key, escaped) = self.string().ok_or(Stop::Error(MALFORMED))?;
+        if self.token() != Some(b':') {
+            return Err(Stop::Error(MALFORMED));
+        }
+        self.at += 1;
+        let first = self.token().ok_or(Stop::Error(MALFORMED))?;
+        let path_len = self.buffers.path.len();
+        let mut unescaped = std::mem::take(&mut self.buffers.key);
+        unescaped.clear();
+        let usable = !escaped || unescape(key, Escapes::Json, &mut unescaped);
+        push_path(&mut self.buffers.path, if escaped { &unescaped } else { key });
+        self.buffers.key = unescaped;
+        if !usable {
+            return Err(Stop::Error("Encountered an invalid escape sequence in a string"));
+        }
+        let result = self.value(first, out, depth, self.buffers.path.len() > path_len);
+        self.buffers.path.truncate(path_len);
+        result
+    }
+
+    fn value(&mut self, first: u8, out: &mut Extractor<'_>, depth: usize, named: bool) -> Result<(), Stop> {
+        match first {
+            b'"' => {
+                self.at += 1;
+                let (value, escaped) = self.string().ok_or(Stop::Error(CUT_OFF_STRING))?;
+                if !named || !out.wants(&self.buffers.path) {
+                    return Ok(());
+                }
+                let value = if escaped {
+                    self.buffers.value.clear();
+                    if !unescape(value, Escapes::Json, &mut self.buffers.value) {
+                        self.buffers.value.clear();
+                    }
+                    self.buffers.value.as_slice()
+                } else {
+                    value
+                };
+                flow(out.put_text(&self.buffers.path, value))
+            }
+            b'{' => {
+                self.at += 1;
+                if depth >= DEPTH_MAX || !out.wants_prefix(&self.buffers.path) {
+                    return self.skip_block(b'{', b'}');
+                }
+                self.members(out, depth + 1)
+            }
+            b'[' => {
+                self.at += 1;
+                self.skip_block(b'[', b']')
+            }
+            _ => {
+                let start = self.at;
+                while self.bytes.get(self.at).is_some_and(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']')) {
+                    self.at += 1;
+                }
+                let value = &self.bytes[start..self.at];
+                match first {
+                    b't' | b'f' if value == b"true" || value == b"false" => {}
+                    b'n' if value == b"null" => return Ok(()),
+                    b'0'..=b'9' | b'-' => {}
+                    _ => return Err(Stop::Error(UNKNOWN_TYPE)),
+                }
+                if !named || !out.wants(&self.buffers.path) {
+                    return Ok(());
+                }
+                flow(out.put_text(&self.buffers.path, value))
+            }
+        }
+    }
+
+    /// What stands before the closing quote, which is passed, and whether it holds escapes. `None` without a closing quote.
+    fn string(&mut self) -> Option<(&'a [u8], bool)> {
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            let found = self.at + memchr2(b'"', b'\\', &self.bytes[self.at..])?;
+            if self.bytes[found] == b'"' {
+                self.at = found + 1;
+                return Some((&self.bytes[start..found], escaped));
+            }
+            escaped = true;
+            self.at = (found + 2).min(self.bytes.len());
+        }
+    }
+
+    /// Passes the end of an object or array whose opening was passed.
+    fn skip_block(&mut self, open: u8, close: u8) -> Result<(), Stop> {
+        let mut depth = 1;
+        loop {
+            let found = memchr3(open, close, b'"', &self.bytes[self.at..]).ok_or(Stop::Error(CUT_OFF))?;
+            let b = self.bytes[self.at + found];
+            self.at += found + 1;
+            if b == b'"' {
+                self.string().ok_or(Stop::Error(CUT_OFF))?;
+            } else if b == open {
+                depth += 1;
+            } else {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn flow(flow: Flow) -> Result<(), Stop> {
+    match flow {
+        Flow::Continue => Ok(()),
+        Flow::Stop => Err(Stop::Enough),
+    }
+}
+
+/// Appends `key` to a path, as part of a label name: parts are joined by `_`, blank ones left out.
+fn push_path(path: &mut Vec<u8>, key: &[u8]) {
+    let first = path.is_empty();
+    let before = path.len();
+    if !first {
+        path.push(b'_');
+    }
+    let start = path.len();
+    push_sanitised(path, key, first);
+    if path.len() == start {
+        path.truncate(before);
+    }
+}
+
+/// Appends `key` as a label name: blanks around it go, what is no letter, digit or `_` becomes `_`, a digit in front gets one.
+pub(crate) fn push_sanitised(out: &mut Vec<u8>, key: &[u8], prefix_digit: bool) {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    if key.iter().all(plain) {
+        if prefix_digit && key.first().is_some_and(u8::is_ascii_digit) {
+            out.push(b'_');
+        }
+        out.extend_from_slice(key);
+        return;
+    }
+    let text = String::from_utf8_lossy(key);
+    let text = text.trim();
+    if prefix_digit && text.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        out.push(b'_');
+    }
+    out.extend(text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c as u8 } else { b'_' }));
+}
+
+/// Whose escapes are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Escapes {
+    /// Half a surrogate pair is wrong.
+    Json,
+    /// Half a surrogate pair becomes U+FFFD, `\'` is an escape, and control characters are wrong.
+    Logfmt,
+}
+
+/// Appends `raw` with escapes resolved; false when one is wrong.
+pub(crate) fn unescape(raw: &[u8], rules: Escapes, out: &mut Vec<u8>) -> bool {
+    if rules == Escapes::Logfmt && raw.iter().any(|b| *b < b' ') {
+        return false;
+    }
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        let Some(code) = rest.get(at + 1) else { return false };
+        let simple = match code {
+            b'"' | b'\\' | b'/' => *code,
+            b'\'' if rules == Escapes::Logfmt => *code,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let (c, len) = match unicode_escape(&rest[at..]) {
+                    Ok(found) => found,
+                    Err(true) if rules == Escapes::Logfmt => ('\u{fffd}', 6),
+                    Err(_) => return false,
+                };
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = &rest[at + len..];
+                continue;
+            }
+            _ => return false,
+        };
+        out.push(simple);
+        rest = &rest[at + 2..];
+    }
+    out.extend_from_slice(rest);
+    true
+}
+
+/// The character of `\uXXXX`, or of two of them that are a surrogate pair, and the length of the escape.
+/// The error says whether it is half a pair.
+fn unicode_escape(raw: &[u8]) -> Result<(char, usize), bool> {
+    let unit = |at: usize| -> Option<u32> {
+        let escape = raw.get(at..at + 6)?;
+        let digits = std::str::from_utf8(&escape[2..]).ok()?;
+        let plain = escape.starts_with(b"\\u") && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        plain.then(|| u32::from_str_radix(digits, 16).ok())?
+    };
+    let high = unit(0).ok_or(false)?;
+    if let Some(c) = char::from_u32(high) {
+        return Ok((c, 6));
+    }
+    let low = unit(6).filter(|low| (0xd800..0xdc00).contains(&high) && (0xdc00..0xe000).contains(low)).ok_or(true)?;
+    char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)).map(|c| (c, 12)).ok_or(true)
+}

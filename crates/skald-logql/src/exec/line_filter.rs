@@ -1,0 +1,310 @@
+use super::batch::{Lines, Selection};
+use super::pattern;
+use super::probe::{self, Probe};
+use super::simplify::{Piece, Simple, simplify};
+use crate::ast::{LineFilter, LineOp, LineOperand};
+use aho_corasick::AhoCorasick;
+use memchr::memmem;
+use regex::bytes::Regex;
+use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+use std::ops::Range;
+
+/// Prefilters shorter than this hit nearly every line and cost more than they save.
+const PREFILTER_LEN_MIN: usize = 2;
+
+/// A compiled line filter.
+///
+/// It searches the joined bytes of many lines at once and maps hits to rows; single lines are looked at only where a hit makes
+/// them candidates of a regular expression, or where no literal is required.
+#[derive(Debug)]
+pub(crate) struct LineMatcher {
+    negated: bool,
+    /// Any of them may match. Empty matches every line.
+    tests: Vec<LineTest>,
+    probe: Probe,
+}
+
+#[derive(Debug)]
+enum LineTest {
+    NonEmpty,
+    Literals(Searcher),
+    Regex { prefilter: Option<Searcher>, regex: Regex },
+}
+
+/// Finds literals in bytes that hold many lines.
+#[derive(Debug)]
+enum Searcher {
+    One(Box<memmem::Finder<'static>>),
+    Many(AhoCorasick),
+    Folded(Regex),
+}
+
+/// Why a line filter does not compile.
+pub(crate) enum LineFilterError {
+    NotImplemented(&'static str),
+    Cause(String),
+}
+
+impl LineMatcher {
+    /// Compiles `filter`.
+    pub(crate) fn compile(filter: &LineFilter) -> Result<Self, LineFilterError> {
+        let (negated, is_regex) = match filter.op {
+            LineOp::Contains => (false, false),
+            LineOp::NotContains => (true, false),
+            LineOp::Regex => (false, true),
+            LineOp::NotRegex => (true, true),
+            LineOp::Pattern => return Err(LineFilterError::NotImplemented("|>")),
+            LineOp::NotPattern => return Err(LineFilterError::NotImplemented("!>")),
+        };
+        let mut parts = Parts::default();
+        for operand in &filter.operands {
+            match operand {
+                LineOperand::Ip(_) if is_regex => return Err(LineFilterError::Cause("ip: invalid operation".to_owned())),
+                LineOperand::Ip(_) => return Err(LineFilterError::NotImplemented("ip")),
+                LineOperand::Text(text) if is_regex => parts.add_regex(text).map_err(LineFilterError::Cause)?,
+                LineOperand::Text(text) => parts.add_literal(text.clone(), false),
+            }
+        }
+        let probe = if negated || parts.is_empty() { Probe::ANYTHING } else { Probe::any(parts.probes.clone()) };
+        Ok(LineMatcher { negated, tests: parts.into_tests(), probe })
+    }
+
+    /// What a matching line must hold.
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Whether every line passes.
+    pub(crate) fn is_always_true(&self) -> bool {
+        self.tests.is_empty() && !self.negated
+    }
+
+    /// The selected rows whose lines pass.
+    pub(crate) fn filter(&self, lines: &Lines<'_>, selection: &Selection) -> Selection {
+        let len = lines.ends.len();
+        if self.tests.is_empty() {
+            return if self.negated { Selection::Rows(Vec::new()) } else { selection.clone() };
+        }
+        let mut matched = self.tests[0].matching(lines, selection);
+        for test in &self.tests[1..] {
+            let rest = without(selection, len, &matched);
+            matched.extend(test.matching(lines, &rest));
+            matched.sort_unstable();
+        }
+        if self.negated { without(selection, len, &matched) } else { Selection::Rows(matched) }
+    }
+
+    /// Whether one line passes.
+    #[cfg(test)]
+    pub(crate) fn matches(&self, line: &[u8]) -> bool {
+        (self.tests.is_empty() || self.tests.iter().any(|test| test.matches(line))) != self.negated
+    }
+}
+
+/// The selected rows that are not in `gone` (ascending).
+fn without(selection: &Selection, len: usize, gone: &[u32]) -> Selection {
+    let mut gone = gone.iter().peekable();
+    selection.filter(len, |row| {
+        let is_gone = gone.peek().is_some_and(|next| **next as usize == row);
+        if is_gone {
+            gone.next();
+        }
+        !is_gone
+    })
+}
+
+/// Operands of one filter, sorted by how they are searched. What matches everything is discarded.
+#[derive(Default)]
+struct Parts {
+    literals: Vec<String>,
+    folded: Vec<String>,
+    regexes: Vec<(Regex, Probe)>,
+    non_empty: bool,
+    probes: Vec<Probe>,
+}
+
+impl Parts {
+    fn is_empty(&self) -> bool {
+        self.probes.is_empty()
+    }
+
+    fn add_literal(&mut self, text: String, fold: bool) {
+        if text.is_empty() {
+            return;
+        }
+        self.probes.push(Probe::Contains { literal: text.clone().into_bytes(), ignore_case: fold });
+        if fold { self.folded.push(text) } else { self.literals.push(text) }
+    }
+
+    fn add_regex(&mut self, pattern: &str) -> Result<(), String> {
+        let regex = pattern::compile(pattern)?;
+        match simplify(pattern) {
+            Some(Simple::Anything) => {}
+            Some(Simple::Any(pieces)) => pieces.into_iter().for_each(|piece| match piece {
+                Piece::NonEmpty => {
+                    self.non_empty = true;
+                    self.probes.push(Probe::ANYTHING);
+                }
+                Piece::Literal { text, fold, .. } => self.add_literal(text, fold),
+            }),
+            None => {
+                let probe = probe::required(pattern);
+                self.probes.push(probe.clone());
+                self.regexes.push((regex, probe));
+            }
+        }
+        Ok(())
+    }
+
+    fn into_tests(self) -> Vec<LineTest> {
+        let mut tests = Vec::new();
+        if self.non_empty {
+            tests.push(LineTest::NonEmpty);
+        }
+        if !self.literals.is_empty() {
+            tests.push(LineTest::Literals(Searcher::literals(self.literals.iter().map(String::as_bytes))));
+        }
+        if !self.folded.is_empty() {
+            tests.push(LineTest::Literals(Searcher::Folded(folded_regex(&self.folded))));
+        }
+        tests.extend(self.regexes.into_iter().map(|(regex, probe)| LineTest::Regex { prefilter: prefilter(&probe), regex }));
+        tests
+    }
+}
+
+fn prefilter(probe: &Probe) -> Option<Searcher> {
+    let literals = probe.best_literals();
+    if literals.is_empty() || literals.iter().any(|(literal, _)| literal.len() < PREFILTER_LEN_MIN) {
+        return None;
+    }
+    if literals.iter().all(|(_, fold)| !fold) {
+        return Some(Searcher::literals(literals.into_iter().map(|(literal, _)| literal)));
+    }
+    let branch = |(literal, fold): &(&[u8], bool)| {
+        let text = regex::escape(std::str::from_utf8(literal).ok()?);
+        Some(if *fold { format!("(?i:{text})") } else { text })
+    };
+    let branches: Option<Vec<String>> = literals.iter().map(branch).collect();
+    pattern::compile(&branches?.join("|")).ok().map(Searcher::Folded)
+}
+
+/// Matches any of `texts` in any case: a character matches when its lower case is the text's lower case.
+fn folded_regex(texts: &[String]) -> Regex {
+    let mut texts: Vec<&String> = texts.iter().collect();
+    texts.sort_by_key(|text| text.len());
+    let branches: Vec<String> = texts.iter().map(|text| folded_pattern(text)).collect();
+    pattern::compile(&branches.join("|")).expect("classes of single characters are a small regular expression")
+}
+
+/// The pattern of one text in any case.
+pub(crate) fn folded_pattern(text: &str) -> String {
+    text.chars().map(folded_class).collect()
+}
+
+fn folded_class(c: char) -> String {
+    let lower = lower(c);
+    let mut class = ClassUnicode::new([ClassUnicodeRange::new(lower, lower)]);
+    if class.try_case_fold_simple().is_err() {
+        return regex::escape(&lower.to_string());
+    }
+    let members: Vec<char> =
+        class.iter().flat_map(|range| range.start()..=range.end()).filter(|member| self::lower(*member) == lower).collect();
+    match members.as_slice() {
+        [] | [_] => regex::escape(&lower.to_string()),
+        members => format!("[{}]", members.iter().collect::<String>()),
+    }
+}
+
+/// Lower case, of characters that stay one character.
+fn lower(c: char) -> char {
+    let mut lower = c.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(lower), None) => lower,
+        _ => c,
+    }
+}
+
+impl LineTest {
+    fn matches(&self, line: &[u8]) -> bool {
+        match self {
+            LineTest::NonEmpty => !line.is_empty(),
+            LineTest::Literals(searcher) => searcher.find(line, 0).is_some(),
+            LineTest::Regex { regex, .. } => regex.is_match(line),
+        }
+    }
+
+    /// The selected rows that match, ascending.
+    fn matching(&self, lines: &Lines<'_>, selection: &Selection) -> Vec<u32> {
+        let len = lines.ends.len();
+        let mut matched = Vec::new();
+        for run in selection.runs(len) {
+            match self {
+                LineTest::Literals(searcher) => searcher.each_row(lines, run, |row| matched.push(row as u32)),
+                LineTest::Regex { prefilter: Some(searcher), regex } => searcher.each_row(lines, run, |row| {
+                    if regex.is_match(lines.line(row)) {
+                        matched.push(row as u32);
+                    }
+                }),
+                LineTest::NonEmpty | LineTest::Regex { prefilter: None, .. } => {
+                    matched.extend(run.filter(|row| self.matches(lines.line(*row))).map(|row| row as u32));
+                }
+            }
+        }
+        matched
+    }
+}
+
+impl Searcher {
+    /// Any of `literals`, none of which is empty.
+    fn literals<'a>(literals: impl Iterator<Item = &'a [u8]>) -> Searcher {
+        // A shorter literal must win over a longer one at the same place: the longer may cross the end of a line.
+        let mut literals: Vec<&[u8]> = literals.collect();
+        literals.sort_by_key(|literal| literal.len());
+        literals.dedup();
+        if let [literal] = literals.as_slice() {
+            return Searcher::One(Box::new(memmem::Finder::new(literal).into_owned()));
+        }
+        let built = AhoCorasick::builder().match_kind(aho_corasick::MatchKind::LeftmostFirst).build(&literals);
+        Searcher::Many(built.expect("the literals of a query of bounded length fit an automaton"))
+    }
+
+    fn find(&self, bytes: &[u8], at: usize) -> Option<Range<usize>> {
+        match self {
+            Searcher::One(finder) => finder.find(&bytes[at..]).map(|start| at + start..at + start + finder.needle().len()),
+            Searcher::Many(automaton) => automaton.find(aho_corasick::Input::new(bytes).span(at..bytes.len())).map(|hit| hit.range()),
+            Searcher::Folded(regex) => regex.find_at(bytes, at).map(|hit| hit.range()),
+        }
+    }
+
+    /// Calls `on_row` for each row of `run` whose line holds a literal, ascending.
+    fn each_row(&self, lines: &Lines<'_>, run: Range<usize>, mut on_row: impl FnMut(usize)) {
+        let bytes = &lines.bytes[..lines.ends[run.end - 1] as usize];
+        let (mut row, mut at) = (run.start, lines.start_of(run.start));
+        while row < run.end {
+            let Some(hit) = self.find(bytes, at) else { return };
+            row = row_of(lines.ends, row, hit.start);
+            let line_end = lines.ends[row] as usize;
+            if hit.end <= line_end {
+                on_row(row);
+                at = line_end;
+                row += 1;
+            } else {
+                at = hit.start + 1;
+            }
+        }
+    }
+}
+
+/// The row, not before `row`, whose line holds the byte at `at`.
+fn row_of(ends: &[u32], mut row: usize, at: usize) -> usize {
+    let mut step = 1;
+    while row + step < ends.len() && ends[row + step - 1] as usize <= at {
+        row += step;
+        step *= 2;
+    }
+    let window = &ends[row..(row + step).min(ends.len())];
+    row + window.partition_point(|end| *end as usize <= at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,448 @@
+use super::batch::{Batch, Selection, Stats};
+use super::json::{self, JsonBuffers};
+use super::label_filter::{Condition, Named, Test, Verdict};
+use super::line_filter::LineMatcher;
+use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
+use super::probe::Probe;
+use super::row::{ERROR, EXTRACTED, RowLabels};
+use crate::plan::Direction;
+use skald_model::{Column, Labels, Timestamp};
+use std::ops::ControlFlow;
+
+/// What has to be read for a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    /// What of lines.
+    pub lines: LineNeed,
+    /// Which metadata columns.
+    pub columns: Columns,
+}
+
+/// What of lines has to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LineNeed {
+    /// Nothing.
+    None,
+    /// Where they end.
+    Lengths,
+    /// All of them.
+    Bytes,
+}
+
+/// Which metadata columns have to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Columns {
+    /// Every one.
+    All,
+    /// Those of these names.
+    Names(Vec<String>),
+}
+
+impl Columns {
+    /// Whether the column `name` is needed.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Columns::All => true,
+            Columns::Names(names) => names.iter().any(|n| n == name),
+        }
+    }
+
+    fn add(&mut self, name: &str) {
+        if let Columns::Names(names) = self {
+            // Metadata under a name of the stream is seen under the longer name.
+            for name in [name, name.strip_suffix(EXTRACTED).unwrap_or(name)] {
+                if name != ERROR && !names.iter().any(|n| n == name) {
+                    names.push(name.to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// One step that works on the labels of single entries.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Filter(Condition),
+    Json,
+    Logfmt(LogfmtOptions),
+    Drop(Vec<Named>),
+    Keep(Vec<Named>),
+}
+
+/// What parsers are told about the rest of the query. It decides which labels, and which errors, are seen.
+#[derive(Debug, Default)]
+pub(crate) struct Hints {
+    /// Labels to extract; `None` extracts all. Parsers stop when they have found them all.
+    pub(crate) required: Option<Vec<String>>,
+    /// Filters that are asked as soon as a parser writes their label.
+    pub(crate) early: Vec<(String, Test)>,
+    /// Whether entries with an error are counted instead of failing the query.
+    pub(crate) preserve_errors: bool,
+}
+
+/// The compiled stages of a log query.
+#[derive(Debug)]
+pub struct Pipeline {
+    line_filters: Vec<LineMatcher>,
+    steps: Vec<Step>,
+    hints: Hints,
+    needs: Needs,
+    probe: Probe,
+}
+
+/// One entry that passed.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Row of the batch.
+    pub row: usize,
+    /// Its time.
+    pub timestamp: Timestamp,
+    /// Its line; the one of the batch where no stage changed it.
+    pub line: &'a [u8],
+    /// Its labels.
+    pub labels: &'a RowLabels,
+}
+
+/// Buffers of a run, used again for the next one.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(crate) row: RowLabels,
+    parsers: ParserBuffers,
+}
+
+#[derive(Debug, Default)]
+struct ParserBuffers {
+    json: JsonBuffers,
+    logfmt: LogfmtBuffers,
+    put: PutBuffers,
+}
+
+impl Pipeline {
+    /// Puts compiled parts together. `needs` is what the use of its result needs.
+    pub(crate) fn new(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: Hints, mut needs: Needs) -> Self {
+        let line_filters: Vec<_> = line_filters.into_iter().filter(|filter| !filter.is_always_true()).collect();
+        let parses = steps.iter().any(|step| matches!(step, Step::Json | Step::Logfmt(_)));
+        if parses || !line_filters.is_empty() {
+            needs.lines = LineNeed::Bytes;
+        }
+        for step in &steps {
+            match step {
+                Step::Filter(condition) => condition.each_name(&mut |name| needs.columns.add(name)),
+                Step::Json | Step::Logfmt(_) => hints.required.iter().flatten().for_each(|name| needs.columns.add(name)),
+                Step::Drop(items) | Step::Keep(items) => items.iter().for_each(|item| needs.columns.add(&item.name)),
+            }
+        }
+        let metadata = steps.iter().map_while(|step| if let Step::Filter(condition) = step { Some(condition.probe()) } else { None });
+        let probe = Probe::all(line_filters.iter().map(|filter| filter.probe().clone()).chain(metadata));
+        Pipeline { line_filters, steps, hints, needs, probe }
+    }
+
+    /// What has to be read.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// What every entry that passes satisfies.
+    pub fn block_probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// False when the stream's labels alone keep all its entries from passing.
+    pub fn stream_can_match(&self, labels: &Labels) -> bool {
+        for step in &self.steps {
+            match step {
+                Step::Filter(condition) if condition.eval_stream(labels) == Some(false) => return false,
+                // Parsers never write a label that the stream has.
+                Step::Filter(_) | Step::Json | Step::Logfmt(_) => {}
+                Step::Drop(_) | Step::Keep(_) => return true,
+            }
+        }
+        true
+    }
+
+    /// Whether entries with an error are counted.
+    pub(crate) fn preserves_errors(&self) -> bool {
+        self.hints.preserve_errors
+    }
+
+    /// Whether it looks at lines.
+    pub(crate) fn reads_lines(&self) -> bool {
+        !self.line_filters.is_empty() || self.steps.iter().any(|step| matches!(step, Step::Json | Step::Logfmt(_)))
+    }
+
+    /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
+    pub(crate) fn select(&self, batch: &Batch<'_>, selection: &Selection) -> (Selection, usize) {
+        let len = batch.len();
+        let mut selection = selection.clone();
+        let mut done = 0;
+        for step in &self.steps {
+            let Step::Filter(condition) = step else { break };
+            match ColumnTest::new(condition, batch) {
+                None => break,
+                Some(ColumnTest::Constant(true)) => {}
+                Some(ColumnTest::Constant(false)) => selection = Selection::Rows(Vec::new()),
+                Some(test) => selection = selection.filter(len, |row| test.eval(batch, row)),
+            }
+            done += 1;
+        }
+        if let Some(lines) = &batch.lines {
+            for filter in &self.line_filters {
+                if selection.is_empty(len) {
+                    break;
+                }
+                selection = filter.filter(lines, &selection);
+            }
+        }
+        (selection, done)
+    }
+
+    /// Number of steps that work on single entries.
+    pub(crate) fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Runs the steps from `first` on over one entry; false drops it.
+    pub(crate) fn run_steps(&self, first: usize, line: &[u8], scratch: &mut Scratch) -> bool {
+        let Scratch { row, parsers } = scratch;
+        for step in &self.steps[first..] {
+            match step {
+                Step::Filter(condition) => {
+                    if !condition.eval(row) {
+                        return false;
+                    }
+                }
+                Step::Json => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let result = json::extract(line, &mut parsers.json, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                    if let Err(details) = result {
+                        row.set_error(json::JSON_ERROR, Some(details));
+                    }
+                }
+                Step::Logfmt(options) => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let result = logfmt::extract(line, *options, &mut parsers.logfmt, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                    if let Err(details) = result {
+                        row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
+                    }
+                }
+                Step::Drop(items) => Named::drop_all(items, row),
+                Step::Keep(items) => Named::keep_only(items, row),
+            }
+        }
+        true
+    }
+
+    /// Runs the stages over the selected rows and gives `sink` each entry that passes, in `direction` by row, until it breaks.
+    pub fn run(
+        &self,
+        batch: &Batch<'_>,
+        selection: &Selection,
+        direction: Direction,
+        scratch: &mut Scratch,
+        sink: &mut dyn FnMut(&Entry<'_>) -> ControlFlow<()>,
+    ) -> Stats {
+        let (selected, first) = self.select(batch, selection);
+        let mut stats = self.stats(batch, selection);
+        let columns = self.columns(batch.columns);
+        scratch.row.begin(batch.labels);
+        let mut visit = |row: usize| {
+            scratch.row.begin_next();
+            scratch.row.add_row_metadata(batch, &columns, row);
+            let line = batch.line(row);
+            if !self.run_steps(first, line, scratch) {
+                return ControlFlow::Continue(());
+            }
+            stats.matched += 1;
+            sink(&Entry { row, timestamp: Timestamp(batch.timestamps[row]), line, labels: &scratch.row })
+        };
+        let mut rows = selected.iter(batch.len());
+        let _ = match direction {
+            Direction::Forward => rows.try_for_each(&mut visit),
+            Direction::Backward => rows.rev().try_for_each(&mut visit),
+        };
+        stats
+    }
+
+    /// What looking at the selected rows costs.
+    pub(crate) fn stats(&self, batch: &Batch<'_>, selection: &Selection) -> Stats {
+        let len = batch.len();
+        let lines = batch.lines.filter(|_| self.reads_lines());
+        let bytes = |lines: super::Lines<'_>| selection.runs(len).map(|run| lines.byte_len(run) as u64).sum();
+        Stats { rows: selection.len(len) as u64, matched: 0, line_bytes: lines.map_or(0, bytes) }
+    }
+
+    /// Places of the columns that are needed.
+    pub(crate) fn columns(&self, columns: &[Column]) -> Vec<usize> {
+        (0..columns.len()).filter(|at| self.needs.columns.contains(columns[*at].name()) || is_error(&columns[*at])).collect()
+    }
+}
+
+/// Whether a metadata column sets the error of entries.
+pub(crate) fn is_error(column: &Column) -> bool {
+    &**column.name() == ERROR
+}
+
+/// A condition that columns and stream labels decide, with the answer for each dictionary word worked out once.
+enum ColumnTest<'a> {
+    Constant(bool),
+    Words {
+        ids: &'a [u32],
+        verdicts: Vec<bool>,
+    },
+    /// Metadata of one name stands in these columns, in at most one of them for a row.
+    Values {
+        columns: Vec<&'a Column>,
+        test: &'a Test,
+    },
+    And(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
+    Or(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
+}
+
+impl<'a> ColumnTest<'a> {
+    /// `None` when the condition may mark entries with errors, or see one.
+    fn new(condition: &'a Condition, batch: &Batch<'a>) -> Option<Self> {
+        Some(match condition {
+            Condition::And(a, b) => match (Self::new(a, batch)?, Self::new(b, batch)?) {
+                (ColumnTest::Constant(true), other) | (other, ColumnTest::Constant(true)) => other,
+                (ColumnTest::Constant(false), _) | (_, ColumnTest::Constant(false)) => ColumnTest::Constant(false),
+                (a, b) => ColumnTest::And(Box::new(a), Box::new(b)),
+            },
+            Condition::Or(a, b) => match (Self::new(a, batch)?, Self::new(b, batch)?) {
+                (ColumnTest::Constant(false), other) | (other, ColumnTest::Constant(false)) => other,
+                (ColumnTest::Constant(true), _) | (_, ColumnTest::Constant(true)) => ColumnTest::Constant(true),
+                (a, b) => ColumnTest::Or(Box::new(a), Box::new(b)),
+            },
+            Condition::One { name, test } => Self::of_name(name, test, batch)?,
+        })
+    }
+
+    fn of_name(name: &str, test: &'a Test, batch: &Batch<'a>) -> Option<Self> {
+        let constant = |value: &str| ColumnTest::Constant(test.check(value.as_bytes()) == Verdict::Pass);
+        if !matches!(test, Test::Text { .. }) || name.starts_with(ERROR) || name.ends_with(EXTRACTED) || name == super::row::ERROR_DETAILS {
+            return None;
+        }
+        if let Some(value) = batch.labels.get(name) {
+            return Some(constant(value));
+        }
+        let columns: Vec<&Column> = batch.columns.iter().filter(|column| **column.name() == *name).collect();
+        Some(match columns.as_slice() {
+            [] => constant(""),
+            [column] => match column.dictionary() {
+                Some((ids, words)) => {
+                    ColumnTest::Words { ids, verdicts: words.into_iter().map(|word| test.check(word) == Verdict::Pass).collect() }
+                }
+                None => ColumnTest::Values { columns, test },
+            },
+            _ => ColumnTest::Values { columns, test },
+        })
+    }
+
+    fn eval(&self, batch: &Batch<'_>, row: usize) -> bool {
+        let at = batch.column_offset + row;
+        match self {
+            ColumnTest::Constant(answer) => *answer,
+            ColumnTest::Words { ids, verdicts } => verdicts[ids[at] as usize],
+            ColumnTest::Values { columns, test } => {
+                let value = columns.iter().map(|column| column.value(at)).find(|value| !value.is_empty());
+                test.check(value.unwrap_or_default()) == Verdict::Pass
+            }
+            ColumnTest::And(a, b) => a.eval(batch, row) && b.eval(batch, row),
+            ColumnTest::Or(a, b) => a.eval(batch, row) || b.eval(batch, row),
+        }
+    }
+}
+
+/// Whether a parser goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Continue,
+    /// All that is needed was found, or the entry is out.
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct PutBuffers {
+    name: Vec<u8>,
+}
+
+/// Takes what a parser reads and makes labels of it, under the rules about names that are taken.
+pub(crate) struct Extractor<'a> {
+    row: &'a mut RowLabels,
+    hints: &'a Hints,
+    buffers: &'a mut PutBuffers,
+    /// Required labels not found yet.
+    missing: usize,
+    dropped: bool,
+}
+
+impl<'a> Extractor<'a> {
+    fn new(row: &'a mut RowLabels, hints: &'a Hints, buffers: &'a mut PutBuffers) -> Self {
+        let missing = hints.required.as_ref().map_or(usize::MAX, Vec::len);
+        Extractor { row, hints, buffers, missing, dropped: false }
+    }
+
+    fn is_required(&self, name: &[u8]) -> bool {
+        self.hints.required.as_ref().is_none_or(|names| names.iter().any(|n| n.as_bytes() == name))
+    }
+
+    /// Whether a label of this name, as the parser reads it, is of use.
+    #[inline]
+    pub(crate) fn wants(&self, name: &[u8]) -> bool {
+        self.is_required(name)
+    }
+
+    /// Whether a label whose name begins with `path` and `_` can be of use.
+    #[inline]
+    pub(crate) fn wants_prefix(&self, path: &[u8]) -> bool {
+        let below = |name: &String| {
+            path.is_empty() || (name.len() > path.len() && name.as_bytes().starts_with(path) && name.as_bytes()[path.len()] == b'_')
+        };
+        self.hints.required.as_ref().is_none_or(|names| names.iter().any(below))
+    }
+
+    /// Writes a label; the first of a name stays. What is not UTF-8, and U+FFFD, becomes a blank.
+    pub(crate) fn put_text(&mut self, name: &[u8], value: &[u8]) -> Flow {
+        if value.is_ascii() {
+            return self.put(name, value);
+        }
+        match std::str::from_utf8(value) {
+            Ok(text) if !text.contains('\u{fffd}') => self.put(name, value),
+            _ => {
+                let cleaned = String::from_utf8_lossy(value).replace('\u{fffd}', " ");
+                self.put(name, cleaned.as_bytes())
+            }
+        }
+    }
+
+    fn put(&mut self, name: &[u8], value: &[u8]) -> Flow {
+        let mut longer = std::mem::take(&mut self.buffers.name);
+        let name = if self.row.collides(name) {
+            longer.clear();
+            longer.extend_from_slice(name);
+            longer.extend_from_slice(EXTRACTED.as_bytes());
+            &longer
+        } else {
+            name
+        };
+        let flow = self.put_named(name, value);
+        self.buffers.name = longer;
+        flow
+    }
+
+    fn put_named(&mut self, name: &[u8], value: &[u8]) -> Flow {
+        if !self.is_required(name) || self.row.was_parsed(name) {
+            return Flow::Continue;
+        }
+        self.row.set_parsed(name, value);
+        self.missing -= 1;
+        let early = self.hints.early.iter().find(|(filtered, _)| filtered.as_bytes() == name);
+        self.dropped = early.is_some_and(|(_, test)| test.check(value) == Verdict::Fail);
+        if self.dropped || self.missing == 0 { Flow::Stop } else { Flow::Continue }
+    }
+}

@@ -1,0 +1,254 @@
+use skald_model::{TimeRange, Timestamp};
+use std::time::Duration;
+
+/// The times at which a metric query is evaluated: `start`, `start + step`, … .
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    start: i64,
+    step: i64,
+    count: usize,
+}
+
+impl Steps {
+    /// Most steps of a query.
+    pub const COUNT_MAX: usize = 11_002;
+
+    /// One evaluation at `at`.
+    pub fn instant(at: Timestamp) -> Self {
+        Steps { start: at.0, step: 1, count: 1 }
+    }
+
+    /// From `start` on while no step passes `end`. `None` when there are more than [`Steps::COUNT_MAX`], or `step` is zero.
+    pub fn range(start: Timestamp, end: Timestamp, step: Duration) -> Option<Self> {
+        let step = i64::try_from(step.as_nanos()).ok().filter(|step| *step > 0)?;
+        let span = i128::from(end.0) - i128::from(start.0);
+        let count = if span < 0 { 0 } else { usize::try_from(span / i128::from(step) + 1).ok()? };
+        (count <= Self::COUNT_MAX).then_some(Steps { start: start.0, step, count })
+    }
+
+    /// Number of steps.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Time of step `i`.
+    pub fn time(&self, i: usize) -> Timestamp {
+        Timestamp(self.start.saturating_add(self.step.saturating_mul(i as i64)))
+    }
+}
+
+/// The windows `(t − offset − range, t − offset]` of all steps `t`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    pub(crate) steps: Steps,
+    pub(crate) range: i64,
+    pub(crate) offset: i64,
+}
+
+/// The steps whose windows hold a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// First step.
+    pub(crate) first: usize,
+    /// First step after.
+    pub(crate) end: usize,
+    /// Every time from the one asked about up to this one, inclusive, has the same steps.
+    pub(crate) until: i64,
+}
+
+impl Span {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first >= self.end
+    }
+}
+
+impl Windows {
+    /// Times that lie in some window, and those between windows.
+    pub(crate) fn fetch(&self) -> TimeRange {
+        if self.steps.count == 0 {
+            return TimeRange::new(Timestamp(0), Timestamp(0));
+        }
+        let last = self.steps.time(self.steps.count - 1).0;
+        let start = self.steps.start.saturating_sub(self.offset).saturating_sub(self.range).saturating_add(1);
+        TimeRange::new(Timestamp(start), Timestamp(last.saturating_sub(self.offset).saturating_add(1)))
+    }
+
+    /// The steps whose windows hold `timestamp`.
+    pub(crate) fn span(&self, timestamp: i64) -> Span {
+        let (start, step, count) = (i128::from(self.steps.start), i128::from(self.steps.step), self.steps.count as i128);
+        let at = i128::from(timestamp) + i128::from(self.offset) - start;
+        let range = i128::from(self.range);
+        let ceil = |time: i128| (time + step - 1).div_euclid(step).clamp(0, count);
+        let (first, end) = (ceil(at), ceil(at + range));
+        let enters = if first < count { first * step } else { i128::MAX };
+        let leaves = if end < count { end * step - range } else { i128::MAX };
+        let until = enters.min(leaves).saturating_add(start - i128::from(self.offset)).min(i128::from(i64::MAX));
+        Span { first: first as usize, end: end as usize, until: until as i64 }
+    }
+}
+
+/// Remembers the span of the last time asked about: neighbouring rows mostly share it.
+pub(crate) struct SpanCursor<'a> {
+    windows: &'a Windows,
+    from: i64,
+    span: Span,
+}
+
+impl<'a> SpanCursor<'a> {
+    pub(crate) fn new(windows: &'a Windows) -> Self {
+        SpanCursor { windows, from: i64::MAX, span: Span { first: 0, end: 0, until: i64::MIN } }
+    }
+
+    #[inline]
+    pub(crate) fn span(&mut self, timestamp: i64) -> Span {
+        if timestamp < self.from || timestamp > self.span.until {
+            self.span = self.windows.span(timestamp);
+            self.from = timestamp;
+        }
+        self.span
+    }
+}
+
+/// Sums over windows, kept as their differences from step to step: adding a row costs two additions however long the window is.
+#[derive(Debug, Clone)]
+pub(crate) enum Differences {
+    /// Changes at steps, for series with few entries.
+    Sparse(Vec<(u32, i64)>),
+    /// The change at each step, and one more place behind the last.
+    Dense(Vec<i64>),
+}
+
+impl Differences {
+    pub(crate) fn new() -> Self {
+        Differences::Sparse(Vec::new())
+    }
+
+    /// Adds `amount` to each step of `span`.
+    #[inline]
+    pub(crate) fn add(&mut self, span: Span, amount: i64, steps: usize) {
+        match self {
+            Differences::Dense(changes) => {
+                changes[span.first] += amount;
+                changes[span.end] -= amount;
+            }
+            Differences::Sparse(changes) => {
+                if let [.., (first, a), (end, b)] = changes.as_mut_slice()
+                    && *first as usize == span.first
+                    && *end as usize == span.end
+                {
+                    *a += amount;
+                    *b -= amount;
+                    return;
+                }
+                changes.push((span.first as u32, amount));
+                changes.push((span.end as u32, -amount));
+                if 2 * changes.len() > steps + 1 {
+                    self.make_dense(steps);
+                }
+            }
+        }
+    }
+
+    fn make_dense(&mut self, steps: usize) {
+        if let Differences::Sparse(changes) = self {
+            let mut dense = vec![0; steps + 1];
+            changes.iter().for_each(|(step, amount)| dense[*step as usize] += amount);
+            *self = Differences::Dense(dense);
+        }
+    }
+
+    /// Adds what another counted over the same steps.
+    pub(crate) fn merge(&mut self, other: Differences, steps: usize) {
+        match other {
+            Differences::Sparse(more) => match self {
+                Differences::Dense(changes) => more.iter().for_each(|(step, amount)| changes[*step as usize] += amount),
+                Differences::Sparse(changes) => {
+                    changes.extend(more);
+                    if 2 * changes.len() > steps + 1 {
+                        self.make_dense(steps);
+                    }
+                }
+            },
+            Differences::Dense(more) => {
+                self.make_dense(steps);
+                if let Differences::Dense(changes) = self {
+                    changes.iter_mut().zip(more).for_each(|(change, amount)| *change += amount);
+                }
+            }
+        }
+    }
+
+    /// The sum at each step.
+    pub(crate) fn into_sums(mut self, steps: usize) -> Vec<i64> {
+        self.make_dense(steps);
+        let Differences::Dense(mut changes) = self else { return Vec::new() };
+        let mut sum = 0;
+        for change in &mut changes {
+            sum += *change;
+            *change = sum;
+        }
+        changes.truncate(steps);
+        changes
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Differences::Sparse(changes) => 16 * changes.capacity(),
+            Differences::Dense(changes) => 8 * changes.capacity(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn windows_leave_out_their_lower_bound() {
+        let windows = Windows { steps: Steps::instant(Timestamp(1060)), range: 60, offset: 0 };
+        assert!(windows.span(1000).is_empty());
+        assert_eq!((windows.span(1001).first, windows.span(1001).end), (0, 1));
+        assert!(!windows.span(1060).is_empty() && windows.span(1061).is_empty());
+        assert_eq!(windows.fetch(), TimeRange::new(Timestamp(1001), Timestamp(1061)));
+    }
+
+    #[test]
+    fn too_many_steps_are_refused() {
+        assert!(Steps::range(Timestamp(0), Timestamp(1_000_000), Duration::from_nanos(1)).is_none());
+        assert!(Steps::range(Timestamp(0), Timestamp(1), Duration::ZERO).is_none());
+        assert_eq!(Steps::range(Timestamp(5), Timestamp(4), Duration::from_nanos(1)).map(|steps| steps.count()), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn spans_agree_with_the_definition_and_hold_until_they_say(
+            start in -50i64..50, step in 1i64..20, count in 1usize..12, range in 0i64..60, offset in -30i64..30, at in -150i64..250,
+        ) {
+            let steps = Steps { start, step, count };
+            let windows = Windows { steps, range, offset };
+            let holds = |timestamp: i64| (0..count).filter(|i| {
+                let end = steps.time(*i).0 - offset;
+                end - range < timestamp && timestamp <= end
+            }).collect::<Vec<_>>();
+            let span = windows.span(at);
+            prop_assert_eq!((span.first..span.end).collect::<Vec<_>>(), holds(at));
+            prop_assert!(span.until >= at);
+            for later in at..=span.until.min(at + 100) {
+                prop_assert_eq!(holds(later), holds(at));
+            }
+        }
+
+        #[test]
+        fn sparse_and_dense_sums_are_one(adds in proptest::collection::vec((0usize..8, 0usize..8, 1i64..5), 0..20), split in 0usize..20) {
+            let (mut one, mut two, mut want) = (Differences::new(), Differences::new(), [0i64; 8]);
+            for (i, (a, b, amount)) in adds.into_iter().enumerate() {
+                let span = Span { first: a.min(b), end: a.max(b), until: 0 };
+                want[span.first..span.end].iter_mut().for_each(|sum| *sum += amount);
+                if i < split { one.add(span, amount, 8) } else { two.add(span, amount, 8) }
+            }
+            one.merge(two, 8);
+            prop_assert_eq!(one.into_sums(8), want.to_vec());
+        }
+    }
+}

@@ -1,0 +1,53 @@
+use super::hints::Wanted;
+use super::{Direction, Params, PlanError, stages};
+use crate::ast::LogExpr;
+use crate::exec::{Columns, LineNeed, LogCollector, LogRequest, Needs, Pipeline, Selector};
+use skald_model::TimeRange;
+use std::sync::Arc;
+
+/// A query that gives lines.
+#[derive(Debug)]
+pub struct LogPlan {
+    selector: Selector,
+    request: Arc<LogRequest>,
+}
+
+impl LogPlan {
+    pub(super) fn new(log: &LogExpr, params: &Params) -> Result<Self, PlanError> {
+        let selector = Selector::compile(&log.matchers).map_err(PlanError::Regex)?;
+        let pipeline = stages::compile(&log.stages, Wanted::All, Needs { lines: LineNeed::Bytes, columns: Columns::All })?;
+        let interval = i64::try_from(params.interval.as_nanos()).unwrap_or(i64::MAX);
+        let request = LogRequest { pipeline, range: params.log_range(), direction: params.direction, limit: params.limit, interval };
+        Ok(LogPlan { selector, request: Arc::new(request) })
+    }
+
+    /// Streams to read.
+    pub fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
+    /// Stages that entries pass.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.request.pipeline
+    }
+
+    /// Times of entries, end exclusive.
+    pub fn range(&self) -> TimeRange {
+        self.request.range
+    }
+
+    /// Order of entries.
+    pub fn direction(&self) -> Direction {
+        self.request.direction
+    }
+
+    /// Most entries.
+    pub fn limit(&self) -> usize {
+        self.request.limit
+    }
+
+    /// Something to add batches to; several may be filled apart and merged.
+    pub fn collector(&self) -> LogCollector {
+        LogCollector::new(Arc::clone(&self.request))
+    }
+}

@@ -1,0 +1,223 @@
+use super::hints::Wanted;
+use super::{Params, PlanError, stages};
+use crate::ast::{BinaryExpr, BinaryOp, Grouping, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorMatching, VectorOp};
+use crate::exec::{
+    EvalError, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Selector, SeriesKey, StepVectors, Steps, Windows, aggregate,
+    apply, apply_scalar, join, result, scalar_result, sorted_names,
+};
+use std::sync::Arc;
+
+/// Most series that a leaf below other functions may count.
+const INNER_SERIES_MAX: usize = 200_000;
+
+/// A query that gives numbers.
+#[derive(Debug)]
+pub struct MetricPlan {
+    root: Node,
+    leaves: Vec<Arc<RangeLeaf>>,
+    steps: Steps,
+    instant: bool,
+    keep_order: bool,
+    series_max: usize,
+}
+
+/// A step of evaluation above the leaves.
+#[derive(Debug)]
+enum Node {
+    Leaf(usize),
+    Number(f64),
+    /// `vector(…)`
+    Constant(f64),
+    Aggregate {
+        op: VectorOp,
+        parameter: Option<u64>,
+        grouping: Option<Grouping>,
+        inner: Box<Node>,
+    },
+    Binary {
+        op: BinaryOp,
+        return_bool: bool,
+        matching: VectorMatching,
+        left: Box<Node>,
+        right: Box<Node>,
+    },
+}
+
+enum Value {
+    Number(f64),
+    Vectors(StepVectors),
+}
+
+impl MetricPlan {
+    pub(super) fn new(expr: &MetricExpr, params: &Params) -> Result<Self, PlanError> {
+        let steps = match params.step {
+            None => Steps::instant(params.end),
+            Some(step) if step.is_zero() && params.start == params.end => Steps::instant(params.end),
+            Some(step) => Steps::range(params.start, params.end, step).ok_or(PlanError::TooManySteps)?,
+        };
+        let instant = params.step.is_none_or(|step| step.is_zero());
+        let mut builder = Builder { steps, leaves: Vec::new(), series_max: params.max_series };
+        let root = builder.node(expr, true)?;
+        Ok(MetricPlan { root, leaves: builder.leaves, steps, instant, keep_order: sorts(expr), series_max: params.max_series })
+    }
+
+    /// The range aggregations to count; none where only numbers are asked for.
+    pub fn leaves(&self) -> &[Arc<RangeLeaf>] {
+        &self.leaves
+    }
+
+    /// Times of evaluation.
+    pub fn steps(&self) -> Steps {
+        self.steps
+    }
+
+    /// The answer, from one state per leaf in the order of [`MetricPlan::leaves`].
+    ///
+    /// # Errors
+    /// See [`EvalError`].
+    pub fn finish(&self, states: Vec<LeafState>) -> Result<MetricResult, EvalError> {
+        debug_assert_eq!(states.len(), self.leaves.len(), "one state per leaf");
+        let mut values = Vec::with_capacity(states.len());
+        for state in states {
+            let leaf = Arc::clone(state.leaf());
+            values.push(Some(StepVectors::from_counts(&leaf, state.into_series()?)?));
+        }
+        match self.eval(&self.root, &mut values)? {
+            Value::Number(value) => Ok(scalar_result(value, &self.steps, self.instant)),
+            Value::Vectors(vectors) => result(vectors, &self.steps, self.instant, self.keep_order, self.series_max),
+        }
+    }
+
+    fn eval(&self, node: &Node, leaves: &mut [Option<StepVectors>]) -> Result<Value, EvalError> {
+        Ok(match node {
+            Node::Number(value) => Value::Number(*value),
+            Node::Constant(value) => Value::Vectors(StepVectors::constant(*value, &self.steps)),
+            Node::Leaf(at) => Value::Vectors(leaves[*at].take().expect("each leaf has one place in the expression")),
+            Node::Aggregate { op, parameter, grouping, inner } => {
+                let inner = self.eval(inner, leaves)?.into_vectors(&self.steps);
+                Value::Vectors(aggregate(*op, *parameter, grouping.as_ref(), inner))
+            }
+            Node::Binary { op, return_bool, matching, left, right } => match (self.eval(left, leaves)?, self.eval(right, leaves)?) {
+                (Value::Number(left), Value::Number(right)) => Value::Number(apply(*op, left, right)),
+                (Value::Number(left), Value::Vectors(right)) => Value::Vectors(apply_scalar(*op, *return_bool, left, true, right)),
+                (Value::Vectors(left), Value::Number(right)) => Value::Vectors(apply_scalar(*op, *return_bool, right, false, left)),
+                (Value::Vectors(left), Value::Vectors(right)) => Value::Vectors(join(*op, *return_bool, matching, left, right)?),
+            },
+        })
+    }
+}
+
+impl Value {
+    fn into_vectors(self, steps: &Steps) -> StepVectors {
+        match self {
+            Value::Number(value) => StepVectors::constant(value, steps),
+            Value::Vectors(vectors) => vectors,
+        }
+    }
+}
+
+/// Whether samples are ordered by value somewhere.
+fn sorts(expr: &MetricExpr) -> bool {
+    match expr {
+        MetricExpr::Range(_) | MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => false,
+        MetricExpr::Vector(vector) => matches!(vector.op, VectorOp::Sort | VectorOp::SortDesc) || sorts(&vector.inner),
+        MetricExpr::Binary(binary) => sorts(&binary.left) || sorts(&binary.right),
+        MetricExpr::LabelReplace(replace) => sorts(&replace.inner),
+    }
+}
+
+struct Builder {
+    steps: Steps,
+    leaves: Vec<Arc<RangeLeaf>>,
+    series_max: usize,
+}
+
+impl Builder {
+    fn node(&mut self, expr: &MetricExpr, is_root: bool) -> Result<Node, PlanError> {
+        Ok(match expr {
+            MetricExpr::Range(range) => self.leaf(range, None, is_root)?,
+            MetricExpr::Vector(vector) => self.aggregation(vector, is_root)?,
+            MetricExpr::Binary(binary) => self.binary(binary)?,
+            MetricExpr::Literal(value) => Node::Number(*value),
+            MetricExpr::VectorLiteral(value) => Node::Constant(*value),
+            MetricExpr::LabelReplace(_) => return Err(PlanError::not_implemented("label_replace")),
+        })
+    }
+
+    fn aggregation(&mut self, vector: &VectorAggregation, is_root: bool) -> Result<Node, PlanError> {
+        match (vector.op, &*vector.inner) {
+            (VectorOp::ApproxTopk, _) => return Err(PlanError::not_implemented("approx_topk")),
+            (_, MetricExpr::Literal(_)) => return Err(PlanError::NoSeries("*syntax.LiteralExpr")),
+            // Counts add up exactly, so the sum over groups is counted in the first place.
+            (VectorOp::Sum, MetricExpr::Range(range)) if leaf_value(range.op).is_some() && range.grouping.is_none() => {
+                return self.leaf(range, Some(vector.grouping.as_ref()), is_root);
+            }
+            _ => {}
+        }
+        let inner = Box::new(self.node(&vector.inner, false)?);
+        Ok(Node::Aggregate { op: vector.op, parameter: vector.parameter, grouping: vector.grouping.clone(), inner })
+    }
+
+    fn binary(&mut self, binary: &BinaryExpr) -> Result<Node, PlanError> {
+        let (left, right) = (Box::new(self.node(&binary.left, false)?), Box::new(self.node(&binary.right, false)?));
+        Ok(Node::Binary { op: binary.op, return_bool: binary.return_bool, matching: binary.matching.clone(), left, right })
+    }
+
+    /// A leaf, under the grouping of a sum that it counts for: `Some(None)` is the sum over everything.
+    fn leaf(&mut self, range: &RangeAggregation, sum: Option<Option<&Grouping>>, is_root: bool) -> Result<Node, PlanError> {
+        let Some(value) = leaf_value(range.op) else { return Err(PlanError::not_implemented(range_name(range.op))) };
+        if range.unwrap.is_some() {
+            return Err(PlanError::not_implemented("unwrap"));
+        }
+        let nothing = SeriesKey::Without { names: Vec::new(), drop_empty: false };
+        let key = match sum {
+            None => range.grouping.as_ref().map_or(nothing, |grouping| grouped(grouping, false)),
+            Some(None) => SeriesKey::By(Vec::new()),
+            Some(Some(grouping)) => grouped(grouping, true),
+        };
+        let lines = if value.counts_bytes() { LineNeed::Lengths } else { LineNeed::None };
+        let wanted = if let SeriesKey::By(names) = &key { Wanted::Groups(names) } else { Wanted::All };
+        let pipeline = stages::compile(&range.log.stages, wanted, Needs { lines, columns: key.columns() })?;
+        let selector = Selector::compile(&range.log.matchers).map_err(PlanError::Regex)?;
+        let length = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
+        let windows = Windows { steps: self.steps, range: length, offset: range.offset_nanos };
+        let series_max = if is_root { self.series_max } else { INNER_SERIES_MAX };
+        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, windows, value, key, series_max }));
+        Ok(Node::Leaf(self.leaves.len() - 1))
+    }
+}
+
+fn grouped(grouping: &Grouping, drop_empty: bool) -> SeriesKey {
+    let names = sorted_names(&grouping.labels);
+    if grouping.without { SeriesKey::Without { names, drop_empty } } else { SeriesKey::By(names) }
+}
+
+fn leaf_value(op: RangeOp) -> Option<LeafValue> {
+    match op {
+        RangeOp::CountOverTime => Some(LeafValue::Count),
+        RangeOp::Rate => Some(LeafValue::Rate),
+        RangeOp::BytesOverTime => Some(LeafValue::Bytes),
+        RangeOp::BytesRate => Some(LeafValue::BytesRate),
+        _ => None,
+    }
+}
+
+fn range_name(op: RangeOp) -> &'static str {
+    match op {
+        RangeOp::Rate => "rate",
+        RangeOp::RateCounter => "rate_counter",
+        RangeOp::CountOverTime => "count_over_time",
+        RangeOp::BytesRate => "bytes_rate",
+        RangeOp::BytesOverTime => "bytes_over_time",
+        RangeOp::AvgOverTime => "avg_over_time",
+        RangeOp::SumOverTime => "sum_over_time",
+        RangeOp::MinOverTime => "min_over_time",
+        RangeOp::MaxOverTime => "max_over_time",
+        RangeOp::StdvarOverTime => "stdvar_over_time",
+        RangeOp::StddevOverTime => "stddev_over_time",
+        RangeOp::QuantileOverTime => "quantile_over_time",
+        RangeOp::FirstOverTime => "first_over_time",
+        RangeOp::LastOverTime => "last_over_time",
+        RangeOp::AbsentOverTime => "absent_over_time",
+    }
+}

@@ -1,0 +1,73 @@
+//! A checked query: what to read, what to do with each batch, and how the parts become an answer.
+
+mod error;
+mod hints;
+mod log;
+mod metric;
+mod stages;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use crate::ast::Expr;
+use skald_model::{TimeRange, Timestamp};
+use std::time::Duration;
+
+pub use error::PlanError;
+pub use log::LogPlan;
+pub use metric::MetricPlan;
+
+/// When and how much a query asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    /// First instant of lines, or time of the first step.
+    pub start: Timestamp,
+    /// First instant after the lines, or the time that no step passes; the time of an instant query.
+    pub end: Timestamp,
+    /// Distance of steps; `None` asks a metric query at the instant `end`.
+    pub step: Option<Duration>,
+    /// Most lines.
+    pub limit: usize,
+    /// Order of lines.
+    pub direction: Direction,
+    /// Least distance of lines; zero takes all.
+    pub interval: Duration,
+    /// Most series of a metric query.
+    pub max_series: usize,
+}
+
+/// Order in which lines are taken and given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    Backward,
+}
+
+/// A query that can be run.
+#[derive(Debug)]
+pub enum Plan {
+    /// Gives lines.
+    Log(LogPlan),
+    /// Gives numbers.
+    Metric(MetricPlan),
+}
+
+/// Checks `expr` and compiles its stages.
+///
+/// # Errors
+/// See [`PlanError`].
+pub fn plan(expr: &Expr, params: &Params) -> Result<Plan, PlanError> {
+    Ok(match expr {
+        Expr::Log(log) => Plan::Log(LogPlan::new(log, params)?),
+        Expr::Metric(metric) => Plan::Metric(MetricPlan::new(metric, params)?),
+    })
+}
+
+impl Params {
+    /// The lines of a log query, end exclusive.
+    pub(crate) fn log_range(&self) -> TimeRange {
+        TimeRange::new(self.start, self.end)
+    }
+}

@@ -1,0 +1,90 @@
+//! Stages in the order in which they run, compiled.
+
+use super::hints::{Wanted, hints};
+use super::{PlanError, text};
+use crate::ast::{LabelFilter, LineFilter, NamedOrMatcher, Stage};
+use crate::exec::{Condition, ConditionError, LineFilterError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step};
+
+/// Compiles `stages`. `needs` is what the use of their result needs, `wanted` the labels that it looks at.
+pub(super) fn compile(stages: &[Stage], wanted: Wanted<'_>, needs: Needs) -> Result<Pipeline, PlanError> {
+    let hints = hints(stages, wanted)?;
+    let skip_parsers = hints.required.as_ref().is_some_and(Vec::is_empty);
+    let (mut line_filters, mut steps) = (Vec::new(), Vec::new());
+    for run in in_order(stages) {
+        match run {
+            Run::Lines(filters) => line_filters.extend(compile_line_filters(&filters)?),
+            Run::Stage(stage) => steps.extend(step(stage, skip_parsers)?),
+        }
+    }
+    Ok(Pipeline::new(line_filters, steps, hints, needs))
+}
+
+/// One stage, or line filters that run together.
+enum Run<'a> {
+    Lines(Vec<&'a LineFilter>),
+    Stage(&'a Stage),
+}
+
+/// Line filters move to the front of the stages around them, up to the next label filter, `line_format` or `unpack`.
+///
+/// None of the stages that this version runs changes a line, so in the end all line filters see the original one.
+fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
+    let mut runs = Vec::new();
+    let is_barrier = |stage: &Stage| matches!(stage, Stage::LabelFilter(_) | Stage::LineFormat(_) | Stage::Unpack);
+    let mut rest = stages;
+    while !rest.is_empty() {
+        let end = rest.iter().position(is_barrier).unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        let filters: Vec<_> =
+            part.iter().filter_map(|stage| if let Stage::LineFilter(filter) = stage { Some(filter) } else { None }).collect();
+        if !filters.is_empty() {
+            runs.push(Run::Lines(filters));
+        }
+        runs.extend(part.iter().filter(|stage| !matches!(stage, Stage::LineFilter(_))).map(Run::Stage));
+        runs.extend(after.first().map(Run::Stage));
+        rest = after.get(1..).unwrap_or_default();
+    }
+    runs
+}
+
+fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<LineMatcher>, PlanError> {
+    let compile = |filter: &&LineFilter| {
+        LineMatcher::compile(filter).map_err(|error| match error {
+            LineFilterError::NotImplemented(name) => PlanError::not_implemented(name),
+            LineFilterError::Cause(cause) => PlanError::Stage { stage: text::line_filters(filters), cause },
+        })
+    };
+    filters.iter().map(compile).collect()
+}
+
+/// Compiles a label filter.
+pub(super) fn condition(filter: &LabelFilter) -> Result<Condition, PlanError> {
+    Condition::compile(filter).map_err(|error| match error {
+        ConditionError::NotImplemented(name) => PlanError::not_implemented(name),
+        ConditionError::Regex(cause) => PlanError::Regex(cause),
+    })
+}
+
+fn named(items: &[NamedOrMatcher]) -> Result<Vec<Named>, PlanError> {
+    items.iter().map(|item| Named::compile(item).map_err(PlanError::Regex)).collect()
+}
+
+fn step(stage: &Stage, skip_parsers: bool) -> Result<Option<Step>, PlanError> {
+    Ok(Some(match stage {
+        Stage::LineFilter(_) => return Ok(None),
+        Stage::LabelFilter(filter) => Step::Filter(condition(filter)?),
+        Stage::Json(extractions) if !extractions.is_empty() => return Err(PlanError::not_implemented("json with expressions")),
+        Stage::Logfmt { extractions, .. } if !extractions.is_empty() => return Err(PlanError::not_implemented("logfmt with expressions")),
+        Stage::Json(_) | Stage::Logfmt { .. } if skip_parsers => return Ok(None),
+        Stage::Json(_) => Step::Json,
+        Stage::Logfmt { strict, keep_empty, .. } => Step::Logfmt(LogfmtOptions { strict: *strict, keep_empty: *keep_empty }),
+        Stage::Drop(items) => Step::Drop(named(items)?),
+        Stage::Keep(items) => Step::Keep(named(items)?),
+        Stage::Regexp(_) => return Err(PlanError::not_implemented("regexp")),
+        Stage::Pattern(_) => return Err(PlanError::not_implemented("pattern")),
+        Stage::Unpack => return Err(PlanError::not_implemented("unpack")),
+        Stage::LineFormat(_) => return Err(PlanError::not_implemented("line_format")),
+        Stage::LabelFormat(_) => return Err(PlanError::not_implemented("label_format")),
+        Stage::Decolorize => return Err(PlanError::not_implemented("decolorize")),
+    }))
+}
