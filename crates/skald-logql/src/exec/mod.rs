@@ -41,6 +41,6 @@ pub(crate) use line_filter::{LineFilterError, LineMatcher};
 pub(crate) use log_result::LogRequest;
 pub(crate) use logfmt::LogfmtOptions;
 pub(crate) use pipeline::{Hints, Step};
-pub(crate) use row::EXTRACTED;
+pub(crate) use row::{ERROR, ERROR_DETAILS, EXTRACTED};
 pub(crate) use steps::Windows;
 pub(crate) use vector::{StepVectors, aggregate, result, scalar_result};

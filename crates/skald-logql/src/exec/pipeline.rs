@@ -172,6 +172,7 @@ impl Pipeline {
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
     pub(crate) fn select(&self, batch: &Batch<'_>, selection: &Selection) -> (Selection, usize) {
+        assert!(batch.lines.is_some() || self.needs.lines == LineNeed::None, "lines are there where they are needed");
         let len = batch.len();
         let mut selection = selection.clone();
         let mut done = 0;

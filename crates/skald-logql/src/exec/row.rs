@@ -205,13 +205,18 @@ impl RowLabels {
                 visit(name.as_bytes(), value.as_bytes(), Category::Stream);
             }
         }
+        let details = self.visible_details();
         for slot in self.slots.iter().filter(|slot| slot.live) {
-            visit(self.bytes(&slot.name), self.bytes(&slot.value), slot.category);
+            let name = self.bytes(&slot.name);
+            let hidden = (self.error.is_some() && name == ERROR.as_bytes()) || (details.is_some() && name == ERROR_DETAILS.as_bytes());
+            if !hidden {
+                visit(name, self.bytes(&slot.value), slot.category);
+            }
         }
         if let Some(error) = &self.error {
             visit(ERROR.as_bytes(), error.as_bytes(), Category::Parsed);
         }
-        if let Some(details) = self.visible_details() {
+        if let Some(details) = details {
             visit(ERROR_DETAILS.as_bytes(), details.as_bytes(), Category::Parsed);
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn log_plan(stages: Vec<Stage>, params: &Params) -> LogPlan {
     match plan(&Expr::Log(log(stages)), params).expect("plans") {
@@ -253,4 +254,47 @@ fn what_does_not_compile_is_named() {
     assert_eq!(broken.kind(), ErrorKind::InvalidInput);
     let missing = error(vec![Stage::Pattern("<a>".into())]);
     assert_eq!((missing.to_string().as_str(), missing.kind()), ("pattern is not implemented", ErrorKind::NotImplemented));
+}
+
+#[test]
+fn labels_that_look_like_errors_are_labels() {
+    check(vec![logfmt(), equals("__error__", "")], &["__error__=mine b=1"], r#"{__error__="mine", b="1"} [1]"#);
+    check(
+        vec![logfmt(), json()],
+        &["__error__=mine b=1"],
+        "{__error__=\"JSONParserErr\", __error_details__=\"Value looks like object, but can't find closing '}' symbol\", b=\"1\"} [1]",
+    );
+}
+
+fn members() -> impl Strategy<Value = Vec<(String, String)>> {
+    proptest::collection::btree_map("[a-z]{1,4}", "[ -~é\n\t]{0,8}", 0..6).prop_map(|members| members.into_iter().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn parsers_take_any_line(line in "[{}\\[\\]\",:= \\\\a1tn.\u{0}é]{0,40}", strict in any::<bool>(), wanted in proptest::collection::vec("[a1_]{1,3}", 0..3)) {
+        let given = [(1, line.as_str(), &[][..])];
+        let streams = [(labels(&[("job", "web")]), rows(&given))];
+        let logfmt = Stage::Logfmt { strict, keep_empty: strict, extractions: Vec::new() };
+        let filters = wanted.iter().map(|name| Stage::LabelFilter(text_filter(name, MatchOp::NotEqual, "x")));
+        for stages in [vec![json(), logfmt.clone()], [vec![logfmt, json()], filters.collect()].concat()] {
+            let found = run(&log_plan(stages, &params()), &streams, 1);
+            prop_assert!(found.len() <= 1);
+            for stream in found.streams() {
+                prop_assert!(stream.labels.iter().all(|(name, _)| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')));
+            }
+        }
+    }
+
+    #[test]
+    fn json_objects_come_back_as_they_were_written(members in members()) {
+        let object: serde_json::Map<String, serde_json::Value> = members.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        let line = serde_json::Value::Object(object).to_string();
+        let streams = [(Labels::empty(), rows(&[(1, &line, &[])]))];
+        let found = run(&log_plan(vec![json()], &params()), &streams, 1).streams();
+        let got: Vec<(String, String)> = found[0].labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        prop_assert_eq!(got, members);
+    }
 }
