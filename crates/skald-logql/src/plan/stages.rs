@@ -3,7 +3,7 @@
 use super::hints::{Wanted, hints};
 use super::{PlanError, text};
 use crate::ast::{LabelFilter, LineFilter, NamedOrMatcher, Stage};
-use crate::exec::{Condition, ConditionError, LineFilterError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step};
+use crate::exec::{Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step};
 
 /// Compiles `stages`. `needs` is what the use of their result needs, `wanted` the labels that it looks at.
 pub(super) fn compile(stages: &[Stage], wanted: Wanted<'_>, needs: Needs) -> Result<Pipeline, PlanError> {
@@ -48,20 +48,16 @@ fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
 }
 
 fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<LineMatcher>, PlanError> {
-    let compile = |filter: &&LineFilter| {
-        LineMatcher::compile(filter).map_err(|error| match error {
-            LineFilterError::NotImplemented(name) => PlanError::not_implemented(name),
-            LineFilterError::Cause(cause) => PlanError::Stage { stage: text::line_filters(filters), cause },
-        })
-    };
+    let failed = |cause| PlanError::Stage { stage: text::line_filters(filters), cause };
+    let compile = |filter: &&LineFilter| LineMatcher::compile(filter).map_err(failed);
     filters.iter().map(compile).collect()
 }
 
 /// Compiles a label filter.
 pub(super) fn condition(filter: &LabelFilter) -> Result<Condition, PlanError> {
     Condition::compile(filter).map_err(|error| match error {
-        ConditionError::NotImplemented(name) => PlanError::not_implemented(name),
         ConditionError::Regex(cause) => PlanError::Regex(cause),
+        ConditionError::Ip { filter, cause } => PlanError::Stage { stage: filter, cause },
     })
 }
 

@@ -247,6 +247,17 @@ fn probes_hold_what_every_match_holds() {
 }
 
 #[test]
+fn address_filters_drop_what_is_missing_and_keep_errors() {
+    let ip = |negated| Stage::LabelFilter(LabelFilter::Ip { name: "a".into(), negated, pattern: "10.0.0.0/8".into() });
+    check(vec![logfmt(), ip(true)], &["a=10.1.2.3", "a=8.8.8.8", "b=1"], r#"{a="8.8.8.8"} [2]"#);
+    check(vec![logfmt(), ip(false)], &["a=10.1.2.3", "a=8.8.8.8", "b=1"], r#"{a="10.1.2.3"} [1]"#);
+    check(vec![json(), Stage::Drop(vec![name("__error_details__")]), ip(true)], &["bad", "{}"], r#"{__error__="JSONParserErr"} [1]"#);
+    let wrong = Stage::LabelFilter(LabelFilter::Ip { name: "addr".into(), negated: false, pattern: "nope".into() });
+    let error = plan(&Expr::Log(log(vec![wrong])), &params()).expect_err("does not plan");
+    assert_eq!(error.to_string(), r#"parse error : stage '| addr=ip("nope")' : ip: invalid pattern: "nope""#);
+}
+
+#[test]
 fn what_does_not_compile_is_named() {
     let error = |stages| plan(&Expr::Log(log(stages)), &params()).expect_err("does not plan");
     let broken = error(vec![line(LineOp::Contains, "x"), line(LineOp::Regex, "("), json()]);
