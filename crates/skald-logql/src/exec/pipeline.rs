@@ -1,5 +1,6 @@
 use super::batch::{Batch, Selection, Stats};
 use super::json::{self, JsonBuffers};
+use super::json_path::{self, PathPart};
 use super::label_filter::{Condition, Named, Test, Verdict};
 use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
@@ -64,9 +65,23 @@ impl Columns {
 pub(crate) enum Step {
     Filter(Condition),
     Json,
+    /// Label and path of each value.
+    JsonPaths(Vec<(String, Vec<PathPart>)>),
     Logfmt(LogfmtOptions),
+    /// Label and key of each value.
+    LogfmtKeys {
+        strict: bool,
+        keys: Vec<(String, String)>,
+    },
     Drop(Vec<Named>),
     Keep(Vec<Named>),
+}
+
+impl Step {
+    /// Whether it reads labels from the line.
+    pub(crate) fn is_parser(&self) -> bool {
+        matches!(self, Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. })
+    }
 }
 
 /// What parsers are told about the rest of the query. It decides which labels, and which errors, are seen.
@@ -121,7 +136,7 @@ impl Pipeline {
     /// Puts compiled parts together. `needs` is what the use of its result needs.
     pub(crate) fn new(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: Hints, mut needs: Needs) -> Self {
         let line_filters: Vec<_> = line_filters.into_iter().filter(|filter| !filter.is_always_true()).collect();
-        let parses = steps.iter().any(|step| matches!(step, Step::Json | Step::Logfmt(_)));
+        let parses = steps.iter().any(Step::is_parser);
         if parses || !line_filters.is_empty() {
             needs.lines = LineNeed::Bytes;
         }
@@ -129,6 +144,8 @@ impl Pipeline {
             match step {
                 Step::Filter(condition) => condition.each_name(&mut |name| needs.columns.add(name)),
                 Step::Json | Step::Logfmt(_) => hints.required.iter().flatten().for_each(|name| needs.columns.add(name)),
+                Step::JsonPaths(paths) => paths.iter().for_each(|(name, _)| needs.columns.add(name)),
+                Step::LogfmtKeys { keys, .. } => keys.iter().for_each(|(name, _)| needs.columns.add(name)),
                 Step::Drop(items) | Step::Keep(items) => items.iter().for_each(|item| needs.columns.add(&item.name)),
             }
         }
@@ -153,7 +170,7 @@ impl Pipeline {
             match step {
                 Step::Filter(condition) if condition.eval_stream(labels) == Some(false) => return false,
                 // Parsers never write a label that the stream has.
-                Step::Filter(_) | Step::Json | Step::Logfmt(_) => {}
+                Step::Filter(_) | Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => {}
                 Step::Drop(_) | Step::Keep(_) => return true,
             }
         }
@@ -167,7 +184,7 @@ impl Pipeline {
 
     /// Whether it looks at lines.
     pub(crate) fn reads_lines(&self) -> bool {
-        !self.line_filters.is_empty() || self.steps.iter().any(|step| matches!(step, Step::Json | Step::Logfmt(_)))
+        !self.line_filters.is_empty() || self.steps.iter().any(Step::is_parser)
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
@@ -232,6 +249,8 @@ impl Pipeline {
                         row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
                     }
                 }
+                Step::JsonPaths(paths) => extract_paths(paths, line, row, &mut parsers.put),
+                Step::LogfmtKeys { strict, keys } => extract_keys(*strict, keys, line, row, parsers),
                 Step::Drop(items) => Named::drop_all(items, row),
                 Step::Keep(items) => Named::keep_only(items, row),
             }
@@ -281,6 +300,59 @@ impl Pipeline {
     /// Places of the columns that are needed.
     pub(crate) fn columns(&self, columns: &[Column]) -> Vec<usize> {
         (0..columns.len()).filter(|at| self.needs.columns.contains(columns[*at].name()) || is_error(&columns[*at])).collect()
+    }
+}
+
+/// Sets each label to the value at its path; labels without one are empty.
+fn extract_paths(paths: &[(String, Vec<PathPart>)], line: &[u8], row: &mut RowLabels, buffers: &mut PutBuffers) {
+    match line.first() {
+        None => return,
+        Some(b'{' | b'[' | b'"') => {}
+        Some(_) => return row.set_error(json::JSON_ERROR, None),
+    }
+    for (name, path) in paths {
+        let mut value = std::mem::take(&mut buffers.value);
+        value.clear();
+        let found = json_path::value_at(line, path, &mut value);
+        if let Err(details) = found {
+            row.set_error(json::JSON_ERROR, Some(details));
+        }
+        if found == Ok(false) {
+            preset(row, name);
+        } else {
+            overwrite(row, name, &value);
+        }
+        buffers.value = value;
+    }
+}
+
+/// Sets each label to the last value of its key; labels without one are empty.
+fn extract_keys(strict: bool, keys: &[(String, String)], line: &[u8], row: &mut RowLabels, parsers: &mut ParserBuffers) {
+    keys.iter().for_each(|(name, _)| preset(row, name));
+    let done = logfmt::each_pair(line, strict, &mut parsers.logfmt, |key, value| {
+        // A key that has the name of a label sets it too.
+        for (name, _) in keys.iter().filter(|(name, wanted)| wanted.as_bytes() == key || name.as_bytes() == key) {
+            overwrite(row, name, value);
+        }
+    });
+    if let Err(details) = done {
+        row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
+    }
+}
+
+/// Makes a label that nothing else has empty.
+fn preset(row: &mut RowLabels, name: &str) {
+    if !row.collides(name.as_bytes()) {
+        row.set_parsed(name.as_bytes(), b"");
+    }
+}
+
+/// Sets a label, under the longer name where its own is taken.
+fn overwrite(row: &mut RowLabels, name: &str, value: &[u8]) {
+    if row.collides(name.as_bytes()) {
+        row.set_parsed(format!("{name}{EXTRACTED}").as_bytes(), value);
+    } else {
+        row.set_parsed(name.as_bytes(), value);
     }
 }
 
@@ -370,6 +442,7 @@ pub(crate) enum Flow {
 #[derive(Debug, Default)]
 struct PutBuffers {
     name: Vec<u8>,
+    value: Vec<u8>,
 }
 
 /// Takes what a parser reads and makes labels of it, under the rules about names that are taken.

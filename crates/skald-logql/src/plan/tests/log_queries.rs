@@ -91,6 +91,29 @@ fn logfmt_skips_what_is_wrong_unless_strict() {
     check(vec![logfmt()], &["a=\"x", "9=1 job=x"], r#"{_9="1", job_extracted="x"} [2] ; {} [1]"#);
 }
 
+fn extractions(items: &[(&str, &str)]) -> Vec<Extraction> {
+    items.iter().map(|(name, expression)| Extraction { name: (*name).to_owned(), expression: (*expression).to_owned() }).collect()
+}
+
+#[test]
+fn expressions_always_give_their_labels() {
+    let paths = |items: &[(&str, &str)]| vec![Stage::Json(extractions(items))];
+    check(
+        paths(&[("x", "a[0].b"), ("y", "a"), ("w", "c"), ("v", "c.d"), ("u", "z"), ("m", "nope")]),
+        &[r#"{"a":[{"b":1}],"c":{"d":"x"},"z":null}"#],
+        r#"{m="", u="", v="x", w="{\"d\":\"x\"}", x="1", y="[{\"b\":1}]"} [1]"#,
+    );
+    check(paths(&[("job", "job")]), &[r#"{"job":"inner"}"#, "{}"], r#"{job_extracted="inner"} [1] ; {} [2]"#);
+    check(paths(&[("a", "a")]), &["plain", r#" {"a":1}"#], r#"{__error__="JSONParserErr"} [1, 2]"#);
+    let keys = |items: &[(&str, &str)]| vec![Stage::Logfmt { strict: false, keep_empty: false, extractions: extractions(items) }];
+    check(keys(&[("a", "a"), ("x", "b"), ("y", "c"), ("m", "m")]), &["a=1 b=2 a=3 c"], r#"{a="3", m="", x="2", y=""} [1]"#);
+    check([vec![Stage::Drop(vec![name("job")])], paths(&[("job", "a")])].concat(), &[r#"{"a":"1"}"#], r#"{job_extracted="1"} [1]"#);
+    let error = |stages| plan(&Expr::Log(log(stages)), &params()).expect_err("does not plan").to_string();
+    let want = "parse error : stage '| json a=\"x..y\"' : cannot parse expression [x..y]: syntax error: unexpected DOT, expecting FIELD";
+    assert_eq!(error(paths(&[("a", "x..y")])), want);
+    assert_eq!(error(keys(&[("a", "x.y")])), "parse error : stage '| logfmt a=\"x.y\"' : cannot parse expression [x.y]: unexpected char .");
+}
+
 #[test]
 fn line_filters_select_lines() {
     check(vec![line(LineOp::NotContains, "foo"), line(LineOp::NotContains, "bar")], &["foo 1", "bar 2", "baz"], "{} [3]");
