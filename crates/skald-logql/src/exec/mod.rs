@@ -45,6 +45,6 @@ pub(crate) use line_filter::LineMatcher;
 pub(crate) use log_result::LogRequest;
 pub(crate) use logfmt::{LogfmtOptions, parse_key};
 pub(crate) use pipeline::{Hints, Step};
-pub(crate) use row::{ERROR, ERROR_DETAILS, EXTRACTED};
+pub(crate) use row::{ERROR, EXTRACTED};
 pub(crate) use steps::Windows;
 pub(crate) use vector::{StepVectors, aggregate, result, scalar_result};

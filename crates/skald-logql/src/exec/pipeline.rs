@@ -5,7 +5,7 @@ use super::label_filter::{Condition, Named, Test, Verdict};
 use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
-use super::row::{ERROR, EXTRACTED, RowLabels};
+use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
 use crate::plan::Direction;
 use skald_model::{Column, Labels, Timestamp};
 use std::ops::ControlFlow;
@@ -397,7 +397,7 @@ impl<'a> ColumnTest<'a> {
 
     fn of_name(name: &str, test: &'a Test, batch: &Batch<'a>) -> Option<Self> {
         let constant = |value: &str| ColumnTest::Constant(test.check(value.as_bytes()) == Verdict::Pass);
-        if !matches!(test, Test::Text { .. }) || name.starts_with(ERROR) || name.ends_with(EXTRACTED) || name == super::row::ERROR_DETAILS {
+        if !matches!(test, Test::Text { .. }) || name.starts_with(ERROR) || name.ends_with(EXTRACTED) || name == ERROR_DETAILS {
             return None;
         }
         if let Some(value) = batch.labels.get(name) {
@@ -516,7 +516,13 @@ impl<'a> Extractor<'a> {
         self.row.set_parsed(name, value);
         self.missing -= 1;
         let early = self.hints.early.iter().find(|(filtered, _)| filtered.as_bytes() == name);
-        self.dropped = early.is_some_and(|(_, test)| test.check(value) == Verdict::Fail);
+        // Under the names of errors a filter sees the error, whatever a parser wrote there.
+        let seen = match name {
+            _ if name == ERROR.as_bytes() => self.row.error().unwrap_or_default().as_bytes(),
+            _ if name == ERROR_DETAILS.as_bytes() => b"",
+            _ => value,
+        };
+        self.dropped = early.is_some_and(|(_, test)| test.check(seen) == Verdict::Fail);
         if self.dropped || self.missing == 0 { Flow::Stop } else { Flow::Continue }
     }
 }

@@ -164,7 +164,8 @@ impl RowLabels {
 
     /// Removes every label for which `keep` does not hold. Errors stay.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str, &[u8]) -> bool) {
-        let kept = |name: &[u8], value: &[u8]| name == PRESERVE_ERROR.as_bytes() || keep(&text(name), value);
+        let always = |name: &[u8]| [ERROR, ERROR_DETAILS, PRESERVE_ERROR].iter().any(|kept| kept.as_bytes() == name);
+        let kept = |name: &[u8], value: &[u8]| always(name) || keep(&text(name), value);
         for at in 0..self.slots.len() {
             let slot = &self.slots[at];
             self.slots[at].live = slot.live && kept(self.bytes(&slot.name), self.bytes(&slot.value));

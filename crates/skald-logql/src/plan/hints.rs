@@ -4,7 +4,7 @@
 
 use super::PlanError;
 use crate::ast::{LabelFilter, LabelFormat, Stage};
-use crate::exec::{Condition, ERROR, ERROR_DETAILS, EXTRACTED, Hints};
+use crate::exec::{Condition, ERROR, EXTRACTED, Hints};
 
 /// Which labels of entries the rest of the query looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +69,7 @@ fn early_filters(stages: &[Stage]) -> Result<Vec<(String, crate::exec::Test)>, P
     let mut early: Vec<(String, crate::exec::Test)> = Vec::new();
     for stage in stages {
         let Stage::LabelFilter(filter) = stage else { continue };
-        // What stages report as an error is no label that a parser could write.
         if let Condition::One { name, test } = super::stages::condition(filter)?
-            && name != ERROR
-            && name != ERROR_DETAILS
             && !early.iter().any(|(known, _)| *known == name)
         {
             early.push((name, test));

@@ -293,6 +293,14 @@ fn what_does_not_compile_is_named() {
 #[test]
 fn labels_that_look_like_errors_are_labels() {
     check(vec![logfmt(), equals("__error__", "")], &["__error__=mine b=1"], r#"{__error__="mine", b="1"} [1]"#);
+    check(vec![logfmt(), Stage::Keep(vec![name("x")])], &["__error__=mine b=1"], r#"{__error__="mine"} [1]"#);
+    let failed = Stage::LabelFilter(text_filter("__error__", MatchOp::NotEqual, ""));
+    check(
+        vec![logfmt(), json(), failed],
+        &["__error__=mine b=1", "b=1"],
+        "{__error__=\"JSONParserErr\", \
+        __error_details__=\"Value looks like object, but can't find closing '}' symbol\", b=\"1\"} [2]",
+    );
     check(
         vec![logfmt(), json()],
         &["__error__=mine b=1"],
