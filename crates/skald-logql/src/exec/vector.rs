@@ -78,6 +78,12 @@ impl StepVectors {
         Ok(vectors)
     }
 
+    /// One series of `labels` that is 1 where no series has a value.
+    pub(crate) fn absent(self, labels: LabelSet) -> Self {
+        let steps = self.steps.into_iter().map(|points| if points.is_empty() { vec![(0, 1.0)] } else { Vec::new() }).collect();
+        StepVectors { series: vec![labels], steps }
+    }
+
     /// One series without labels that has `value` at every step.
     pub(crate) fn constant(value: f64, steps: &Steps) -> Self {
         StepVectors { series: vec![LabelSet::default()], steps: vec![vec![(0, value)]; steps.count()] }

@@ -184,6 +184,31 @@ fn numbers_and_vectors_combine() {
 }
 
 #[test]
+fn labels_are_replaced_where_the_whole_value_matches() {
+    let replace = |inner, dst: &str, replacement: &str, regex: &str| {
+        let (src, dst, replacement, regex) = ("app".to_owned(), dst.to_owned(), replacement.to_owned(), regex.to_owned());
+        MetricExpr::LabelReplace(Box::new(LabelReplace { inner, dst, replacement, src, regex }))
+    };
+    instant(replace(count("a|b", 60), "n", "$1-x", "(a)"), r#"{app="a",n="a-x",z="1"} 4 ; {app="b",z="2"} 2"#);
+    instant(replace(count("a|b", 60), "app", "", "a"), r#"{app="b",z="2"} 2 ; {z="1"} 4"#);
+    instant(replace(count("a|c", 60), "app", "x", ".*"), r#"{app="x",z="1"} 4 ; {app="x",z="1"} 1"#);
+}
+
+#[test]
+fn absence_is_one_where_nothing_is() {
+    let absent = |matchers, seconds| {
+        let MetricExpr::Range(range) = range(RangeOp::AbsentOverTime, "", seconds, vec![json()]) else { panic!("a range aggregation") };
+        MetricExpr::Range(RangeAggregation { log: LogExpr { matchers, ..range.log }, ..range })
+    };
+    let app = |op, value| matcher("app", op, value);
+    let equal = || app(MatchOp::Equal, "nope");
+    instant(absent(vec![equal(), matcher("x", MatchOp::Regex, "y"), matcher("k", MatchOp::Equal, "v")], 60), r#"{app="nope",k="v"} 1"#);
+    instant(absent(vec![equal(), app(MatchOp::NotEqual, "z")], 60), "{} 1");
+    instant(absent(vec![app(MatchOp::Equal, "a")], 60), "");
+    over_steps(absent(vec![app(MatchOp::Equal, "b")], 20), (1000, 1060, 20), r#"{app="b"} 1000:1 1060:1"#);
+}
+
+#[test]
 fn pairs_that_are_not_unique_are_errors() {
     let params = Params { end: Timestamp::from_secs(1060), ..params() };
     let fails = |expr: MetricExpr| answer(&expr, &params, &data()).expect_err("does not evaluate").to_string();
