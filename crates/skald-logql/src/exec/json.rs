@@ -1,6 +1,6 @@
 //! Reads the members of a JSON object as labels, without building it: what nobody needs is skipped.
 
-use super::pipeline::{Extractor, Flow};
+use super::extract::{Extractor, Flow};
 use memchr::{memchr2, memchr3};
 
 /// What the parser reports when a line is not a JSON object.

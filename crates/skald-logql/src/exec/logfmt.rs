@@ -1,7 +1,7 @@
 //! Reads `key=value` pairs as labels.
 
+use super::extract::{Extractor, Flow};
 use super::json::{Escapes, push_sanitised, unescape};
-use super::pipeline::{Extractor, Flow};
 
 /// What the strict parser reports when a pair is wrong.
 pub(crate) const LOGFMT_ERROR: &str = "LogfmtParserErr";

@@ -2,7 +2,9 @@
 
 mod batch;
 mod binary;
+mod column_test;
 mod error;
+mod extract;
 mod go;
 mod ip;
 mod json;

@@ -1,11 +1,13 @@
 use super::batch::{Batch, Selection, Stats};
+use super::column_test::ColumnTest;
+use super::extract::{Extractor, PutBuffers, extract_keys, extract_paths};
 use super::json::{self, JsonBuffers};
-use super::json_path::{self, PathPart};
-use super::label_filter::{Condition, Named, Test, Verdict};
+use super::json_path::PathPart;
+use super::label_filter::{Condition, Named, Test};
 use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
-use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
+use super::row::{ERROR, EXTRACTED, RowLabels};
 use crate::plan::Direction;
 use skald_model::{Column, Labels, Timestamp};
 use std::ops::ControlFlow;
@@ -250,7 +252,7 @@ impl Pipeline {
                     }
                 }
                 Step::JsonPaths(paths) => extract_paths(paths, line, row, &mut parsers.put),
-                Step::LogfmtKeys { strict, keys } => extract_keys(*strict, keys, line, row, parsers),
+                Step::LogfmtKeys { strict, keys } => extract_keys(*strict, keys, line, row, &mut parsers.logfmt),
                 Step::Drop(items) => Named::drop_all(items, row),
                 Step::Keep(items) => Named::keep_only(items, row),
             }
@@ -303,226 +305,7 @@ impl Pipeline {
     }
 }
 
-/// Sets each label to the value at its path; labels without one are empty.
-fn extract_paths(paths: &[(String, Vec<PathPart>)], line: &[u8], row: &mut RowLabels, buffers: &mut PutBuffers) {
-    match line.first() {
-        None => return,
-        Some(b'{' | b'[' | b'"') => {}
-        Some(_) => return row.set_error(json::JSON_ERROR, None),
-    }
-    for (name, path) in paths {
-        let mut value = std::mem::take(&mut buffers.value);
-        value.clear();
-        let found = json_path::value_at(line, path, &mut value);
-        if let Err(details) = found {
-            row.set_error(json::JSON_ERROR, Some(details));
-        }
-        if found == Ok(false) {
-            preset(row, name);
-        } else {
-            overwrite(row, name, &value);
-        }
-        buffers.value = value;
-    }
-}
-
-/// Sets each label to the last value of its key; labels without one are empty.
-fn extract_keys(strict: bool, keys: &[(String, String)], line: &[u8], row: &mut RowLabels, parsers: &mut ParserBuffers) {
-    keys.iter().for_each(|(name, _)| preset(row, name));
-    let done = logfmt::each_pair(line, strict, &mut parsers.logfmt, |key, value| {
-        // A key that has the name of a label sets it too.
-        for (name, _) in keys.iter().filter(|(name, wanted)| wanted.as_bytes() == key || name.as_bytes() == key) {
-            overwrite(row, name, value);
-        }
-    });
-    if let Err(details) = done {
-        row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
-    }
-}
-
-/// Makes a label that nothing else has empty.
-fn preset(row: &mut RowLabels, name: &str) {
-    if !row.collides(name.as_bytes()) {
-        row.set_parsed(name.as_bytes(), b"");
-    }
-}
-
-/// Sets a label, under the longer name where its own is taken.
-fn overwrite(row: &mut RowLabels, name: &str, value: &[u8]) {
-    if row.collides(name.as_bytes()) {
-        row.set_parsed(format!("{name}{EXTRACTED}").as_bytes(), value);
-    } else {
-        row.set_parsed(name.as_bytes(), value);
-    }
-}
-
 /// Whether a metadata column sets the error of entries.
 pub(crate) fn is_error(column: &Column) -> bool {
     &**column.name() == ERROR
-}
-
-/// A condition that columns and stream labels decide, with the answer for each dictionary word worked out once.
-enum ColumnTest<'a> {
-    Constant(bool),
-    Words {
-        ids: &'a [u32],
-        verdicts: Vec<bool>,
-    },
-    /// Metadata of one name stands in these columns, in at most one of them for a row.
-    Values {
-        columns: Vec<&'a Column>,
-        test: &'a Test,
-    },
-    And(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
-    Or(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
-}
-
-impl<'a> ColumnTest<'a> {
-    /// `None` when the condition may mark entries with errors, or see one.
-    fn new(condition: &'a Condition, batch: &Batch<'a>) -> Option<Self> {
-        Some(match condition {
-            Condition::And(a, b) => match (Self::new(a, batch)?, Self::new(b, batch)?) {
-                (ColumnTest::Constant(true), other) | (other, ColumnTest::Constant(true)) => other,
-                (ColumnTest::Constant(false), _) | (_, ColumnTest::Constant(false)) => ColumnTest::Constant(false),
-                (a, b) => ColumnTest::And(Box::new(a), Box::new(b)),
-            },
-            Condition::Or(a, b) => match (Self::new(a, batch)?, Self::new(b, batch)?) {
-                (ColumnTest::Constant(false), other) | (other, ColumnTest::Constant(false)) => other,
-                (ColumnTest::Constant(true), _) | (_, ColumnTest::Constant(true)) => ColumnTest::Constant(true),
-                (a, b) => ColumnTest::Or(Box::new(a), Box::new(b)),
-            },
-            Condition::One { name, test } => Self::of_name(name, test, batch)?,
-        })
-    }
-
-    fn of_name(name: &str, test: &'a Test, batch: &Batch<'a>) -> Option<Self> {
-        let constant = |value: &str| ColumnTest::Constant(test.check(value.as_bytes()) == Verdict::Pass);
-        if !matches!(test, Test::Text { .. }) || name.starts_with(ERROR) || name.ends_with(EXTRACTED) || name == ERROR_DETAILS {
-            return None;
-        }
-        if let Some(value) = batch.labels.get(name) {
-            return Some(constant(value));
-        }
-        let columns: Vec<&Column> = batch.columns.iter().filter(|column| **column.name() == *name).collect();
-        Some(match columns.as_slice() {
-            [] => constant(""),
-            [column] => match column.dictionary() {
-                Some((ids, words)) => {
-                    ColumnTest::Words { ids, verdicts: words.into_iter().map(|word| test.check(word) == Verdict::Pass).collect() }
-                }
-                None => ColumnTest::Values { columns, test },
-            },
-            _ => ColumnTest::Values { columns, test },
-        })
-    }
-
-    fn eval(&self, batch: &Batch<'_>, row: usize) -> bool {
-        let at = batch.column_offset + row;
-        match self {
-            ColumnTest::Constant(answer) => *answer,
-            ColumnTest::Words { ids, verdicts } => verdicts[ids[at] as usize],
-            ColumnTest::Values { columns, test } => {
-                let value = columns.iter().map(|column| column.value(at)).find(|value| !value.is_empty());
-                test.check(value.unwrap_or_default()) == Verdict::Pass
-            }
-            ColumnTest::And(a, b) => a.eval(batch, row) && b.eval(batch, row),
-            ColumnTest::Or(a, b) => a.eval(batch, row) || b.eval(batch, row),
-        }
-    }
-}
-
-/// Whether a parser goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
-    Continue,
-    /// All that is needed was found, or the entry is out.
-    Stop,
-}
-
-#[derive(Debug, Default)]
-struct PutBuffers {
-    name: Vec<u8>,
-    value: Vec<u8>,
-}
-
-/// Takes what a parser reads and makes labels of it, under the rules about names that are taken.
-pub(crate) struct Extractor<'a> {
-    row: &'a mut RowLabels,
-    hints: &'a Hints,
-    buffers: &'a mut PutBuffers,
-    /// Required labels not found yet.
-    missing: usize,
-    dropped: bool,
-}
-
-impl<'a> Extractor<'a> {
-    fn new(row: &'a mut RowLabels, hints: &'a Hints, buffers: &'a mut PutBuffers) -> Self {
-        let missing = hints.required.as_ref().map_or(usize::MAX, Vec::len);
-        Extractor { row, hints, buffers, missing, dropped: false }
-    }
-
-    fn is_required(&self, name: &[u8]) -> bool {
-        self.hints.required.as_ref().is_none_or(|names| names.iter().any(|n| n.as_bytes() == name))
-    }
-
-    /// Whether a label of this name, as the parser reads it, is of use.
-    #[inline]
-    pub(crate) fn wants(&self, name: &[u8]) -> bool {
-        self.is_required(name)
-    }
-
-    /// Whether a label whose name begins with `path` and `_` can be of use.
-    #[inline]
-    pub(crate) fn wants_prefix(&self, path: &[u8]) -> bool {
-        let below = |name: &String| {
-            path.is_empty() || (name.len() > path.len() && name.as_bytes().starts_with(path) && name.as_bytes()[path.len()] == b'_')
-        };
-        self.hints.required.as_ref().is_none_or(|names| names.iter().any(below))
-    }
-
-    /// Writes a label; the first of a name stays. What is not UTF-8, and U+FFFD, becomes a blank.
-    pub(crate) fn put_text(&mut self, name: &[u8], value: &[u8]) -> Flow {
-        if value.is_ascii() {
-            return self.put(name, value);
-        }
-        match std::str::from_utf8(value) {
-            Ok(text) if !text.contains('\u{fffd}') => self.put(name, value),
-            _ => {
-                let cleaned = String::from_utf8_lossy(value).replace('\u{fffd}', " ");
-                self.put(name, cleaned.as_bytes())
-            }
-        }
-    }
-
-    fn put(&mut self, name: &[u8], value: &[u8]) -> Flow {
-        let mut longer = std::mem::take(&mut self.buffers.name);
-        let name = if self.row.collides(name) {
-            longer.clear();
-            longer.extend_from_slice(name);
-            longer.extend_from_slice(EXTRACTED.as_bytes());
-            &longer
-        } else {
-            name
-        };
-        let flow = self.put_named(name, value);
-        self.buffers.name = longer;
-        flow
-    }
-
-    fn put_named(&mut self, name: &[u8], value: &[u8]) -> Flow {
-        if !self.is_required(name) || self.row.was_parsed(name) {
-            return Flow::Continue;
-        }
-        self.row.set_parsed(name, value);
-        self.missing -= 1;
-        let early = self.hints.early.iter().find(|(filtered, _)| filtered.as_bytes() == name);
-        // Under the names of errors a filter sees the error, whatever a parser wrote there.
-        let seen = match name {
-            _ if name == ERROR.as_bytes() => self.row.error().unwrap_or_default().as_bytes(),
-            _ if name == ERROR_DETAILS.as_bytes() => b"",
-            _ => value,
-        };
-        self.dropped = early.is_some_and(|(_, test)| test.check(seen) == Verdict::Fail);
-        if self.dropped || self.missing == 0 { Flow::Stop } else { Flow::Continue }
-    }
 }

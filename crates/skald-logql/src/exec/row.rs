@@ -200,7 +200,7 @@ impl RowLabels {
     }
 
     /// Calls `visit` for each label with its category, in no order.
-    pub fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8], Category)) {
+    pub fn for_each<'a>(&'a self, mut visit: impl FnMut(&'a [u8], &'a [u8], Category)) {
         for (at, (name, value)) in self.stream.iter().enumerate() {
             if !self.masked.contains(&at) && self.find(name.as_bytes(), |slot| slot.live).is_none() {
                 visit(name.as_bytes(), value.as_bytes(), Category::Stream);
