@@ -78,7 +78,8 @@ impl SeriesKey {
             SeriesKey::Without { names, drop_empty } => {
                 let mut pairs: Vec<(&[u8], &[u8])> = Vec::new();
                 row.for_each(|name, value, _| {
-                    if !(*drop_empty && value.is_empty()) && !names.iter().any(|n| n.as_bytes() == name) {
+                    let left_out = names.iter().any(|n| n.as_bytes() == name) || (*drop_empty && value.is_empty());
+                    if !left_out {
                         pairs.push((name, value));
                     }
                 });

@@ -208,8 +208,9 @@ pub(crate) fn scalar_result(value: f64, steps: &Steps, instant: bool) -> MetricR
     if instant {
         return MetricResult::Scalar { at: steps.time(0), value };
     }
-    let points = (0..steps.count()).map(|i| (steps.time(i), value)).collect();
-    MetricResult::Matrix(vec![Series { labels: LabelSet::default(), points }])
+    let points: Vec<_> = (0..steps.count()).map(|i| (steps.time(i), value)).collect();
+    let series = (!points.is_empty()).then(|| Series { labels: LabelSet::default(), points });
+    MetricResult::Matrix(series.into_iter().collect())
 }
 
 /// The answer of an expression that has series. `keep_order` leaves an instant vector as it was evaluated.

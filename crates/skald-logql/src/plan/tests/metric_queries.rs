@@ -127,6 +127,36 @@ fn windows_are_open_below_and_closed_above() {
     over_steps(count("a", 0), (1000, 1060, 20), "");
 }
 
+/// Rows in any order, and only some of them, count like the same rows in order.
+#[test]
+fn order_and_selection_of_rows_do_not_matter() {
+    let sorted: Vec<(i64, String, [(&str, &str); 1])> =
+        (0..60).map(|i| (1000 + i / 2, "x".repeat(i as usize % 4), [("level", ["info", "error", ""][i as usize % 3])])).collect();
+    let given = |order: &[usize]| rows(&order.iter().map(|i| (sorted[*i].0, sorted[*i].1.as_str(), &sorted[*i].2[..])).collect::<Vec<_>>());
+    let shuffled: Vec<usize> = (0..60).map(|i| i * 37 % 60).collect();
+    let in_order = given(&(0..60).collect::<Vec<_>>());
+    let (labels, mixed) = (labels(&[("app", "a")]), given(&shuffled));
+    let params =
+        Params { start: Timestamp::from_secs(1000), end: Timestamp::from_secs(1040), step: Some(Duration::from_secs(3)), ..params() };
+    for op in [RangeOp::CountOverTime, RangeOp::BytesRate] {
+        for grouping in [by(&["app"]), by(&["level"]), without(&["app"]), None] {
+            let plan = metric_plan(vector(VectorOp::Sum, None, range(op, "a", 7, vec![]), grouping), &params);
+            let result = |parts: &[(&Rows, Selection)]| {
+                let mut state = LeafState::new(Arc::clone(&plan.leaves()[0]));
+                parts.iter().for_each(|(rows, selection)| {
+                    state.add_batch(&Batch::new(&labels, rows), selection).expect("counts");
+                });
+                show(&plan.finish(vec![state]).expect("evaluates"))
+            };
+            let want = result(&[(&in_order, Selection::All)]);
+            assert!(want.len() > 50, "{want}");
+            assert_eq!(result(&[(&mixed, Selection::All)]), want);
+            let part = |odd: u32| Selection::Rows((0..60).filter(|row| row % 2 == odd).collect());
+            assert_eq!(result(&[(&mixed, part(1)), (&mixed, part(0))]), want);
+        }
+    }
+}
+
 #[test]
 fn parsed_labels_split_series() {
     instant(
