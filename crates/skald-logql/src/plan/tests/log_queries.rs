@@ -206,8 +206,11 @@ fn metadata_and_parsed_labels_get_other_names_where_theirs_are_taken() {
 fn filters_on_metadata_columns_agree_with_filters_on_rows() {
     let given: [Given<'_>; 4] = [(1, "", &[("level", "error")]), (2, "", &[("level", "info")]), (3, "", &[]), (4, "", &[("job", "own")])];
     let streams = [(labels(&[("job", "web")]), rows(&given))];
+    let dictionaries = [(streams[0].0.clone(), with_dictionaries(&streams[0].1))];
     let times = |filter| {
-        let vectorised = show(&run(&log_plan(vec![Stage::LabelFilter(filter)], &params()), &streams, 2).streams());
+        let plan = log_plan(vec![Stage::LabelFilter(filter)], &params());
+        let vectorised = show(&run(&plan, &streams, 2).streams());
+        assert_eq!(show(&run(&plan, &dictionaries, 2).streams()), vectorised);
         vectorised.split('[').skip(1).map(|part| part.split(']').next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(times(text_filter("level", MatchOp::Equal, "error")), "1");

@@ -151,6 +151,7 @@ fn order_and_selection_of_rows_do_not_matter() {
             let want = result(&[(&in_order, Selection::All)]);
             assert!(want.len() > 50, "{want}");
             assert_eq!(result(&[(&mixed, Selection::All)]), want);
+            assert_eq!(result(&[(&with_dictionaries(&mixed), Selection::All)]), want);
             let part = |odd: u32| Selection::Rows((0..60).filter(|row| row % 2 == odd).collect());
             assert_eq!(result(&[(&mixed, part(1)), (&mixed, part(0))]), want);
         }
