@@ -1,6 +1,6 @@
 //! The text of stages, for errors.
 
-use crate::ast::{LineFilter, LineOp, LineOperand};
+use crate::ast::{LineFilter, LineOp, LineOperand, Stage};
 use skald_model::quote;
 
 /// Line filters that stand together, as one text.
@@ -30,6 +30,25 @@ fn line_filter(filter: &LineFilter) -> String {
                 out.push(')');
             }
         }
+    }
+    out
+}
+
+/// A `json` or `logfmt` stage.
+pub(super) fn parser(stage: &Stage) -> String {
+    let (mut out, extractions) = match stage {
+        Stage::Json(extractions) => ("| json".to_owned(), extractions.as_slice()),
+        Stage::Logfmt { strict, keep_empty, extractions } => {
+            let flag = |set: bool, text: &'static str| if set { text } else { "" };
+            (format!("| logfmt{}{}", flag(*strict, " --strict"), flag(*keep_empty, " --keep-empty")), extractions.as_slice())
+        }
+        _ => return String::new(),
+    };
+    for (at, item) in extractions.iter().enumerate() {
+        out.push_str(if at == 0 { " " } else { "," });
+        out.push_str(&item.name);
+        out.push('=');
+        quote(&mut out, &item.expression);
     }
     out
 }
