@@ -72,6 +72,7 @@ fn bench(c: &mut Criterion) {
     ];
     let labels = Labels::from_pairs([("app", "api"), ("env", "prod"), ("pod", "api-1")]).unwrap();
     let params = Params {
+        now: Timestamp(0),
         start: Timestamp(0),
         end: Timestamp(ROWS as i64 * 10_000_000),
         step: Some(Duration::from_secs(5)),

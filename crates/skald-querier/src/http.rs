@@ -260,7 +260,16 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     let matchers = parse_matchers(asked.params.get("query"), false).map_err(QueryError::Matchers)?;
     let log = LogExpr { matchers, stages: Vec::new() };
     checks::length(start, end, &querier.limits(&asked.tenant))?;
-    let params = PlanParams { start, end, step: None, limit: 1, direction: Direction::Backward, interval: Duration::ZERO, max_series: 1 };
+    let params = PlanParams {
+        start,
+        end,
+        step: None,
+        limit: 1,
+        direction: Direction::Backward,
+        interval: Duration::ZERO,
+        max_series: 1,
+        now: start,
+    };
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
         return Err(QueryError::Unsupported("only label matchers are supported").into());
     };
