@@ -27,6 +27,9 @@ use value::Value;
 /// Most bytes that one rendering gives, and that one function makes.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
+/// How many patterns of a template are compiled beforehand; further ones are each time.
+const COMPILED_MAX: usize = 8;
+
 /// A compiled template.
 pub(crate) struct Template {
     /// As errors name it.
@@ -94,7 +97,7 @@ impl Template {
             return Err(failed(*line, &format!("function {function:?} not defined")));
         }
         let compiled = |pattern: &String| Some((pattern.clone(), strings::compile(pattern).ok()?));
-        let regexes = names.patterns.iter().filter_map(compiled).collect();
+        let regexes = names.patterns.iter().take(COMPILED_MAX).filter_map(compiled).collect();
         let printers = Printers::new(&names.printed);
         Ok(Template { name, source: source.to_owned(), main, defines: bodies, names, regexes, printers, now })
     }

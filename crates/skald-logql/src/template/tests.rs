@@ -137,3 +137,103 @@ fn no_template_runs_or_grows_without_end() {
         assert!(render(source).is_err(), "{source}");
     }
 }
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    fn config() -> ProptestConfig {
+        ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(11), ..ProptestConfig::with_cases(600) }
+    }
+
+    fn word() -> impl Strategy<Value = &'static str> {
+        proptest::sample::select(vec![
+            "{{",
+            "}}",
+            "{{-",
+            "-}}",
+            "{{/*",
+            "*/}}",
+            "if",
+            "else",
+            "end",
+            "range",
+            "with",
+            "define",
+            "template",
+            "break",
+            "(",
+            ")",
+            "|",
+            ".a",
+            ".",
+            "$",
+            "$x",
+            ":=",
+            "=",
+            "\"x\"",
+            "`",
+            "\"",
+            "'",
+            "1",
+            "-2",
+            "1.5",
+            "nil",
+            "true",
+            "printf",
+            "\"%*d%s%[2]v\"",
+            "substr",
+            "trunc",
+            "index",
+            "slice",
+            "alignLeft",
+            "repeat",
+            "round",
+            "divf",
+            "mod",
+            "date",
+            "toDate",
+            "unixToTime",
+            "fromJson",
+            "urldecode",
+            "b64dec",
+            "count",
+            "regexReplaceAll",
+            "\"(\"",
+            "eq",
+            "lt",
+            "and",
+            "len",
+            "add",
+            "é",
+            "\n",
+            " ",
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn no_template_breaks_the_renderer(words in proptest::collection::vec(word(), 0..14)) {
+            let _ = render(&words.join(" "));
+        }
+
+        #[test]
+        fn no_action_breaks_the_renderer(words in proptest::collection::vec(word(), 1..7)) {
+            let _ = render(&format!("{{{{ {} }}}}", words.join(" ")));
+        }
+
+        #[test]
+        fn plain_text_stays(text in "[^{]{0,40}") {
+            prop_assert_eq!(render(&text), Ok(text));
+        }
+
+        #[test]
+        fn what_is_written_in_a_layout_reads_back(seconds in 0i64..4_000_000_000, millis in 0i64..1000) {
+            let source = format!("{{{{ unixToTime \"{:013}\" | date \"2006-01-02 15:04:05.000 -0700\" | toDate \"2006-01-02 15:04:05.000 -0700\" | unixEpochMillis }}}}", seconds * 1000 + millis);
+            prop_assert_eq!(render(&source), Ok((seconds * 1000 + millis).to_string()));
+        }
+    }
+}
