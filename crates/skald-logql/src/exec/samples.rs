@@ -164,8 +164,11 @@ impl Samples {
         match place {
             Ok(found) => {
                 let segment = &mut self.segments[found];
-                segment.folded.add(fold, value, at);
-                segment.keep(fold, value, at);
+                if fold.keeps_values() {
+                    segment.keep(fold, value, at);
+                } else {
+                    segment.folded.add(fold, value, at);
+                }
             }
             Err(found) => self.segments.insert(found, Segment::new(span, fold, value, at)),
         }
