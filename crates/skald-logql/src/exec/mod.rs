@@ -28,6 +28,7 @@ mod selector;
 mod series_key;
 mod steps;
 mod text_parser;
+mod top;
 mod unpack;
 mod unwrap;
 mod vector;

@@ -4,6 +4,7 @@ use super::label_set::LabelSet;
 use super::leaf::{Counted, LeafValue, RangeLeaf};
 use super::series_key::sorted_names;
 use super::steps::{Differences, Steps};
+use super::top::Top;
 use crate::ast::{Grouping, VectorOp};
 use rustc_hash::FxHashMap;
 use skald_model::Timestamp;
@@ -161,15 +162,11 @@ fn rank(descending: bool, a: f64, b: f64) -> std::cmp::Ordering {
 
 /// The `k` largest, or smallest, points of each group, in the order they came.
 fn top(smallest: bool, k: usize, group_of: &[u32], groups: usize, points: Vec<(u32, f64)>) -> Vec<(u32, f64)> {
-    let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups];
-    for (at, (series, _)) in points.iter().enumerate() {
-        members[group_of[*series as usize] as usize].push(at);
+    let mut tops: Vec<Top> = (0..groups).map(|_| Top::new(smallest, k)).collect();
+    for (at, (series, value)) in points.iter().enumerate() {
+        tops[group_of[*series as usize] as usize].add(*value, at);
     }
-    let mut chosen: Vec<usize> = Vec::new();
-    for mut group in members {
-        group.sort_by(|a, b| rank(!smallest, points[*a].1, points[*b].1));
-        chosen.extend(group.into_iter().take(k));
-    }
+    let mut chosen: Vec<usize> = tops.into_iter().flat_map(Top::places).collect();
     chosen.sort_unstable();
     chosen.into_iter().map(|at| points[at]).collect()
 }
