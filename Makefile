@@ -24,7 +24,7 @@ test: ## Every test: unit, property, golden, fault and end-to-end on the real bi
 	$(CARGO) test --workspace --doc --quiet
 
 sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
-	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-ingester -p skald-wal -p skald-store -- --nocapture crash power kill
+	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
 
 fuzz: ## Long property tests of every decoder and parser (CASES=n).
 	PROPTEST_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
