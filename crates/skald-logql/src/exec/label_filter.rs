@@ -1,10 +1,12 @@
+use super::batch::text;
 use super::ip::IpPattern;
 use super::line_filter::folded_pattern;
+use super::pattern;
 use super::probe::Probe;
 use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
-use super::simplify::{Piece, Simple, simplify};
-use super::{go, pattern};
 use crate::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
+use crate::regex::{Piece, Simple, simplify};
+use crate::units;
 use memchr::memmem;
 use regex::bytes::Regex;
 use skald_model::Labels;
@@ -78,11 +80,7 @@ impl Condition {
             LabelFilter::Duration { name, op, nanos } => one(name, Test::Duration { op: *op, nanos: *nanos }),
             LabelFilter::Bytes { name, op, bytes } => one(name, Test::Bytes { op: *op, bytes: *bytes }),
             LabelFilter::Ip { name, negated, pattern } => {
-                let pattern = IpPattern::parse(pattern).map_err(|cause| {
-                    let mut filter = format!("| {name}{}ip(", if *negated { "!=" } else { "=" });
-                    skald_model::quote(&mut filter, pattern);
-                    ConditionError::Ip { filter: filter + ")", cause }
-                })?;
+                let pattern = IpPattern::parse(pattern).map_err(|cause| ConditionError::Ip { filter: format!("| {filter}"), cause })?;
                 one(name, Test::Ip { negated: *negated, pattern })
             }
         }
@@ -178,9 +176,13 @@ impl Test {
     pub(crate) fn check(&self, value: &[u8]) -> Verdict {
         let passed = match self {
             Test::Text { negated, text } => Ok(text.matches(value) != *negated),
-            Test::Number { op, value: right } => go::parse_float(value).map(|left| compare(*op, left, *right)),
-            Test::Duration { op, nanos } => go::parse_duration(value).map(|left| compare(*op, left, *nanos)),
-            Test::Bytes { op, bytes } => go::parse_bytes(value).map(|left| compare(*op, left, *bytes)),
+            Test::Number { op, value: right } => {
+                units::parse_float(&text(value)).map(|left| compare(*op, left, *right)).map_err(|e| e.to_string())
+            }
+            Test::Duration { op, nanos } => {
+                units::parse_go_duration(&text(value)).map(|left| compare(*op, left, *nanos)).map_err(|e| e.to_string())
+            }
+            Test::Bytes { op, bytes } => units::parse_size(&text(value)).map(|left| compare(*op, left, *bytes)).map_err(|e| e.to_string()),
             Test::Ip { negated, pattern } => Ok(pattern.found_in(value) != *negated),
         };
         match passed {

@@ -5,7 +5,6 @@ mod binary;
 mod column_test;
 mod error;
 mod extract;
-mod go;
 mod ip;
 mod json;
 mod json_path;
@@ -23,7 +22,6 @@ mod replace;
 mod row;
 mod sample;
 mod selector;
-mod simplify;
 mod steps;
 mod vector;
 

@@ -1,7 +1,7 @@
 //! Stages in the order in which they run, compiled.
 
+use super::PlanError;
 use super::hints::{Wanted, hints};
-use super::{PlanError, text};
 use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage};
 use crate::exec::{Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step, parse_key, parse_path};
 
@@ -48,7 +48,8 @@ fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
 }
 
 fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<LineMatcher>, PlanError> {
-    let failed = |cause| PlanError::Stage { stage: text::line_filters(filters), cause };
+    let joined = || filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let failed = |cause| PlanError::Stage { stage: joined(), cause };
     let compile = |filter: &&LineFilter| LineMatcher::compile(filter).map_err(failed);
     filters.iter().map(compile).collect()
 }
@@ -74,7 +75,7 @@ fn compile_each<T>(
         Ok(compiled) => Ok((item.name.clone(), compiled)),
         Err(cause) => {
             let cause = format!("cannot parse expression [{}]: {cause}", item.expression);
-            Err(PlanError::Stage { stage: text::parser(stage), cause })
+            Err(PlanError::Stage { stage: stage.to_string(), cause })
         }
     };
     items.iter().map(one).collect()
