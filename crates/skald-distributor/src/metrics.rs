@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn metrics_have_the_names_that_dashboards_know() {
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("skald");
         let metrics = Metrics::new(&mut registry);
         let tenant = TenantId::parse("a").expect("valid");
         metrics.received(&tenant, Amount { entries: 2, bytes: 30 }, 5);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn tenants_are_bounded() {
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("skald");
         let metrics = Metrics::new(&mut registry);
         for i in 0..TENANTS_MAX + 5 {
             metrics.received(&TenantId::parse(&format!("t{i}")).expect("valid"), Amount { entries: 1, bytes: 1 }, 0);
