@@ -70,7 +70,7 @@ impl Server {
 
     fn with_config(limits: Limits, config: DistributorConfig) -> Self {
         let (ingester, clock, pool) = (Arc::<FakeIngester>::default(), Arc::<TestClock>::default(), Arc::<InlinePool>::default());
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("skald");
         let distributor = Distributor::new(config, true, Arc::new(limits), ingester.clone(), clock.clone(), pool.clone(), &mut registry);
         Server { ingester, clock, pool, distributor, registry }
     }
