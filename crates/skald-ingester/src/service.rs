@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use futures::channel::oneshot;
 use parking_lot::{Condvar, Mutex, RwLock};
+use prometheus_client::metrics::gauge::Gauge;
 use skald_config::{Config, TenantLimits};
 use skald_model::seam::{Disk, Seams};
 use skald_model::{DiskId, TenantId};
@@ -172,8 +173,9 @@ impl Ingester {
 
     fn reserve(&self, bytes: usize) -> Result<Reservation, PushError> {
         let before = self.inner.queue_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let reservation = Reservation { total: self.inner.queue_bytes.clone(), bytes };
-        self.inner.metrics.queue_bytes.set((before + bytes) as i64);
+        let gauge = self.inner.metrics.queue_bytes.clone();
+        gauge.inc_by(bytes as i64);
+        let reservation = Reservation { total: self.inner.queue_bytes.clone(), gauge, bytes };
         if before > 0 && before + bytes > self.inner.queue_bytes_max {
             return Err(PushError::Unavailable("too many bytes wait to be written".to_owned()));
         }
@@ -247,12 +249,14 @@ impl skald_rpc::Ingester for Ingester {
 /// Bytes of a push that count as waiting until this is dropped.
 pub(crate) struct Reservation {
     total: Arc<AtomicUsize>,
+    gauge: Gauge,
     bytes: usize,
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.gauge.dec_by(self.bytes as i64);
     }
 }
 
@@ -343,6 +347,8 @@ impl Shared {
         self.sealed_bytes.fetch_sub(gone.memtable.bytes(), Ordering::Relaxed);
         self.metrics.sealed_generations.set(memtables.sealed.len() as i64);
         drop(memtables);
+        // For the gauge that it sets.
+        self.memory_bytes();
         let _guard = self.room_lock.lock();
         self.room.notify_all();
     }
