@@ -132,17 +132,7 @@ impl Server {
     /// `GET` with headers.
     #[track_caller]
     pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.try_get(path, headers).unwrap()
-    }
-
-    /// `GET` that may meet a server that is gone.
-    ///
-    /// # Errors
-    /// No answer.
-    pub fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
-        let request =
-            headers.iter().fold(self.agent.get(format!("{}{path}", self.http)), |request, (name, value)| request.header(*name, *value));
-        request.call().map(Answer::read)
+        self.call("GET", path, headers, b"").unwrap()
     }
 
     /// `GET` with parameters, which are encoded.
@@ -160,17 +150,21 @@ impl Server {
     /// `POST` of a body.
     #[track_caller]
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        self.try_post(path, headers, body).unwrap()
+        self.call("POST", path, headers, body).unwrap()
     }
 
-    /// `POST` that may meet a server that is gone.
+    /// A request of any method; may meet a server that is gone.
     ///
     /// # Errors
     /// No answer.
-    pub fn try_post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
-        let request =
-            headers.iter().fold(self.agent.post(format!("{}{path}", self.http)), |request, (name, value)| request.header(*name, *value));
-        request.send(body).map(Answer::read)
+    pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.http));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = match method {
+            "POST" | "PUT" => self.agent.run(request.body(body)?),
+            _ => self.agent.run(request.body(())?),
+        };
+        answer.map(Answer::read)
     }
 
     /// `POST` of a form.
