@@ -33,7 +33,7 @@ bench: ## Micro-benchmarks.
 	$(CARGO) bench --workspace
 
 docs: ## Write docs/configuration.md anew and build the API documentation.
-	SKALD_WRITE_DOCS=1 $(CARGO) test -p skald-config reference
+	SKALD_WRITE_REFERENCE=1 $(CARGO) test -p skald-config reference
 	$(CARGO) doc --workspace --no-deps
 
 deny: ## Dependency policy alone.

@@ -41,6 +41,20 @@ fn labels() -> Labels {
 }
 
 fn encode(rows: &Rows) -> Bytes {
+    encode_streams([(labels(), rows.clone())])
+}
+
+/// One row in each of many streams.
+fn many_streams(count: u64) -> Bytes {
+    let row = access_log(0, 1);
+    let mut streams: Vec<Labels> = (0..count)
+        .map(|i| Labels::from_pairs([("app", format!("app-{}", i % 50)), ("pod", format!("pod-{i:x}"))]).expect("names differ"))
+        .collect();
+    streams.sort();
+    encode_streams(streams.into_iter().map(|labels| (labels, row.clone())))
+}
+
+fn encode_streams(streams: impl IntoIterator<Item = (Labels, Rows)>) -> Bytes {
     let info = ObjectInfo {
         tenant: TenantId::parse("bench").expect("valid"),
         day: Day(0),
@@ -51,7 +65,7 @@ fn encode(rows: &Rows) -> Bytes {
         replaces: vec![],
     };
     let mut writer = ObjectWriter::new(info, WriterOptions::default()).expect("default options are valid");
-    writer.add_stream(&labels(), rows).expect("sorted rows of the day");
+    streams.into_iter().for_each(|(labels, rows)| writer.add_stream(&labels, &rows).expect("sorted rows of the day"));
     writer.finish().expect("not empty").bytes
 }
 
@@ -103,6 +117,15 @@ fn benches(c: &mut Criterion) {
     group.finish();
 
     c.bench_function("parse footer", |b| b.iter(|| Footer::parse(&trailer, black_box(&footer_bytes)).expect("sound").blocks.len()));
+    let many = many_streams(100_000);
+    let many_trailer = Trailer::parse(&many, many.len() as u64).expect("just written");
+    let range = many_trailer.footer_range();
+    let many_bytes = many.slice(range.start as usize..range.end as usize);
+    c.bench_function("parse footer of 100,000 streams", |b| {
+        b.iter(|| Footer::parse(&many_trailer, black_box(&many_bytes)).expect("sound").blocks.len())
+    });
+    let many_footer = Footer::parse(&many_trailer, &many_bytes).expect("just written");
+    c.bench_function("find 2,000 of 100,000 streams", |b| b.iter(|| many_footer.streams.streams_with("app", black_box("app-7")).len()));
     let filters = footer.filters.as_ref().expect("just written");
     let pages: Vec<FilterPage> = (0..filters.pages())
         .map(|page| {

@@ -198,21 +198,15 @@ fn divisor(mut one: u64, mut two: u64) -> u64 {
 
 /// Rows per level, by the value of `detected_level`, pushed or derived.
 pub(crate) fn count_levels(rows: &Rows, span: &Range<usize>) -> [u32; LEVEL_SLOTS] {
+    let columns: Vec<&Column> = rows.columns().iter().filter(|column| **column.name() == *Level::METADATA_NAME).collect();
     let mut levels = [0; LEVEL_SLOTS];
-    let mut left = span.len() as u32;
-    for column in rows.columns().iter().filter(|column| **column.name() == *Level::METADATA_NAME) {
-        let (mut last, mut slot): (&[u8], usize) = (b"", OTHER_LEVEL);
-        for row in span.clone() {
-            let value = column.value(row);
-            if value != last {
-                (last, slot) = (value, Level::from_normalised(value).map_or(OTHER_LEVEL, |level| level as usize));
-            }
-            if slot != OTHER_LEVEL {
-                levels[slot] += 1;
-                left -= 1;
-            }
+    let (mut last, mut slot): (&[u8], usize) = (b"", OTHER_LEVEL);
+    for row in span.clone() {
+        let value = columns.iter().map(|column| column.value(row)).find(|value| !value.is_empty()).unwrap_or_default();
+        if value != last {
+            (last, slot) = (value, Level::from_normalised(value).map_or(OTHER_LEVEL, |level| level as usize));
         }
+        levels[slot] += 1;
     }
-    levels[OTHER_LEVEL] = left;
     levels
 }

@@ -120,7 +120,7 @@ impl BlockEntry {
     }
 }
 
-/// Encodes the directory of blocks that stand one after the other. `names` are those of their columns, in any fixed order.
+/// Encodes the directory of blocks that stand one after the other. `names` are those of their columns, ascending.
 pub(crate) fn encode(blocks: &[BlockEntry], names: &[(Arc<str>, bool)], min_time: Timestamp) -> Vec<u8> {
     let mut out = Vec::new();
     let numbers: rustc_hash::FxHashMap<(&str, bool), usize> =
@@ -169,10 +169,13 @@ fn encode_run(out: &mut Vec<u8>, run: &Run, min_time: Timestamp) {
 
 /// Reads the directory of an object whose first block begins at `body` and whose entries lie between two times.
 pub(crate) fn parse(mut reader: Reader<'_>, body: u64, times: (Timestamp, Timestamp)) -> Result<Vec<BlockEntry>, FormatError> {
-    let mut names = Vec::new();
+    let mut names: Vec<(Arc<str>, bool)> = Vec::new();
     for _ in 0..reader.count()? {
-        let name: Arc<str> = reader.text()?.into();
-        names.push((name, reader.u8()? != 0));
+        let name: (Arc<str>, bool) = (reader.text()?.into(), reader.u8()? != 0);
+        if names.last().is_some_and(|last| *last >= name) {
+            return Err(reader.malformed("metadata names are not in order"));
+        }
+        names.push(name);
     }
     let (mut blocks, mut offset) = (Vec::new(), body);
     for number in 0..reader.count()? {
@@ -267,13 +270,16 @@ fn parse_columns(
     rows: u32,
     names: &[(Arc<str>, bool)],
 ) -> Result<Vec<ColumnEntry>, FormatError> {
-    let mut columns = Vec::new();
+    let (mut columns, mut last) = (Vec::new(), None);
     let count = reader.count()?;
     if count > names.len() || rows > 1 && count * rows as usize > BLOCK_CELLS_MAX {
         return Err(reader.malformed("a block has too many columns"));
     }
     for number in 0..count {
         let at = reader.at_most(names.len() - 1, "a column has an unknown name")?;
+        if last.replace(at).is_some_and(|last| last >= at) {
+            return Err(reader.malformed("columns of a block are not in order"));
+        }
         let (name, derived) = names[at].clone();
         let extent = Extent::take(reader, Part::Column { block, column: number as u32 }, offset)?;
         columns.push(ColumnEntry { name, derived, extent });

@@ -150,6 +150,14 @@ pub enum EncodeError {
         /// The stream.
         labels: Labels,
     },
+    /// A metadata name may come once as pushed and once as derived.
+    #[error("rows of stream {labels} have the metadata column '{name}' twice")]
+    ColumnTwice {
+        /// The stream.
+        labels: Labels,
+        /// Metadata name.
+        name: String,
+    },
     /// An entry of another day than the object's.
     #[error("entry at {at} in stream {labels} is not of {day}")]
     OutsideDay {
@@ -198,7 +206,9 @@ impl EncodeError {
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::StreamOrder { .. } | Self::RowOrder { .. } | Self::OutsideDay { .. } | Self::Empty => ErrorKind::InvalidInput,
+            Self::StreamOrder { .. } | Self::RowOrder { .. } | Self::ColumnTwice { .. } | Self::OutsideDay { .. } | Self::Empty => {
+                ErrorKind::InvalidInput
+            }
             Self::RowTooLarge { .. } | Self::ObjectTooLarge { .. } => ErrorKind::TooLarge,
             Self::Compress { .. } => ErrorKind::Internal,
         }

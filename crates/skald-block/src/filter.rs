@@ -32,8 +32,10 @@ pub(crate) fn gram_hash(gram: [u8; GRAM]) -> u64 {
 #[inline]
 pub(crate) fn long_gram_hash(gram: [u8; LONG_GRAM]) -> Option<u64> {
     let [a, b, c, d, e, f] = gram;
-    let hash = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]).wrapping_mul(LONG_MULTIPLIER);
-    let punctuated = gram.iter().fold(false, |found, byte| found | matches!(byte, b'.' | b':'));
+    let bytes = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+    let hash = bytes.wrapping_mul(LONG_MULTIPLIER);
+    // Of the bytes of long grams only dot and colon have a low half above 9.
+    let punctuated = ((bytes & 0x0f0f_0f0f_0f0f) + 0x0606_0606_0606) & 0x1010_1010_1010 != 0;
     (punctuated || hash >> 40 & 1 == 0).then_some(hash)
 }
 

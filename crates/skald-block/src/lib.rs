@@ -40,7 +40,7 @@ pub use extent::Extent;
 pub use filter::{BlockSet, FilterIndex, FilterPage, FilterQuery};
 pub use footer::{Footer, RunRef};
 pub use info::{ObjectInfo, ObjectSummary};
-pub use merge::{MergeError, Merged, merge_rows};
+pub use merge::{MergeError, Merged, merge_rows, slice_rows};
 pub use streams::StreamTable;
 pub use trailer::{Section, Trailer};
 pub use verify::verify_object;

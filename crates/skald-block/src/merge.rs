@@ -55,6 +55,12 @@ pub fn merge_rows(chunks: &[&Rows]) -> Result<Merged, MergeError> {
     Ok(Merged { rows: copy(chunks, &spans, order.len() - duplicates), duplicates })
 }
 
+/// A copy of some rows, such as one run of a decoded block. Panics when the range passes the rows.
+pub fn slice_rows(rows: &Rows, range: Range<usize>) -> Rows {
+    let len = range.len();
+    copy(&[rows], &[(0, range)], len)
+}
+
 /// A row: its time, chunk and number in the chunk.
 #[derive(Clone, Copy)]
 struct Place {
@@ -130,7 +136,7 @@ fn spans(order: &[Place], keep: &[bool]) -> Vec<(u32, Range<usize>)> {
 }
 
 fn copy(chunks: &[&Rows], spans: &[(u32, Range<usize>)], rows: usize) -> Rows {
-    let line_bytes = chunks.iter().map(|chunk| chunk.line_bytes().len()).sum();
+    let line_bytes = spans.iter().map(|(chunk, span)| line_span(chunks[*chunk as usize], span).len()).sum();
     let (mut timestamps, mut ends, mut lines) = (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(line_bytes));
     for (chunk, span) in spans {
         let chunk = chunks[*chunk as usize];
@@ -221,6 +227,14 @@ mod tests {
         }
         let merged = merge_rows(&[&builder.finish()]).expect("fits");
         assert_eq!((merged.rows.len(), merged.duplicates), (50_000, 50_000));
+    }
+
+    #[test]
+    fn a_slice_has_the_rows_of_its_range() {
+        let all = [(1, "a", "x"), (2, "bb", ""), (3, "", "z"), (4, "c", "")];
+        for (start, end) in [(0, 4), (1, 3), (2, 2), (3, 4)] {
+            assert_eq!(slice_rows(&rows(&all), start..end), rows(&all[start..end]));
+        }
     }
 
     proptest! {

@@ -85,7 +85,7 @@ impl ObjectWriter {
     /// Adds all rows of a stream, sorted by time; streams come in ascending label order. A stream without rows is left out.
     ///
     /// # Errors
-    /// When streams or rows are out of order, a row is of another day or too large. Nothing of the stream was added then, unless the
+    /// When streams or rows are out of order, a column comes twice, a row is of another day or too large. Nothing of the stream was added then, unless the
     /// error is [`EncodeError::Compress`]; the object is of no use after that.
     pub fn add_stream(&mut self, labels: &Labels, rows: &Rows) -> Result<(), EncodeError> {
         let metadata = metadata_bytes(rows);
@@ -119,6 +119,11 @@ impl ObjectWriter {
         }
         if !rows.is_sorted() {
             return Err(EncodeError::RowOrder { labels: labels.clone() });
+        }
+        let mut names: Vec<_> = rows.columns().iter().map(|column| (column.name(), column.is_derived())).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
+            return Err(EncodeError::ColumnTwice { labels: labels.clone(), name: twice[0].0.to_string() });
         }
         let ends = [rows.timestamps().first(), rows.timestamps().last()];
         let day = self.info.day;

@@ -6,7 +6,7 @@ use skald_block::{
     Decoder, EncodeError, EncodedObject, Footer, FormatError, LEVEL_SLOTS, OTHER_LEVEL, ObjectInfo, ObjectWriter, RowDigest, RowHasher,
     Trailer, WriterOptions, verify_object,
 };
-use skald_model::{Day, DiskId, ErrorKind, Generation, Labels, Level, Rows, RowsBuilder, TenantId, Timestamp};
+use skald_model::{Column, Day, DiskId, ErrorKind, Generation, Labels, Level, Rows, RowsBuilder, TenantId, Timestamp};
 
 const DAY: Day = Day(20_000);
 
@@ -180,6 +180,9 @@ fn input_out_of_order_is_refused() {
     assert!(matches!(refusals[0], Err(EncodeError::StreamOrder { .. })));
     assert!(matches!(refusals[1], Err(EncodeError::StreamOrder { .. })));
     assert!(matches!(refusals[2], Err(EncodeError::RowOrder { .. })));
+    let column = |value: &[u8]| Column::plain("n".into(), false, vec![value.len() as u32], value.to_vec());
+    let twice = Rows::from_columns(vec![DAY.start().0], vec![0], vec![], vec![column(b"x"), column(b"y")]).expect("lengths fit");
+    assert!(matches!(writer.add_stream(&labels("d"), &twice), Err(EncodeError::ColumnTwice { .. })));
     let mut tomorrow = RowsBuilder::default();
     tomorrow.push(Day(DAY.0 + 1).start(), b"x");
     let error = writer.add_stream(&labels("e"), &tomorrow.finish()).expect_err("of another day");

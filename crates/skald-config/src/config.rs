@@ -81,9 +81,9 @@ settings! {
 settings! {
     /// Taking pushes.
     pub struct DistributorConfig {
-        /// Largest body of a push as it comes. Larger takes bigger batches, and memory for each.
+        /// Largest body of a push as it comes. Default: a twentieth of `memory_limit`, at most 100MB. Larger takes bigger batches, and memory for each.
         pub max_recv_msg_size: ByteSize,
-        /// Largest body of a push once decompressed; what stops a decompression bomb. Larger takes better compressed batches, and memory for each.
+        /// Largest body of a push once decompressed, at most 2GB; what stops a decompression bomb. Default: an eighth of `memory_limit`, at most 512MB. Larger takes better compressed batches, and memory for each.
         pub max_decompressed_size: ByteSize,
         /// Bytes of all pushes in progress; more are refused with 503. Default: a fifth of `memory_limit`, at most 2GB. Larger takes more pushes at once.
         pub max_inflight_bytes: ByteSize,
@@ -280,6 +280,15 @@ impl Config {
             let known = url.strip_prefix("file:///").is_some_and(|path| !path.is_empty());
             must(known, "storage.url", format!("'{url}' is not of the form file:///directory, the only kind of store so far"));
         }
+        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes } = &self.distributor;
+        must(max_recv_msg_size.0 > 0, "distributor.max_recv_msg_size", "must not be 0".to_owned());
+        let fits = max_recv_msg_size <= max_decompressed_size && *max_decompressed_size <= DECOMPRESSED_SIZE_MAX;
+        let bounds = format!("must be between max_recv_msg_size and {DECOMPRESSED_SIZE_MAX}");
+        must(fits, "distributor.max_decompressed_size", bounds);
+        let largest = max_recv_msg_size.0.saturating_add(max_decompressed_size.0);
+        let takes_largest = max_inflight_bytes.0 == 0 || max_inflight_bytes.0 >= largest;
+        let needed = "must hold the largest push: max_recv_msg_size and max_decompressed_size together".to_owned();
+        must(takes_largest, "distributor.max_inflight_bytes", needed);
         for (key, value) in [
             ("server.http_listen_conn_limit", server.http_listen_conn_limit),
             ("server.blocking_threads", server.blocking_threads),
@@ -337,6 +346,9 @@ fn ip(address: &str) -> Option<IpAddr> {
     if address.is_empty() { Some(Ipv4Addr::UNSPECIFIED.into()) } else { address.parse().ok() }
 }
 
+/// Largest `max_decompressed_size`: lines of one stream are counted with 32 bits.
+const DECOMPRESSED_SIZE_MAX: ByteSize = ByteSize(2 << 30);
+
 /// A share of `memory`, at most `most`, rounded down to whole MiB where it is large.
 fn share(memory: ByteSize, divisor: u64, most: ByteSize) -> ByteSize {
     let bytes = (memory.0 / divisor).min(most.0);
@@ -370,8 +382,8 @@ impl Default for StorageConfig {
 impl DistributorConfig {
     fn of_memory(memory: ByteSize) -> Self {
         DistributorConfig {
-            max_recv_msg_size: ByteSize::mib(100),
-            max_decompressed_size: ByteSize::mib(512),
+            max_recv_msg_size: share(memory, 20, ByteSize::mib(100)),
+            max_decompressed_size: share(memory, 8, ByteSize::mib(512)),
             max_inflight_bytes: share(memory, 5, ByteSize::gib(2)),
         }
     }

@@ -1,12 +1,12 @@
 //! Bodies: how large they may be, and what their headers say they are.
 
-use crate::config::DistributorConfig;
 use crate::error::PushFailure;
 use crate::inflight::Reservation;
 use axum::body::Body;
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use futures::StreamExt;
 use http::{HeaderMap, header};
+use skald_config::DistributorConfig;
 use std::borrow::Cow;
 use std::io::{self, Read};
 

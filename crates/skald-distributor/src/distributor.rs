@@ -1,5 +1,4 @@
 use crate::body::{Format, receive};
-use crate::config::DistributorConfig;
 use crate::error::PushFailure;
 use crate::identity::IdentityCache;
 use crate::inflight::{InFlight, Reservation};
@@ -11,7 +10,8 @@ use crate::rate::{RateLimiter, bytes_per_second};
 use axum::body::Body;
 use http::{HeaderMap, Uri, header};
 use prometheus_client::registry::Registry;
-use skald_config::TenantLimits;
+use skald_config::DistributorConfig;
+use skald_config::{Limits, TenantLimits};
 use skald_model::TenantId;
 use skald_model::seam::{Clock, CpuPool, run_on_pool};
 use skald_rpc::{Ingester, PushBatch, PushError};
@@ -72,18 +72,22 @@ impl Distributor {
     pub async fn push(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(), PushFailure> {
         let inner = &self.0;
         let tenant = tenant(headers, inner.auth_enabled)?;
+        let whose = Whose { limits: inner.limits.limits(&tenant), tenant };
         let mut held = Reservation::new(&inner.in_flight);
         let head = Head::read(uri, headers)?;
-        let body = match receive(headers, body, &inner.config, &mut held).await {
-            Ok(body) => body,
-            Err(failure) => return Err(inner.count_too_large(&tenant, headers, failure)),
-        };
-        let taken = inner.decode(&tenant, head, body, held).await;
-        let (taken, held) = taken.map_err(|failure| inner.count_too_large(&tenant, headers, failure))?;
-        let result = inner.finish(&tenant, taken).await;
-        drop(held);
-        result
+        let too_large = |failure| inner.count_too_large(&whose.tenant, headers, failure);
+        let body = receive(headers, body, &inner.config, &mut held).await.map_err(too_large)?;
+        // What was reserved is held until the ingester has answered.
+        let (taken, _held) = inner.decode(&whose, head, body, held).await.map_err(too_large)?;
+        inner.finish(&whose, taken).await
     }
+}
+
+/// A tenant, and the limits that were in force when its push came.
+#[derive(Clone)]
+struct Whose {
+    tenant: TenantId,
+    limits: Arc<Limits>,
 }
 
 /// What the request line and headers say of a push.
@@ -113,24 +117,24 @@ impl Head {
 impl Inner {
     async fn decode(
         self: &Arc<Self>,
-        tenant: &TenantId,
+        whose: &Whose,
         head: Head,
         body: Vec<u8>,
         held: Reservation,
     ) -> Result<(Taken, Reservation), PushFailure> {
         if head.format.expanded_len(&body) < POOL_FROM_BYTES as u64 {
-            return self.decode_now(tenant, &head, &body, held);
+            return self.decode_now(whose, &head, &body, held);
         }
-        let (inner, tenant) = (self.clone(), tenant.clone());
-        let decoded = run_on_pool(&*self.cpu, move || inner.decode_now(&tenant, &head, &body, held)).await;
+        let (inner, whose) = (self.clone(), whose.clone());
+        let decoded = run_on_pool(&*self.cpu, move || inner.decode_now(&whose, &head, &body, held)).await;
         decoded.map_err(|_| PushFailure::Stopped)?
     }
 
     /// The reservation travels along, so that what a client left behind stays counted until the work on it ends.
-    fn decode_now(&self, tenant: &TenantId, head: &Head, body: &[u8], mut held: Reservation) -> Result<(Taken, Reservation), PushFailure> {
-        let limits = self.limits.limits(tenant);
+    fn decode_now(&self, whose: &Whose, head: &Head, body: &[u8], mut held: Reservation) -> Result<(Taken, Reservation), PushFailure> {
         let opened = head.format.open(body, &self.config, &mut held)?;
-        let mut intake = Intake::new(tenant, &limits, &self.identities, head.backfill.as_deref(), self.clock.now());
+        let backfill = head.backfill.as_deref();
+        let mut intake = Intake::new(&whose.tenant, &whose.limits, &self.identities, backfill, &mut held, self.clock.now());
         if head.format.is_json {
             json::read(&opened, head.schema, &mut intake)?;
         } else {
@@ -140,14 +144,15 @@ impl Inner {
     }
 
     /// From a batch to the answer.
-    async fn finish(&self, tenant: &TenantId, taken: Taken) -> Result<(), PushFailure> {
+    async fn finish(&self, whose: &Whose, taken: Taken) -> Result<(), PushFailure> {
+        let tenant = &whose.tenant;
         self.metrics.received(tenant, taken.received, taken.metadata_bytes);
         taken.discarded.iter().for_each(|(reason, amount)| self.metrics.discarded(tenant, reason, *amount));
         if taken.truncated != Amount::default() {
             self.metrics.truncated(tenant, taken.truncated);
         }
         if !taken.batch.streams.is_empty() {
-            self.take_tokens(tenant, taken.stored)?;
+            self.take_tokens(whose, taken.stored)?;
             self.hand_over(tenant, taken.batch).await?;
         }
         match (taken.refusals, taken.blocked) {
@@ -159,16 +164,16 @@ impl Inner {
         }
     }
 
-    fn take_tokens(&self, tenant: &TenantId, stored: Amount) -> Result<(), PushFailure> {
-        let limits = self.limits.limits(tenant);
-        match self.rates.take(tenant, stored.bytes, &limits, self.clock.monotonic()) {
+    fn take_tokens(&self, whose: &Whose, stored: Amount) -> Result<(), PushFailure> {
+        let Whose { tenant, limits } = whose;
+        match self.rates.take(tenant, stored.bytes, limits, self.clock.monotonic()) {
             Ok(fill) => {
                 self.metrics.rate_limiter_fill(tenant, fill);
                 Ok(())
             }
             Err(_) => {
                 self.metrics.discarded(tenant, "rate_limited", stored);
-                let (limit, Amount { entries, bytes }) = (bytes_per_second(&limits) as u64, stored);
+                let (limit, Amount { entries, bytes }) = (bytes_per_second(limits) as u64, stored);
                 Err(PushFailure::RateLimited(format!(
                     "ingestion rate limit exceeded for user {tenant} (limit: {limit} bytes/sec) while attempting to ingest '{entries}' lines totaling '{bytes}' bytes, reduce log volume or contact your Loki administrator to see if the limit can be increased"
                 )))

@@ -2,21 +2,31 @@
 
 use crate::error::PushFailure;
 use crate::identity::{BACKFILL, BACKFILL_SHARD, Identity, IdentityCache, settings_hash};
+use crate::inflight::Reservation;
 use crate::level::{LevelDetector, normalise};
-use crate::metadata::{MetadataColumns, MetadataError, MetadataLevel, Pairs};
+use crate::metadata::{MetadataError, MetadataLevel, Pairs};
 use crate::metrics::Amount;
+use crate::stream::StreamBuilder;
 use crate::validate::{Blocked, Refusals, Refused, Window, blocked, check_enforced, check_entry, check_labels, exact_size, too_many_names};
 use rustc_hash::{FxHashMap, FxHashSet};
 use skald_config::Limits;
-use skald_model::{ColumnBuilder, Day, Labels, Level, Rows, TenantId, Timestamp};
-use skald_rpc::{PushBatch, StreamRows};
+use skald_model::{Day, Labels, TenantId, Timestamp};
+use skald_rpc::PushBatch;
 
 /// Longest text of a stream's labels.
 pub const LABELS_LEN_MAX: usize = 1 << 24;
 /// Most UTC days that the entries of one push may lie in: each day becomes an object of its own.
 pub const DAYS_MAX: usize = 512;
+/// Most streams of a push.
+pub const STREAMS_MAX: usize = 1 << 17;
+/// Most entries of a push.
+pub const ENTRIES_MAX: usize = 1 << 23;
+/// What a row takes in memory besides its line and metadata; counted as in flight because an entry may be as short as two bytes.
+const ROW_BYTES: u64 = 24;
 /// Most values in all metadata columns of a push, rows without a value included: four bytes each.
 const METADATA_CELLS_MAX: usize = 1 << 26;
+/// What a further name takes in memory, in cells.
+const METADATA_CELLS_PER_NAME: usize = 64;
 
 /// Takes in the streams of one push.
 pub struct Intake<'a> {
@@ -24,6 +34,7 @@ pub struct Intake<'a> {
     limits: &'a Limits,
     identities: &'a IdentityCache,
     backfill: Option<&'a str>,
+    held: &'a mut Reservation,
     settings: u64,
     window: Window,
     levels: Option<LevelDetector<'a>>,
@@ -32,11 +43,17 @@ pub struct Intake<'a> {
     by_labels: FxHashMap<Labels, usize>,
     current: Current,
     streams_seen: usize,
+    entries_seen: usize,
     days: FxHashSet<Day>,
     last_day: Option<Day>,
     metadata_cells: usize,
     taken: Taken,
     refusals: Refusals,
+}
+
+/// A push has more than [`ENTRIES_MAX`] entries.
+pub fn too_many_entries() -> PushFailure {
+    PushFailure::TooLarge(format!("more than {ENTRIES_MAX} entries"))
 }
 
 /// Where entries go.
@@ -66,28 +83,22 @@ pub struct Taken {
     pub blocked: Option<Blocked>,
 }
 
-/// Rows of one stream while they come.
-struct StreamBuilder {
-    labels: Labels,
-    /// The level that the labels tell.
-    level: Option<Box<[u8]>>,
-    timestamps: Vec<i64>,
-    line_ends: Vec<u32>,
-    lines: Vec<u8>,
-    metadata: MetadataColumns,
-    levels: ColumnBuilder,
-    /// Timestamp of the last entry as it was sent.
-    last_sent: i64,
-}
-
 impl<'a> Intake<'a> {
-    /// An intake for a push of `tenant` at `now`; `backfill` is the shard that its header names.
-    pub fn new(tenant: &'a TenantId, limits: &'a Limits, identities: &'a IdentityCache, backfill: Option<&'a str>, now: Timestamp) -> Self {
+    /// An intake for a push of `tenant` at `now`; `backfill` is the shard that its header names, `held` the memory reserved for the push.
+    pub fn new(
+        tenant: &'a TenantId,
+        limits: &'a Limits,
+        identities: &'a IdentityCache,
+        backfill: Option<&'a str>,
+        held: &'a mut Reservation,
+        now: Timestamp,
+    ) -> Self {
         Intake {
             tenant,
             limits,
             identities,
             backfill,
+            held,
             settings: settings_hash(&limits.discover_service_name),
             window: Window::new(limits, now, backfill.is_some()),
             levels: LevelDetector::new(limits),
@@ -96,6 +107,7 @@ impl<'a> Intake<'a> {
             by_labels: FxHashMap::default(),
             current: Current::Refused("invalid_labels"),
             streams_seen: 0,
+            entries_seen: 0,
             days: FxHashSet::default(),
             last_day: None,
             metadata_cells: 0,
@@ -115,6 +127,7 @@ impl<'a> Intake<'a> {
     /// When the text is no label set, which ends the whole push.
     pub fn stream(&mut self, labels: &[u8], entries: usize, line_bytes: usize) -> Result<(), PushFailure> {
         self.streams_seen += 1;
+        self.count_entries(entries)?;
         if labels.len() > LABELS_LEN_MAX {
             let (len, max) = (exact_size(labels.len() as u64), exact_size(LABELS_LEN_MAX as u64));
             return Err(PushFailure::TooLarge(format!("stream labels size {len} exceeds limit of {max}")));
@@ -123,7 +136,7 @@ impl<'a> Intake<'a> {
         let identity = self.identities.identify(text, &self.limits.discover_service_name, self.settings)?;
         if entries > 0 {
             self.current = match self.admit(&identity)? {
-                Ok(labels) => Current::Stream(self.open(labels, entries, line_bytes)),
+                Ok(labels) => Current::Stream(self.open(labels, entries, line_bytes)?),
                 Err(reason) => Current::Refused(reason),
             };
         }
@@ -158,12 +171,23 @@ impl<'a> Intake<'a> {
         Ok(Ok(Labels::from_pairs(pairs).expect("neither label was there before")))
     }
 
+    fn count_entries(&mut self, entries: usize) -> Result<(), PushFailure> {
+        self.entries_seen += entries;
+        if self.entries_seen > ENTRIES_MAX {
+            return Err(too_many_entries());
+        }
+        self.held.grow(ROW_BYTES * entries as u64)
+    }
+
     fn refuse(&mut self, refused: Refused) -> &'static str {
         self.refusals.add(refused.message);
         refused.reason
     }
 
-    fn open(&mut self, labels: Labels, entries: usize, line_bytes: usize) -> usize {
+    fn open(&mut self, labels: Labels, entries: usize, line_bytes: usize) -> Result<usize, PushFailure> {
+        if self.streams.len() >= STREAMS_MAX && !self.by_labels.contains_key(&labels) {
+            return Err(PushFailure::TooLarge(format!("more than {STREAMS_MAX} streams")));
+        }
         let (streams, levels) = (&mut self.streams, &self.levels);
         let at = *self.by_labels.entry(labels).or_insert_with_key(|labels| {
             let level = levels.as_ref().and_then(|levels| levels.best(labels.iter()));
@@ -171,7 +195,7 @@ impl<'a> Intake<'a> {
             streams.len() - 1
         });
         streams[at].reserve(entries, line_bytes);
-        at
+        Ok(at)
     }
 
     /// Takes an entry of the stream begun last.
@@ -201,8 +225,8 @@ impl<'a> Intake<'a> {
 
     fn append(&mut self, at: usize, timestamp: Timestamp, line: &[u8], tail: &'a str, pairs: &Pairs<'_>) -> Result<(), PushFailure> {
         let stream = &mut self.streams[at];
-        let row = stream.timestamps.len();
-        let columns = stream.metadata.len();
+        let row = stream.len();
+        let (columns, names) = (stream.metadata.len(), stream.metadata.names_len());
         let told = if pairs.count == 0 {
             MetadataLevel::None
         } else {
@@ -218,11 +242,12 @@ impl<'a> Intake<'a> {
         };
         // A column that is new has an empty cell for each row before.
         self.metadata_cells += stream.metadata.len() + (stream.metadata.len() - columns) * row;
+        self.metadata_cells += (stream.metadata.names_len() - names) * METADATA_CELLS_PER_NAME;
         if self.metadata_cells > METADATA_CELLS_MAX {
             let message = format!("structured metadata takes more than {METADATA_CELLS_MAX} cells of names and entries");
             return Err(PushFailure::TooLarge(message));
         }
-        if stream.lines.len() + line.len() + tail.len() > u32::MAX as usize {
+        if !stream.has_room(line.len() + tail.len()) {
             return Err(PushFailure::TooLarge("lines of one stream take more than 4GB".to_owned()));
         }
         stream.push(timestamp, line, tail, self.limits.increment_duplicate_timestamp);
@@ -279,80 +304,10 @@ impl<'a> Intake<'a> {
         if self.streams_seen == 0 {
             return Err(PushFailure::NoStreams);
         }
-        let streams = self.streams.into_iter().filter(|stream| !stream.timestamps.is_empty());
+        let streams = self.streams.into_iter().filter(|stream| stream.len() > 0);
         self.taken.batch = PushBatch { streams: streams.map(StreamBuilder::finish).collect() };
         self.taken.refusals = self.refusals.into_text();
         self.taken.blocked = self.blocked;
         Ok(self.taken)
-    }
-}
-
-impl StreamBuilder {
-    fn new(labels: Labels, level: Option<Box<[u8]>>) -> Self {
-        StreamBuilder {
-            labels,
-            level,
-            timestamps: Vec::new(),
-            line_ends: Vec::new(),
-            lines: Vec::new(),
-            metadata: MetadataColumns::default(),
-            levels: ColumnBuilder::default(),
-            last_sent: 0,
-        }
-    }
-
-    fn reserve(&mut self, entries: usize, line_bytes: usize) {
-        self.timestamps.reserve(entries);
-        self.line_ends.reserve(entries);
-        self.lines.reserve(line_bytes);
-    }
-
-    fn last_line(&self) -> &[u8] {
-        let start = self.line_ends.len().checked_sub(2).map_or(0, |before| self.line_ends[before] as usize);
-        &self.lines[start..]
-    }
-
-    #[inline]
-    fn push(&mut self, timestamp: Timestamp, line: &[u8], tail: &str, increment_duplicate: bool) {
-        let mut at = timestamp.0;
-        let last = self.timestamps.last().copied();
-        if increment_duplicate
-            && let Some(last) = last
-            && (at == last || at == self.last_sent)
-            && self.last_line().strip_suffix(tail.as_bytes()) != Some(line)
-        {
-            at = last.saturating_add(1);
-        } else {
-            self.last_sent = at;
-        }
-        self.lines.extend_from_slice(line);
-        self.lines.extend_from_slice(tail.as_bytes());
-        self.timestamps.push(at);
-        self.line_ends.push(self.lines.len() as u32);
-    }
-
-    /// Adds the level of the row pushed last: by labels, metadata or the line, in this order.
-    #[inline]
-    fn set_level(&mut self, row: usize, told: MetadataLevel<'_>, levels: &LevelDetector<'_>) {
-        match (told, &self.level) {
-            (MetadataLevel::Pushed, _) => {}
-            (_, Some(level)) => self.levels.set(row, level),
-            (MetadataLevel::Known(level), None) => self.levels.set(row, level.as_str().as_bytes()),
-            (MetadataLevel::Verbatim(text), None) => self.levels.set(row, &text),
-            (MetadataLevel::None, None) => {
-                let level = levels.of_line(self.last_line());
-                self.levels.set(row, level.as_str().as_bytes());
-            }
-        }
-    }
-
-    fn finish(self) -> StreamRows {
-        let rows = self.timestamps.len();
-        let mut columns = self.metadata.finish(rows);
-        if !self.levels.is_empty() {
-            columns.push(self.levels.finish(Level::METADATA_NAME.into(), true, rows));
-        }
-        let rows = Rows::from_columns(self.timestamps, self.line_ends, self.lines, columns).expect("columns were filled row by row");
-        StreamRows { labels: self.labels, rows }
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is built of a body but one stream's entries, end to end, because a stream's labels may come after them.
 
 use crate::error::PushFailure;
-use crate::intake::Intake;
+use crate::intake::{ENTRIES_MAX, Intake, too_many_entries};
 use crate::metadata::Pairs;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -213,7 +213,12 @@ seed!(
         deserializer.deserialize_seq(self)
     }
     fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
-        while seq.next_element_seed(OneEntry(self.0))?.is_some() {}
+        while seq.next_element_seed(OneEntry(self.0))?.is_some() {
+            if self.0.stream.entries.len() > ENTRIES_MAX {
+                self.0.failure = Some(too_many_entries());
+                return Err(S::Error::custom("refused"));
+            }
+        }
         Ok(())
     }
 });

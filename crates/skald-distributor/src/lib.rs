@@ -5,7 +5,6 @@
 //! ingester, which answers once it is durable. Entries that limits refuse cost only themselves; labels that cannot be read refuse the whole push.
 
 mod body;
-mod config;
 mod distributor;
 mod error;
 mod http;
@@ -19,9 +18,9 @@ mod metadata;
 mod metrics;
 mod protobuf;
 mod rate;
+mod stream;
 mod validate;
 
-pub use config::DistributorConfig;
 pub use distributor::Distributor;
 pub use error::PushFailure;
 pub use labels::{LabelsParseError, parse_labels};

@@ -61,8 +61,11 @@ pub fn normalise_name(name: &[u8]) -> Result<Cow<'_, str>, MetadataNameError> {
 /// A value that is text: each byte that is no UTF-8, and each character that stands for such, becomes a blank.
 pub fn clean_value(value: &[u8]) -> Cow<'_, [u8]> {
     const REPLACEMENT: &str = "\u{fffd}";
+    if value.is_ascii() {
+        return Cow::Borrowed(value);
+    }
     match str::from_utf8(value) {
-        Ok(text) if value.is_ascii() || !text.contains(REPLACEMENT) => Cow::Borrowed(value),
+        Ok(text) if !text.contains(REPLACEMENT) => Cow::Borrowed(value),
         Ok(text) => Cow::Owned(text.replace(REPLACEMENT, " ").into_bytes()),
         Err(_) => {
             let mut out = Vec::with_capacity(value.len());
@@ -128,7 +131,30 @@ pub struct MetadataColumns {
 struct MetadataColumn {
     name: Arc<str>,
     values: ColumnBuilder,
-    level_rank: Option<usize>,
+    tells: Tells,
+}
+
+/// What a metadata name means for the level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    Nothing,
+    /// It is the level.
+    Level,
+    /// A field of the list, at this place.
+    Field(usize),
+    Severity,
+}
+
+impl Tells {
+    fn of(name: &str, levels: Option<&level::LevelDetector<'_>>) -> Self {
+        let Some(levels) = levels else { return Tells::Nothing };
+        match (name, levels.rank(name)) {
+            (Level::METADATA_NAME, _) => Tells::Level,
+            (_, Some(rank)) => Tells::Field(rank),
+            ("severity_number", None) => Tells::Severity,
+            (_, None) => Tells::Nothing,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -165,6 +191,11 @@ impl MetadataColumns {
         self.columns.len()
     }
 
+    /// Number of names as they were pushed.
+    pub fn names_len(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// Sets the metadata of `row`; `levels` says what to look for, `None` where levels are left alone.
     ///
     /// Of two values for one name the last wins, but one whose name was rewritten wins over one whose name was right; empty ones vanish.
@@ -185,16 +216,22 @@ impl MetadataColumns {
             if value.is_empty() {
                 continue;
             }
-            let is_level = levels.is_some() && *column.name == *Level::METADATA_NAME;
-            column.values.set(row, if is_level { level::normalise(&value) } else { &value });
-            pushed |= is_level;
-            if let Some(rank) = column.level_rank
-                && best.is_none_or(|(found, _)| rank < found)
-            {
-                best = Some((rank, pairs.list[*at].1));
-            }
-            if *column.name == *"severity_number" {
-                severity = Some(level::of_severity_number(&value));
+            match column.tells {
+                Tells::Nothing => column.values.set(row, &value),
+                Tells::Level => {
+                    column.values.set(row, level::normalise(&value));
+                    pushed = true;
+                }
+                Tells::Field(rank) => {
+                    column.values.set(row, &value);
+                    if best.is_none_or(|(found, _)| rank < found) {
+                        best = Some((rank, pairs.list[*at].1));
+                    }
+                }
+                Tells::Severity => {
+                    column.values.set(row, &value);
+                    severity = Some(level::of_severity_number(&value));
+                }
             }
         }
         Ok(match (pushed, best, severity) {
@@ -222,6 +259,9 @@ impl MetadataColumns {
             };
             self.resolved.push((slot, at));
         }
+        if self.resolved.is_sorted_by(|(one, _), (next, _)| one.column < next.column) {
+            return Ok(());
+        }
         // In the order of columns, and among those of one column the winner last.
         self.resolved.sort_unstable_by_key(|(slot, at)| (slot.column, slot.rewritten, *at));
         let mut keep = 0;
@@ -245,8 +285,8 @@ impl MetadataColumns {
         let normal = normalise_name(name).map_err(MetadataError::Name)?;
         let found = self.columns.iter().position(|column| *column.name == *normal);
         let column = found.unwrap_or_else(|| {
-            let level_rank = levels.and_then(|levels| levels.rank(&normal));
-            self.columns.push(MetadataColumn { name: (*normal).into(), values: ColumnBuilder::default(), level_rank });
+            let tells = Tells::of(&normal, levels);
+            self.columns.push(MetadataColumn { name: (*normal).into(), values: ColumnBuilder::default(), tells });
             self.columns.len() - 1
         });
         let slot = Slot { column: column as u32, rewritten: matches!(normal, Cow::Owned(_)) };

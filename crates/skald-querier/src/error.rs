@@ -2,8 +2,8 @@
 
 use crate::params::ParamError;
 use skald_logql::exec::EvalError;
-use skald_logql::parse::{MatchersError, ParseError};
 use skald_logql::plan::PlanError;
+use skald_logql::{MatchersError, ParseError};
 use skald_model::ErrorKind;
 use skald_rpc::SelectError;
 use skald_store::ReadError;

@@ -24,6 +24,7 @@ use skald_runtime::tenancy;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tower_http::compression::CompressionLayer;
 
 /// Largest form body.
 const FORM_BYTES_MAX: usize = 10 << 20;
@@ -49,6 +50,7 @@ impl Querier {
             .route("/loki/api/v1/label/{name}/values", get_or_post(label_values))
             .route("/loki/api/v1/series", get_or_post(series))
             .route("/loki/api/v1/index/stats", get_or_post(index_stats))
+            .layer(CompressionLayer::new().gzip(true))
             .with_state(self.clone())
     }
 }

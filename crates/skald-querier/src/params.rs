@@ -92,7 +92,7 @@ impl Params {
     pub fn step(&self, start: Timestamp, end: Timestamp) -> Result<Duration, ParamError> {
         let range = i128::from(end.0) - i128::from(start.0);
         let step = match self.get("step") {
-            "" => i128::from((range / 1_000_000_000 / 250).max(1)) * 1_000_000_000,
+            "" => (range / 1_000_000_000 / 250).max(1) * 1_000_000_000,
             text => i128::from(step_nanos(text)?),
         };
         if step <= 0 {

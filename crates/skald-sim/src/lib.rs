@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
+use skald_compactor::Compactor;
 use skald_config::{ByteSize, Config, Limits, Mode};
 use skald_ingester::Ingester;
 use skald_model::seam::{Connection, Listener, Network, Seams};
@@ -16,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the node keeps its data.
 pub const DATA_DIR: &str = "/data";
@@ -43,6 +45,7 @@ pub struct Node {
     pub catalog: Arc<Catalog>,
     /// Its querier.
     pub querier: Querier,
+    seams: Seams,
     _data_dir: DataDir,
 }
 
@@ -55,12 +58,14 @@ impl World {
         let mut config = Config::defaults(Mode::SingleProcess, ByteSize(1 << 30));
         config.storage.data_dir = PathBuf::from(DATA_DIR);
         config.storage.free_space_floor = ByteSize(0);
-        let mut limits = Limits::default();
-        limits.per_stream_rate_limit = ByteSize(1 << 40);
-        limits.per_stream_rate_limit_burst = ByteSize(1 << 40);
-        limits.max_query_length = std::time::Duration::ZERO;
-        limits.max_entries_limit_per_query = 0;
-        limits.query_timeout = std::time::Duration::ZERO;
+        let limits = Limits {
+            per_stream_rate_limit: ByteSize(1 << 40),
+            per_stream_rate_limit_burst: ByteSize(1 << 40),
+            max_query_length: Duration::ZERO,
+            max_entries_limit_per_query: 0,
+            query_timeout: Duration::ZERO,
+            ..Limits::default()
+        };
         World { disk: SimDisk::new(), clock: SimClock::new(Timestamp::from_secs(1_768_435_200)), limits, config, seed }
     }
 
@@ -96,14 +101,14 @@ impl World {
         })?;
         spawner.run(ingester.recover(found))?;
         let querier = Querier::new(skald_querier::Parts {
-            seams,
+            seams: seams.clone(),
             config,
             limits,
             ingester: Arc::new(ingester.clone()),
             catalog: catalog.clone(),
             metrics: skald_querier::Metrics::register(&mut registry),
         });
-        Ok(Node { spawner, ingester, catalog, querier, _data_dir: data_dir })
+        Ok(Node { spawner, ingester, catalog, querier, seams, _data_dir: data_dir })
     }
 }
 
@@ -127,6 +132,13 @@ impl Node {
         self.spawner.run(self.ingester.flush("test"));
     }
 
+    /// The compactor over its objects.
+    pub fn compactor(&self, world: &World) -> Compactor {
+        let (config, limits) = (Arc::new(world.config.clone()), Arc::new(world.limits.clone()));
+        let metrics = skald_compactor::Metrics::register(&mut Registry::default());
+        Compactor::new(config, limits, self.catalog.clone(), self.seams.clone(), metrics)
+    }
+
     /// Answers a query over all of time: instant for metric queries, forward for log queries.
     ///
     /// # Errors
@@ -137,8 +149,8 @@ impl Node {
             text: text.to_owned(),
             start: Timestamp(if is_log { 0 } else { END }),
             end: Timestamp(END),
-            step: is_log.then(|| std::time::Duration::from_secs(1 << 30)),
-            interval: std::time::Duration::ZERO,
+            step: is_log.then(|| Duration::from_secs(1 << 30)),
+            interval: Duration::ZERO,
             limit: 10_000_000,
             forward: true,
         };

@@ -288,3 +288,71 @@ fn two_tenants_never_see_each_other() {
     }
     assert!(node.lines("v", ALL).is_empty());
 }
+
+#[test]
+fn pushes_that_race_with_seals_and_flushes_are_all_there() {
+    let world = busy_world(8);
+    let node = world.start().expect("starts");
+    let mut expected = 0;
+    for round in 0..30 {
+        let pushes: Vec<_> = (0..8).map(|i| (stream(i), BASE + (round * 8 + i as i64) * 1000)).collect();
+        node.spawner.run(async {
+            let ingester = &node.ingester;
+            let one = |(labels, at): (Labels, i64)| async move {
+                let rows = skald_testkit::rows(&[(at, "line raced")]);
+                let batch = skald_rpc::PushBatch { streams: vec![skald_rpc::StreamRows { labels, rows }] };
+                skald_rpc::Ingester::push(ingester, &skald_sim::tenant("t"), batch).await.expect("acknowledged");
+            };
+            let all = futures::future::join_all(pushes.into_iter().map(one));
+            futures::future::join(all, node.ingester.flush("test")).await;
+        });
+        expected += 8;
+        assert_eq!(node.sum("t", COUNT), f64::from(expected), "round {round}");
+        assert_eq!(node.lines("t", ALL).len(), expected as usize, "round {round}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_an_object_costs_its_block_and_the_answer_says_so() {
+    let world = World::new(9);
+    let node = world.start().expect("starts");
+    // Three streams of their own blocks each: lines that do not compress fill them.
+    let random = SeededRandom::new(1);
+    let noise = || (0..1000).map(|_| char::from(b'!' + (random.below(90) as u8))).collect::<String>();
+    for app in 0..3 {
+        let lines: Vec<String> = (0..1200).map(|i| format!("line {i} {}", noise())).collect();
+        let entries: Vec<(i64, &str)> = lines.iter().enumerate().map(|(i, line)| (BASE + i as i64, line.as_str())).collect();
+        node.push("t", &stream(app), &entries).expect("acknowledged");
+    }
+    node.flush();
+    let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
+    drop(node);
+    let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
+    world.disk.flip_bit(&path, 300_000, 3);
+    let node = world.start().expect("starts again");
+    let answer = node.query("t", COUNT_FILTERED).expect("answered");
+    assert_eq!(answer.warnings.len(), 1, "{:?}", answer.warnings);
+    assert!(answer.warnings[0].contains("entries are missing") && answer.warnings[0].contains("checksum"), "{}", answer.warnings[0]);
+    let counted = node.sum("t", COUNT_FILTERED);
+    assert!((1200.0..3600.0).contains(&counted), "only a block is missing, {counted} of 3600 are left");
+    assert!(node.query("t", ALL).expect("answered").warnings.len() == 1);
+    assert_eq!(node.sum("t", COUNT), 3600.0, "the directory still counts what is stored");
+}
+
+#[test]
+fn days_beyond_retention_go_and_others_stay() {
+    let mut world = World::new(10);
+    world.limits.retention_period = std::time::Duration::from_secs(2 * 86_400);
+    let day = 86_400_000_000_000;
+    let node = world.start().expect("starts");
+    for age in 0..5 {
+        node.push("t", &labels(&[("app", "a"), ("age", &age.to_string())]), &[(BASE - age * day, "line old")]).expect("acknowledged");
+    }
+    node.flush();
+    node.spawner.run(node.compactor(&world).apply_retention());
+    // BASE is the first instant of its day: a day that ended two days before it is gone.
+    assert_eq!(node.lines("t", ALL).len(), 3);
+    drop(node);
+    world.disk.kill();
+    assert_eq!(world.start().expect("starts again").lines("t", ALL).len(), 3);
+}

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Objects as files of a local disk.
 ///
-/// `<root>/objects/<name>` holds an object, `<root>/tmp` what is being put. One process uses a root at a time; the caller holds the lock on it. A name
+/// `<root>/<name>` holds an object, `<root>/~tmp` what is being put. One process uses a root at a time; the caller holds the lock on it. A name
 /// cannot be an object and a folder of objects at once. Work runs on the spawner's blocking threads, and goes on when its caller stops waiting.
 pub struct LocalStore {
     files: Arc<Files>,

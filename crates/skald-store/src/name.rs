@@ -4,10 +4,18 @@ use crate::StoreError;
 const NAME_LEN_MAX: usize = 1024;
 const SEGMENT_LEN_MAX: usize = 255;
 
+/// First segment that no name has: the local store puts what is being written there. No tenant id can hold a tilde.
+pub(crate) const TMP: &str = "~tmp";
+
 /// Refuses what is not the name of an object.
 pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     let valid_segment = |s: &str| !matches!(s, "" | "." | "..") && s.len() <= SEGMENT_LEN_MAX && !s.contains(char::is_control);
-    if name.len() <= NAME_LEN_MAX && name.split('/').all(valid_segment) { Ok(()) } else { Err(StoreError::InvalidName(name.to_owned())) }
+    let ours = name.split('/').next() != Some(TMP);
+    if ours && name.len() <= NAME_LEN_MAX && name.split('/').all(valid_segment) {
+        Ok(())
+    } else {
+        Err(StoreError::InvalidName(name.to_owned()))
+    }
 }
 
 /// Refuses what is neither empty nor a folder, ending in `/`. Gives the folder without its last `/`.

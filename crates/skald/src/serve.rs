@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use skald_compactor::Compactor;
-use skald_config::{Config, DistributorConfig};
+use skald_config::Config;
 use skald_distributor::Distributor;
 use skald_ingester::Ingester;
 use skald_model::Timestamp;
@@ -41,8 +41,7 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     };
     let (ingester, found) = Ingester::open(parts)?;
     let distributor = runtime.metrics().register(|registry| {
-        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes } = config.distributor;
-        let settings = skald_distributor::DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes };
+        let settings = config.distributor.clone();
         let (clock, cpu) = (seams.clock.clone(), seams.cpu.clone());
         Distributor::new(settings, config.auth_enabled, limits.clone(), Arc::new(ingester.clone()), clock, cpu, registry)
     });

@@ -78,6 +78,17 @@ fn letters_with_other_cases_beyond_ascii_are_not_asked_for() {
 }
 
 #[test]
+fn grams_with_a_dot_or_colon_are_never_left_out() {
+    let hex = |gram: &[u8; 6]| long_gram_hash(*gram).is_some();
+    for gram in [b"10.0.3", b"12:34:", b"aaaaa.", b":fffff", b"999999", b"0a1b2c"] {
+        let expected = gram.iter().any(|byte| b".:".contains(byte));
+        assert!(hex(gram) || !expected, "{gram:?}");
+    }
+    let kept = (0..100_000u32).filter(|i| hex(format!("{i:06x}").as_bytes().try_into().expect("six digits"))).count();
+    assert!((45_000..55_000).contains(&kept), "half of the grams of hex digits alone stay: {kept}");
+}
+
+#[test]
 fn queries_combine() {
     let texts = ["alpha beta", "alpha", "beta"];
     check(&texts, FilterQuery::And(vec![contains("alpha", false), contains("beta", false)]), &[0]);

@@ -1,10 +1,11 @@
-use crate::{Distributor, DistributorConfig};
+use crate::Distributor;
 use axum::body::{Body, to_bytes};
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request};
 use prometheus_client::registry::Registry;
 use proptest::prelude::*;
 use prost::Message;
+use skald_config::DistributorConfig;
 use skald_config::{ByteSize, Limits};
 use skald_model::seam::{Clock, CpuPool, Job};
 use skald_model::{ErrorKind, Timestamp};
@@ -595,6 +596,31 @@ fn metadata_of_few_bytes_cannot_fill_the_memory() {
     let answer = Server::new(Limits { discover_log_levels: false, ..Limits::default() }).send_json(&body(r#"{"a":"b"}"#, &entries));
     let text = "request body too large: structured metadata takes more than 67108864 cells of names and entries\n";
     assert_eq!((answer.status, answer.body.as_str()), (413, text));
+}
+
+#[test]
+fn entries_of_two_bytes_cannot_fill_the_memory() {
+    let check = |raw: &[u8], config: DistributorConfig, status: u16, text: &str| {
+        let answer = Server::with_config(Limits::default(), config).send_proto(raw);
+        assert_eq!((answer.status, answer.body.as_str()), (status, text));
+    };
+    let entries = |number: usize| {
+        let stream = [0x12, 0x00].repeat(number);
+        let mut raw = vec![0x0a];
+        prost::encoding::encode_varint(stream.len() as u64, &mut raw);
+        [raw, stream].concat()
+    };
+    check(&entries((1 << 23) + 1), DistributorConfig::default(), 413, "request body too large: more than 8388608 entries\n");
+    let config = DistributorConfig { max_inflight_bytes: ByteSize(1 << 20), ..DistributorConfig::default() };
+    check(&entries(100_000), config, 503, "The server cannot accept more requests at this time.\n");
+}
+
+#[test]
+fn streams_of_few_bytes_cannot_fill_the_memory() {
+    let streams: Vec<String> = (0..=1 << 17).map(|i| format!("{{\"stream\":{{\"a\":{i}}},\"values\":[[\"1\"]]}}")).collect();
+    let limits = Limits { reject_old_samples: false, ..Limits::default() };
+    let answer = Server::new(limits).send_json(&format!("{{\"streams\":[{}]}}", streams.join(",")));
+    assert_eq!((answer.status, answer.body.as_str()), (413, "request body too large: more than 131072 streams\n"));
 }
 
 #[test]

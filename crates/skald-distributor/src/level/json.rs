@@ -1,5 +1,5 @@
 use super::Fields;
-use memchr::{memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 /// Whether the first and last bytes that are no blanks are curly brackets.
 pub(super) fn looks_like_object(line: &[u8]) -> bool {
@@ -86,12 +86,14 @@ impl<'a> Cursor<'a> {
         let start = self.at + 1;
         let mut at = start;
         loop {
-            at += memchr2(b'"', b'\\', self.line.get(at..)?)?;
-            if self.line[at] == b'"' {
+            at += memchr(b'"', self.line.get(at..)?)?;
+            // A quote is a part of the string when an odd number of backslashes stands before it.
+            let backslashes = self.line[start..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+            if backslashes % 2 == 0 {
                 self.at = at + 1;
                 return Some(&self.line[start..at]);
             }
-            at += 2;
+            at += 1;
         }
     }
 

@@ -5,21 +5,20 @@ use memchr::{memchr, memchr2};
 ///
 /// Goes from one `=` to the next and looks back for the key, so that words without a value cost next to nothing.
 pub(super) fn find<'a>(line: &'a [u8], fields: &Fields<'_>) -> Option<&'a [u8]> {
-    let mut best: Option<(usize, &[u8])> = None;
+    let mut best: Option<(usize, usize)> = None;
     let mut at = 0;
     while let Some(equals) = memchr(b'=', &line[at..]).map(|found| at + found) {
-        let value = value_at(line, equals + 1);
         if let Some(rank) = key_before(line, at, equals, fields.len_max).and_then(|key| fields.any_case(key))
             && best.is_none_or(|(found, _)| rank < found)
         {
-            best = Some((rank, value.text));
+            best = Some((rank, equals + 1));
             if rank == 0 {
                 break;
             }
         }
-        at = value.next;
+        at = skip_quoted(line, equals + 1);
     }
-    best.map(|(_, value)| value)
+    best.map(|(_, start)| value_at(line, start))
 }
 
 /// The key that ends at `equals`: it begins after a blank or with the line. None when it is longer than `len_max`, or stands inside the value
@@ -32,30 +31,31 @@ fn key_before(line: &[u8], floor: usize, equals: usize, len_max: usize) -> Optio
     (begins && key > 0).then(|| &line[start..equals])
 }
 
-struct Value<'a> {
-    text: &'a [u8],
-    /// Where to go on: behind a quoted value, at the beginning of another, which has an end but needs no search for it.
-    next: usize,
+/// Where to look for the next `=`: behind a value in quotes. A value without quotes may be searched: what stands in it is no key.
+#[inline]
+fn skip_quoted(line: &[u8], start: usize) -> usize {
+    if line.get(start) == Some(&b'"') { closing_quote(line, start).map_or(line.len(), |end| end + 1) } else { start }
 }
 
-#[inline]
-fn value_at(line: &[u8], start: usize) -> Value<'_> {
-    if line.get(start) != Some(&b'"') {
-        let rest = &line[start..];
-        let longest = &rest[..rest.len().min(LEVEL_LEN_MAX)];
-        let len = longest.iter().position(|byte| *byte <= b' ').unwrap_or(longest.len());
-        return Value { text: &rest[..len], next: start };
-    }
+fn closing_quote(line: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
-    while let Some(found) = line.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
+    loop {
+        at += memchr2(b'"', b'\\', line.get(at..)?)?;
         if line[at] == b'"' {
-            return Value { text: &line[start + 1..at], next: at + 1 };
+            return Some(at);
         }
         at += 2;
     }
-    // The closing quote is missing: what was meant as a value cannot be told from what follows.
-    Value { text: &[], next: line.len() }
+}
+
+/// The value that begins at `start`; of a long one no more than the beginning. Nothing where the closing quote is missing: what was meant
+/// as the value cannot be told from what follows.
+fn value_at(line: &[u8], start: usize) -> &[u8] {
+    if line.get(start) == Some(&b'"') {
+        return closing_quote(line, start).map_or(&[], |end| &line[start + 1..end]);
+    }
+    let longest = &line[start..line.len().min(start + LEVEL_LEN_MAX)];
+    longest.iter().position(|byte| *byte <= b' ').map_or(longest, |len| &longest[..len])
 }
 
 /// Longer than any spelling of a level: of a longer value no more is looked at.

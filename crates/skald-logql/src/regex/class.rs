@@ -58,14 +58,12 @@ pub(super) fn translate_class(text: &str) -> Result<Translated, RegexError> {
         if let Some(group) = posix(rest)? {
             out.push_str(group);
             rest = &rest[group.len()..];
-            wide += usize::from(group.starts_with("[:^"));
             continue;
         }
         let escaped = rest.strip_prefix('\\').and_then(|after| after.chars().next());
         if let Some(letter @ ('d' | 'D' | 's' | 'S' | 'w' | 'W')) = escaped {
             out.push_str(perl(letter));
             rest = &rest[2..];
-            wide += usize::from(letter.is_ascii_uppercase());
             continue;
         }
         if matches!(escaped, Some('p' | 'P')) {

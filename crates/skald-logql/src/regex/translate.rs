@@ -1,8 +1,10 @@
 use super::RegexError;
 use super::class::{self, push_char};
+use std::collections::HashSet;
 
 /// The most often that anything may be repeated, nested counts multiplied.
 const REPEAT_MAX: u32 = 1000;
+/// How deep groups may nest.
 const NEST_MAX: usize = 200;
 /// How many wide classes (`\pL`, `[\x00-\x{ffff}]`) may stand in a pattern: each takes kilobytes, and milliseconds to ignore case in.
 pub const WIDE_CLASSES_MAX: usize = 100;
@@ -35,6 +37,8 @@ struct Translator<'a> {
     last_repeat: Option<&'a str>,
     /// Of the groups that have one.
     names: Vec<&'a str>,
+    /// The same names for look-up.
+    seen: HashSet<&'a str>,
     /// Classes of many characters.
     wide: usize,
 }
@@ -57,6 +61,7 @@ impl<'a> Translator<'a> {
             groups: vec![Group::default()],
             last_repeat: None,
             names: Vec::new(),
+            seen: HashSet::new(),
             wide: 0,
         };
         while let Some(c) = translator.rest.chars().next() {
@@ -247,7 +252,7 @@ impl<'a> Translator<'a> {
         }
         self.take(end + 1);
         // Rust refuses a name that comes twice or starts with a digit; such a group is kept without its name.
-        let named = !name.starts_with(|c: char| c.is_ascii_digit()) && !self.names.contains(&name);
+        let named = !name.starts_with(|c: char| c.is_ascii_digit()) && self.seen.insert(name);
         self.names.push(name);
         if named { self.push_group(&format!("(?P<{name}>")) } else { self.push_group("(") }
     }

@@ -54,6 +54,13 @@ fn a_frame_is_the_message_of_the_proto_file() {
 }
 
 #[test]
+fn a_frame_of_version_1_reads_and_is_written_as_ever() {
+    let golden = include_bytes!("../../tests/golden/frame-1.bin");
+    assert_eq!(sample(), golden);
+    assert_eq!(decode_frame(Bytes::from_static(golden)).expect("a frame").1[0].1, rows());
+}
+
+#[test]
 fn dictionary_columns_are_written_row_by_row() {
     let column = Column::dictionary_of("n".into(), true, vec![1, 0], vec![0, 2], b"ab".to_vec());
     let rows = Rows::from_columns(vec![1, 2], vec![1, 1], b"x".to_vec(), vec![column]).expect("fits");

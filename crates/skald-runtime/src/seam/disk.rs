@@ -27,7 +27,12 @@ impl Disk for StdDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(StdFile(File::open(path)?)))
+        let file = File::open(path)?;
+        // The system opens a folder as it opens a file, and refuses only to read it.
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Box::new(StdFile(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

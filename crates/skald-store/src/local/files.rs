@@ -1,6 +1,6 @@
 //! The blocking part of the local store.
 
-use crate::name::check_name;
+use crate::name::{TMP, check_name};
 use crate::{ObjectMeta, StoreError};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -41,10 +41,9 @@ struct OpenFile {
 
 impl Files {
     pub(super) fn open(disk: Arc<dyn Disk>, root: &Path) -> io::Result<Self> {
-        let (objects, tmp) = (root.join("objects"), root.join("tmp"));
+        let (objects, tmp) = (root.to_owned(), root.join(TMP));
         disk.create_dir_all(&objects)?;
         found(disk.remove_dir_all(&tmp))?;
-        disk.create_dir_all(&tmp)?;
         let files = Files {
             disk,
             objects,
@@ -55,6 +54,7 @@ impl Files {
         };
         files.tidy(&files.objects)?;
         files.disk.create_dir_all_synced(&files.objects)?;
+        files.disk.create_dir_all(&files.tmp)?;
         Ok(files)
     }
 
@@ -192,6 +192,7 @@ impl Files {
             for entry in found(entries).map_err(io)?.unwrap_or_default() {
                 let name = format!("{folder}{}", entry.name);
                 match entry.is_dir {
+                    true if name == TMP => {}
                     true => folders.push(name + "/"),
                     false if check_name(&name).is_ok() => objects.push(ObjectMeta { name, size: entry.len }),
                     false => {}

@@ -60,7 +60,7 @@ fn keeps_the_promises_of_an_object_store() {
     let store = open(&disk);
     block_on(suite(&store, "suite"));
     block_on(suite(&store, "suite"));
-    assert_eq!(names(&disk, "tmp"), [""; 0]);
+    assert_eq!(names(&disk, "~tmp"), [""; 0]);
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn keeps_its_promises_when_calls_race() {
 fn what_a_crash_left_behind_is_removed_at_open() {
     let disk = SimDisk::new();
     put(&open(&disk), "a/b/c", "kept").unwrap();
-    disk.plant(&Path::new(ROOT).join("tmp/17"), b"half an obj");
-    disk.create_dir_all(&Path::new(ROOT).join("objects/empty/inside")).unwrap();
+    disk.plant(&Path::new(ROOT).join("~tmp/17"), b"half an obj");
+    disk.create_dir_all(&Path::new(ROOT).join("empty/inside")).unwrap();
     let store = open(&disk);
-    assert_eq!((names(&disk, "tmp"), names(&disk, "objects")), (vec![], vec!["a".to_owned()]));
+    assert_eq!((names(&disk, "~tmp"), names(&disk, "")), (vec![], vec!["a".to_owned(), "~tmp".to_owned()]));
     assert_eq!(contents(&store), [("a/b/c".to_owned(), "kept".to_owned())].into());
 }
 
@@ -107,7 +107,7 @@ fn a_failed_put_leaves_the_object_as_it_was_or_as_it_should_be() {
         let error = put(&store, name, "two").unwrap_err();
         assert_eq!(error.kind(), skald_model::ErrorKind::Unavailable, "{op:?}");
         assert_eq!(get(&store, "old/a", 3).unwrap(), if op == Op::SyncDir { "two" } else { "one" }, "{op:?}");
-        assert_eq!(names(&disk, "tmp"), [""; 0], "{op:?}");
+        assert_eq!(names(&disk, "~tmp"), [""; 0], "{op:?}");
         put(&store, name, "three").unwrap();
         assert_eq!(get(&store, name, 5).unwrap(), "three");
     }
@@ -216,7 +216,7 @@ fn a_power_cut_after_any_operation_keeps_what_was_put_whole() {
             disk.power_cut(random.next_u64());
             promises.work(&disk, &random).expect("works again");
             promises.check(&open(&disk));
-            assert_eq!(names(&disk, "tmp"), [""; 0]);
+            assert_eq!(names(&disk, "~tmp"), [""; 0]);
             if done {
                 break;
             }
