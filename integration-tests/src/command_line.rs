@@ -1,5 +1,6 @@
+use crate::until;
 use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// What a run of the command line left.
 #[derive(Debug, Clone)]
@@ -27,9 +28,26 @@ impl Ran {
     }
 }
 
-/// Runs `skald` with `args` and nothing of this process's environment.
+/// Runs `skald` with `args` and nothing of this process's environment, and waits until it has ended.
+#[track_caller]
 pub fn run_skald<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
+    let (stdout, stderr) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
     let mut command = Command::new(crate::skald_binary());
-    let output = command.env_clear().args(args).stdin(Stdio::null()).output().unwrap();
-    Ran { code: output.status.code().unwrap_or(-1), stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+    command.env_clear().args(args).stdin(Stdio::null()).stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
+    let mut child = Running(command.spawn().unwrap());
+    let status = until("the command ends", || child.0.try_wait().unwrap());
+    let written = |file: &tempfile::NamedTempFile| std::fs::read(file.path()).unwrap();
+    let stderr = String::from_utf8_lossy(&written(&stderr)).into_owned();
+    Ran { code: status.code().unwrap_or(-1), stdout: written(&stdout), stderr }
+}
+
+/// A process that does not outlive the test that gave up on it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended unless the test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -78,20 +78,31 @@ impl Server {
         ["serve".to_owned(), format!("--config={config}"), format!("--data-dir={data_dir}")].into_iter().chain(addresses).collect()
     }
 
-    /// Kills the process as a power cut of it alone would: SIGKILL.
+    /// Kills the process, by SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
+    /// Sends a signal and does not wait: `-KILL`, `-TERM`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// Asks the process to stop, by SIGTERM, and waits until it has.
     #[track_caller]
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("-TERM");
+        self.ended()
+    }
+
+    /// Waits until the process has ended.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        until("it stops", || child.try_wait().unwrap())
+        until("it ends", || child.try_wait().unwrap())
     }
 
     /// The folder with the configuration, the logs and the data directory.
