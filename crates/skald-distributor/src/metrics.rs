@@ -67,7 +67,7 @@ impl Amount {
 }
 
 impl Metrics {
-    /// Makes the metrics and registers them under the prefix `skald`.
+    /// Makes the metrics and registers them; the registry gives the prefix `skald`.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Metrics {
             bytes_received: Family::default(),

@@ -363,6 +363,8 @@ impl Shared {
         self.sealed_bytes.fetch_sub(gone.memtable.bytes(), Ordering::Relaxed);
         self.metrics.sealed_generations.set(memtables.sealed.len() as i64);
         drop(memtables);
+        // For the gauge that it sets.
+        self.memory_bytes();
         let _guard = self.room_lock.lock();
         self.room.notify_all();
     }
