@@ -16,7 +16,7 @@ run: ## Build and start `skald serve`: one process, files in ./data, port 3100.
 check: ## Format, clippy with warnings denied, docs, dependency policy.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	scripts/deny.sh
 
 test: ## Every test: unit, property, golden, fault and end-to-end on the real binary.
