@@ -143,13 +143,8 @@ settings! {
         pub query_memory_budget: ByteSize,
         /// Cache of the footers of data objects. Default: a twentieth of `memory_limit`, at most 1GB. Larger opens objects without reading them.
         pub footer_cache_size: ByteSize,
-        /// Cache of decompressed blocks. Default: a twentieth of `memory_limit`, at most 2GB. Larger repeats queries over the same data faster.
-        pub block_cache_size: ByteSize,
-        /// Cache of partial results of data objects, which never change. Default: a fiftieth of `memory_limit`, at most 512MB. Larger refreshes more dashboards
-        /// without reading.
-        pub result_cache_size: ByteSize,
-        /// Longest life of a live tail. Longer spares clients from connecting again, shorter frees what a forgotten one holds.
-        pub tail_max_duration: Duration,
+        /// Cache of filter pages. Default: a twentieth of `memory_limit`, at most 2GB. Larger finds needles in more data without reading filters.
+        pub filter_cache_size: ByteSize,
     }
 }
 
@@ -302,7 +297,6 @@ impl Config {
         }
         for (key, value) in [
             ("ingester.generation.max_age", generation.max_age),
-            ("querier.tail_max_duration", querier.tail_max_duration),
             ("compactor.compaction_interval", self.compactor.compaction_interval),
             ("runtime_config.period", self.runtime_config.period),
         ] {
@@ -328,8 +322,7 @@ impl Config {
             self.ingester.memory_budget,
             querier.memory_budget,
             querier.footer_cache_size,
-            querier.block_cache_size,
-            querier.result_cache_size,
+            querier.filter_cache_size,
         ];
         let together = ByteSize(budgets.iter().fold(0, |sum: u64, budget| sum.saturating_add(budget.0)));
         must(
@@ -411,9 +404,7 @@ impl QuerierConfig {
             memory_budget,
             query_memory_budget: share(memory_budget, 2, memory_budget),
             footer_cache_size: share(memory, 20, ByteSize::gib(1)),
-            block_cache_size: share(memory, 20, ByteSize::gib(2)),
-            result_cache_size: share(memory, 50, ByteSize::mib(512)),
-            tail_max_duration: Duration::from_secs(3600),
+            filter_cache_size: share(memory, 20, ByteSize::gib(2)),
         }
     }
 }

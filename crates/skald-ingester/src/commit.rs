@@ -71,6 +71,7 @@ pub(crate) struct Committer {
     /// When a generation could not be begun last, and why.
     pub(crate) closed: Option<(Duration, String)>,
     pub(crate) last_sweep: Duration,
+    pub(crate) waited_for_room: bool,
 }
 
 /// When to seal, and when to refuse.
@@ -82,7 +83,8 @@ pub(crate) struct Settings {
     pub(crate) memory_budget: u64,
     pub(crate) wal_bytes_max: u64,
     pub(crate) free_space_floor: u64,
-    pub(crate) data_dir: PathBuf,
+    /// Directories whose disks must have room.
+    pub(crate) written_dirs: Vec<PathBuf>,
     pub(crate) objects_max: u64,
 }
 
@@ -200,12 +202,15 @@ impl Committer {
         if self.shared.is_low_on_space() {
             return Err("free space on the data directory's disk is below the floor".to_owned());
         }
-        if !self.has_room() {
+        if !self.has_room() && !self.waited_for_room {
             self.shared.wait_for_room(|| self.has_room(), ROOM_WAIT);
+            // Those that come next were waiting all the while: without room they are refused at once.
+            self.waited_for_room = true;
         }
         if !self.has_room() {
             return Err("flushing is behind: the memory of the ingester is used up".to_owned());
         }
+        self.waited_for_room = false;
         if self.wal.bytes() >= self.settings.wal_bytes_max {
             return Err("flushing is behind: the write-ahead log has reached its largest size".to_owned());
         }

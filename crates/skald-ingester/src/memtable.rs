@@ -20,6 +20,7 @@ const SMALL_BYTES: usize = 128 * 1024;
 /// One writer appends; readers take snapshots at any time. A snapshot is a list of shared chunks, nothing is copied.
 pub struct Memtable {
     at: GenerationPart,
+    recovered: bool,
     opened: Duration,
     tenants: RwLock<FxHashMap<TenantId, Arc<TenantTable>>>,
     bytes: AtomicU64,
@@ -56,7 +57,28 @@ pub struct StreamSnapshot {
 impl Memtable {
     /// An empty memtable, opened at `opened` of the monotonic clock.
     pub fn new(at: GenerationPart, opened: Duration) -> Self {
-        Memtable { at, opened, tenants: RwLock::default(), bytes: AtomicU64::new(0), rows: AtomicU64::new(0), objects: AtomicU64::new(0) }
+        Memtable {
+            at,
+            recovered: false,
+            opened,
+            tenants: RwLock::default(),
+            bytes: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+            objects: AtomicU64::new(0),
+        }
+    }
+
+    /// An empty memtable for what replay finds of a generation.
+    ///
+    /// Data objects of that generation may hold more than the log still does (when a backup was taken while it was being removed), so it never
+    /// stands in for them; what both hold is found as duplicates.
+    pub fn recovered(at: GenerationPart, opened: Duration) -> Self {
+        Memtable { recovered: true, ..Memtable::new(at, opened) }
+    }
+
+    /// Whether the rows are those of a generation's data objects, so that these need not be read beside it.
+    pub fn covers_objects(&self) -> bool {
+        !self.recovered
     }
 
     /// Which part of which generation this is.

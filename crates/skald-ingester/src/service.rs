@@ -1,10 +1,10 @@
 //! The ingester as its callers see it: push, select, seal, stop.
 
-use crate::commit::{Command, Committer, PendingPush, Settings, encode_record, pending_streams};
+use crate::commit::{Command, Committer, PendingPush, PendingStream, Settings, encode_record, pending_streams};
 use crate::flush::Flusher;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
-use crate::recovery::{self, RecoveryError};
+use crate::recovery::{self, RECORD_BYTES_MAX, RecoveryError};
 use crate::stream::StreamRegistry;
 use async_trait::async_trait;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
@@ -12,9 +12,9 @@ use futures::channel::oneshot;
 use parking_lot::{Condvar, Mutex, RwLock};
 use prometheus_client::metrics::gauge::Gauge;
 use skald_config::{Config, TenantLimits};
-use skald_model::seam::{Disk, Seams};
-use skald_model::{DiskId, TenantId};
-use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected};
+use skald_model::seam::{Disk, Seams, run_on_pool};
+use skald_model::{DiskId, ErrorKind, TenantId};
+use skald_rpc::{PushBatch, PushError, Refusal, SelectError, SelectRequest, Selected};
 use skald_store::Catalog;
 use skald_wal::SealedGeneration;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Ingester {
     /// When the WAL directory cannot be used.
     pub fn open(parts: Parts) -> Result<(Self, Vec<SealedGeneration>), RecoveryError> {
         let Parts { seams, config, limits, catalog, disk_id, metrics } = parts;
-        let (wal, found) = recovery::open_wal(&seams, &config, disk_id)?;
+        let (wal, found) = recovery::open_wal(&seams, &config, disk_id, catalog.last_generation(disk_id))?;
         let wal = Arc::new(wal);
         let settings = settings(&config);
         metrics.memory_bytes_limit.set(settings.memory_budget as i64);
@@ -98,6 +98,7 @@ impl Ingester {
             writer: None,
             closed: None,
             last_sweep: seams.clock.monotonic(),
+            waited_for_room: false,
             settings: settings.clone(),
         };
         let queue_bytes_max = (settings.memory_budget / 2) as usize;
@@ -209,7 +210,7 @@ fn settings(config: &Config) -> Settings {
         memory_budget,
         wal_bytes_max: ingester.wal.max_size.0,
         free_space_floor: config.storage.free_space_floor.0,
-        data_dir: config.storage.data_dir.clone(),
+        written_dirs: vec![config.storage.data_dir.clone(), config.wal_dir(), config.objects_dir()],
         objects_max: OBJECTS_MAX,
     }
 }
@@ -223,6 +224,9 @@ impl skald_rpc::Ingester for Ingester {
             return Ok(());
         }
         let record = encode_record(tenant, &streams);
+        if record.len() > RECORD_BYTES_MAX as usize {
+            return Err(too_large(&streams, record.len()));
+        }
         let reservation = self.reserve(record.len())?;
         let (reply, wait) = oneshot::channel();
         let push = PendingPush { tenant: tenant.clone(), streams, record, reply, reservation };
@@ -238,12 +242,24 @@ impl skald_rpc::Ingester for Ingester {
         if *self.inner.state.lock() == State::Replaying {
             return Err(SelectError::Unavailable("Ingester not ready: replaying the write-ahead log".to_owned()));
         }
-        let memtables = self.inner.shared.memtables();
-        let mut streams = Vec::new();
-        memtables.iter().for_each(|memtable| memtable.select(tenant, &request, &mut streams));
-        let generations = memtables.iter().map(|memtable| memtable.at()).collect();
+        let (memtables, tenant) = (self.inner.shared.memtables(), tenant.clone());
+        let generations = memtables.iter().filter(|memtable| memtable.covers_objects()).map(|memtable| memtable.at()).collect();
+        let select = move || {
+            let mut streams = Vec::new();
+            memtables.iter().for_each(|memtable| memtable.select(&tenant, &request, &mut streams));
+            streams
+        };
+        let selected = run_on_pool(self.inner.seams.cpu.as_ref(), select).await;
+        let streams = selected.map_err(|stopped| SelectError::Unavailable(stopped.to_string()))?;
         Ok(Selected { disk: self.inner.disk_id, generations, streams })
     }
+}
+
+/// Refuses a push that no WAL record can hold.
+fn too_large(streams: &[PendingStream], bytes: usize) -> PushError {
+    let message = format!("push of {bytes} bytes is larger than {RECORD_BYTES_MAX} bytes");
+    let entries = streams.iter().map(|stream| stream.rows.len()).sum();
+    PushError::Refused(vec![Refusal { kind: ErrorKind::TooLarge, reason: "request_body_too_large", message, entries, bytes }])
 }
 
 /// Bytes of a push that count as waiting until this is dropped.
@@ -381,8 +397,7 @@ impl Shared {
     }
 
     pub(crate) fn note_space(&self, settings: &Settings) {
-        if let Ok(space) = self.disk.space(&settings.data_dir) {
-            self.low_on_space.store(space.free < settings.free_space_floor, Ordering::Relaxed);
-        }
+        let free = settings.written_dirs.iter().filter_map(|dir| self.disk.space(dir).ok()).map(|space| space.free).min();
+        self.low_on_space.store(free.is_some_and(|free| free < settings.free_space_floor), Ordering::Relaxed);
     }
 }

@@ -1,11 +1,12 @@
 //! Limits on queries, with the texts that clients know.
 
 use crate::error::QueryError;
+use crate::gather::Sources;
 use crate::service::QueryRequest;
 use skald_config::Limits;
 use skald_logql::ast::{Expr, LogExpr, MetricExpr, RangeAggregation};
-use skald_logql::units::{format_duration, format_go_duration};
-use skald_model::Timestamp;
+use skald_logql::units::{format_duration, format_go_duration, format_size};
+use skald_model::{TimeRange, Timestamp};
 use std::time::Duration;
 
 /// What is known before anything is planned.
@@ -90,6 +91,24 @@ fn selector(log: &LogExpr, limits: &Limits) -> Result<(), QueryError> {
             present.join(", "),
             present.len(),
             limits.minimum_labels_number
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a query that would look at more than the tenant may read.
+pub(crate) fn bytes(sources: &Sources, range: TimeRange, limits: &Limits) -> Result<(), QueryError> {
+    let max = limits.max_query_bytes_read.0;
+    if max == 0 {
+        return Ok(());
+    }
+    let inside = sources.streams.iter().flat_map(|stream| &stream.runs).filter(|run| range.overlaps(run.min, run.max));
+    let bytes: u64 = inside.map(|run| run.place.line_bytes()).sum();
+    if bytes > max {
+        let (bytes, max) = (format_size(bytes), format_size(max));
+        return refuse(format!(
+            "the query would read too many bytes (query: {bytes}, limit: {max}); consider adding more specific stream selectors or reduce the time \
+             range of the query"
         ));
     }
     Ok(())

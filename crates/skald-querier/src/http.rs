@@ -18,11 +18,10 @@ use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
 use skald_logql::parse_matchers;
 use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
-use skald_model::{ErrorKind, TenantId, TimeRange, Timestamp};
+use skald_model::{ErrorKind, Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::http_status;
 use skald_runtime::tenancy;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
 
@@ -211,26 +210,25 @@ fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
     Selector::compile(matchers).map_err(ParamError)
 }
 
-async fn streams_of(querier: &Querier, asked: &Asked) -> Result<BTreeSet<skald_model::Labels>, Refused> {
+async fn streams_of(querier: &Querier, asked: &Asked) -> Result<(BTreeSet<Labels>, Vec<String>), Refused> {
     let range = window(querier, &asked.tenant, &asked.params)?;
     let text = asked.params.get("query");
     let matchers = if text.is_empty() { Vec::new() } else { parse_matchers(text, false).map_err(QueryError::Matchers)? };
-    let selector = Arc::new(compile(&matchers)?);
-    Ok(querier.series(&asked.tenant, &[selector], range).await?.0)
+    Ok(querier.series(&asked.tenant, &[compile(&matchers)?], range).await?)
 }
 
 async fn labels(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
-    let streams = streams_of(&querier, &asked).await?;
+    let (streams, warnings) = streams_of(&querier, &asked).await?;
     let names: BTreeSet<&str> = streams.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
-    Ok(json(encode::names(&names.into_iter().map(str::to_owned).collect::<Vec<_>>())))
+    Ok(json(encode::names(&names.into_iter().map(str::to_owned).collect::<Vec<_>>(), &warnings)))
 }
 
 async fn label_values(State(querier): State<Querier>, Path(name): Path<String>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
-    let streams = streams_of(&querier, &asked).await?;
+    let (streams, warnings) = streams_of(&querier, &asked).await?;
     let values: BTreeSet<&str> = streams.iter().filter_map(|labels| labels.get(&name)).collect();
-    Ok(json(encode::names(&values.into_iter().map(str::to_owned).collect::<Vec<_>>())))
+    Ok(json(encode::names(&values.into_iter().map(str::to_owned).collect::<Vec<_>>(), &warnings)))
 }
 
 async fn series(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
@@ -243,13 +241,13 @@ async fn series(State(querier): State<Querier>, request: Request) -> Result<Resp
         if matchers.is_empty() && texts.len() > 1 {
             return Err(ParamError(format!("0 matchers in group: {text}")).into());
         }
-        selectors.push(Arc::new(compile(&matchers)?));
+        selectors.push(compile(&matchers)?);
     }
     if selectors.is_empty() {
-        selectors.push(Arc::new(compile(&[])?));
+        selectors.push(compile(&[])?);
     }
-    let (streams, _) = querier.series(&asked.tenant, &selectors, range).await?;
-    Ok(json(encode::series(&streams)))
+    let (streams, warnings) = querier.series(&asked.tenant, &selectors, range).await?;
+    Ok(json(encode::series(&streams, &warnings)))
 }
 
 async fn index_stats(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
@@ -264,6 +262,10 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
         return Err(QueryError::Unsupported("only label matchers are supported").into());
     };
-    let stats = querier.index_stats(&asked.tenant, &plan, TimeRange::new(start, Timestamp(end.0.saturating_add(1)))).await?;
-    Ok(axum::Json(stats).into_response())
+    let (stats, warnings) = querier.index_stats(&asked.tenant, plan, TimeRange::new(start, Timestamp(end.0.saturating_add(1)))).await?;
+    let mut answer = serde_json::json!(stats);
+    if !warnings.is_empty() {
+        answer["warnings"] = serde_json::json!(warnings);
+    }
+    Ok(axum::Json(answer).into_response())
 }

@@ -4,49 +4,170 @@
 //! with equal timestamps.
 
 use crate::error::QueryError;
-use crate::fetch::{self, BlockColumns, BlockRef};
+use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
 use crate::gather::{Place, RunSource, Sources, StreamSources, chain};
 use rustc_hash::FxHashMap;
 use skald_logql::exec::{Columns, LineNeed, Needs};
 use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{Rows, Timestamp};
-use skald_store::{Catalog, OpenObject};
+use skald_store::{Catalog, OpenObject, ReadError};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Sets [`RunSource::keep`] wherever another source may hold the same entries. A block that cannot be read is left out, with a warning.
-pub(crate) async fn drop_duplicates(catalog: &Catalog, pool: &dyn CpuPool, sources: &mut Sources) -> Result<(), QueryError> {
-    let Sources { objects, streams, warnings, stats } = sources;
-    let mut blocks: HashMap<(usize, u32), Arc<BlockColumns>> = HashMap::new();
-    for stream in streams {
-        stream.runs.sort_by_key(|run| (run.min, run.max, run.order));
-        let mut unreadable = Vec::new();
+/// Blocks whose timestamps are kept at hand for the other streams that share them.
+const BLOCKS_MAX: usize = 256;
+
+/// Sets [`RunSource::keep`] wherever another source may hold the same entries. A run that cannot be read is left out, with a warning.
+pub(crate) async fn drop_duplicates(catalog: &Catalog, pool: &Arc<dyn CpuPool>, mut sources: Sources) -> Result<Sources, QueryError> {
+    let find = move || {
+        let overlapping = sort_and_find(&mut sources.streams);
+        (sources, overlapping)
+    };
+    let (mut sources, overlapping) = run_on_pool(pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
+    let mut finder = Finder { catalog, pool, objects: sources.objects.clone(), blocks: HashMap::new() };
+    for i in overlapping {
+        while let Err(unreadable) = finder.drop_from(&mut sources.streams[i]).await {
+            let Unreadable { run, why } = match unreadable {
+                Failure::Unreadable(unreadable) => unreadable,
+                Failure::Stopped => return Err(QueryError::Stopped),
+            };
+            sources.streams[i].runs.remove(run);
+            sources.warnings.push(why);
+            sources.stats.unreadable += 1;
+        }
+    }
+    let duplicates = |run: &RunSource| run.keep.as_ref().map_or(0, |keep| u64::from(run.rows) - keep.len() as u64);
+    sources.stats.duplicates += sources.streams.iter().flat_map(|stream| &stream.runs).map(duplicates).sum::<u64>();
+    Ok(sources)
+}
+
+/// Sorts the runs of each stream by first time; the streams with runs that may share entries.
+fn sort_and_find(streams: &mut [StreamSources]) -> Vec<usize> {
+    streams.iter_mut().for_each(|stream| stream.runs.sort_by_key(|run| (run.min, run.max, run.order)));
+    (0..streams.len()).filter(|i| !clusters(&streams[*i].runs).is_empty()).collect()
+}
+
+/// A run that cannot be read.
+struct Unreadable {
+    run: usize,
+    why: String,
+}
+
+enum Failure {
+    Unreadable(Unreadable),
+    Stopped,
+}
+
+/// Reads what is needed to tell entries apart.
+struct Finder<'a> {
+    catalog: &'a Catalog,
+    pool: &'a Arc<dyn CpuPool>,
+    objects: Vec<Arc<OpenObject>>,
+    blocks: HashMap<(usize, u32), Arc<BlockColumns>>,
+}
+
+impl Finder<'_> {
+    /// Finds the repeated entries of one stream, anew each time it is called.
+    async fn drop_from(&mut self, stream: &mut StreamSources) -> Result<(), Failure> {
         for cluster in clusters(&stream.runs) {
-            let shared = shared_times(&stream.runs, cluster.clone());
-            let candidates = candidates(catalog, objects, stream, cluster, &shared, &mut blocks).await;
-            match candidates {
-                Ok(candidates) => {
-                    stats.duplicates += resolve(catalog, pool, objects, stream, candidates, &mut blocks).await?;
-                }
-                Err((run, why)) => {
-                    warnings.push(why);
-                    stats.unreadable += 1;
-                    unreadable.push(run);
+            let candidates = self.candidates(stream, cluster).await?;
+            if candidates.is_empty() {
+                continue;
+            }
+            let rows = self.rows_of(stream, &candidates).await?;
+            let find = move || repeated_entries(&candidates, &rows);
+            let repeated = run_on_pool(self.pool.as_ref(), find).await.map_err(|_| Failure::Stopped)?;
+            for (run, gone) in repeated {
+                let run = &mut stream.runs[run];
+                run.keep = Some((0..run.rows).filter(|row| !gone.contains(row)).collect());
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of a cluster whose timestamp comes more than once, in order of timestamp, then precedence.
+    async fn candidates(&mut self, stream: &StreamSources, cluster: Range<usize>) -> Result<Vec<Candidate>, Failure> {
+        let mut all = Vec::new();
+        for (i, times) in cluster.clone().zip(shared_times(&stream.runs, cluster)) {
+            let (run, Some((min, max))) = (&stream.runs[i], times) else { continue };
+            let mut add = |timestamps: &[i64]| {
+                let shared = timestamps.iter().enumerate().filter(|(_, at)| (min.0..=max.0).contains(*at));
+                let order = |row: usize| (run.order.0, run.order.1 + row as u64);
+                all.extend(shared.map(|(row, at)| Candidate { at: *at, order: order(row), run: i, row: row as u32 }));
+            };
+            match &run.place {
+                Place::Memory(rows) => add(rows.timestamps()),
+                Place::Block { object, block, run: of_block } => {
+                    let columns = self.timestamps(*object, *block).await.map_err(|failure| failure.of_run(i))?;
+                    add(&columns.timestamps[of_block.row_range()]);
                 }
             }
         }
-        remove_runs(&mut stream.runs, &unreadable);
+        all.sort_unstable_by_key(|candidate| (candidate.at, candidate.order));
+        let repeated: HashSet<i64> = all.windows(2).filter(|pair| pair[0].at == pair[1].at).map(|pair| pair[0].at).collect();
+        all.retain(|candidate| repeated.contains(&candidate.at));
+        Ok(all)
     }
-    Ok(())
+
+    /// The entries of the runs that candidates are in.
+    async fn rows_of(&self, stream: &StreamSources, candidates: &[Candidate]) -> Result<FxHashMap<usize, Arc<Rows>>, Failure> {
+        let everything = Needs { lines: LineNeed::Bytes, columns: Columns::All };
+        let mut rows: FxHashMap<usize, Arc<Rows>> = FxHashMap::default();
+        for candidate in candidates {
+            if rows.contains_key(&candidate.run) {
+                continue;
+            }
+            let of_run = match &stream.runs[candidate.run].place {
+                Place::Memory(rows) => rows.clone(),
+                Place::Block { object, block, run } => {
+                    let range = run.row_range();
+                    let columns = self.read(*object, *block, &everything, range.clone()).await;
+                    Arc::new(columns.map_err(|failure| failure.of_run(candidate.run))?.rows(range))
+                }
+            };
+            rows.insert(candidate.run, of_run);
+        }
+        Ok(rows)
+    }
+
+    /// Timestamps of a block.
+    async fn timestamps(&mut self, object: usize, number: u32) -> Result<Arc<BlockColumns>, Failure> {
+        if let Some(known) = self.blocks.get(&(object, number)) {
+            return Ok(known.clone());
+        }
+        let times_only = Needs { lines: LineNeed::None, columns: Columns::Names(Vec::new()) };
+        let columns = Arc::new(self.read(object, number, &times_only, 0..0).await?);
+        if self.blocks.len() >= BLOCKS_MAX {
+            self.blocks.clear();
+        }
+        self.blocks.insert((object, number), columns.clone());
+        Ok(columns)
+    }
+
+    /// Columns of a block, with the lines of `rows` where lines are needed.
+    async fn read(&self, object: usize, number: u32, needs: &Needs, rows: Range<usize>) -> Result<BlockColumns, Failure> {
+        let block = BlockRef { open: self.objects[object].clone(), number };
+        let missing = |error: &ReadError| {
+            let why = format!("entries are missing from this answer: {}", chain(error));
+            Failure::Unreadable(Unreadable { run: usize::MAX, why })
+        };
+        let extents = fetch::extents_needed(block.entry(), needs, &FramesOf(std::slice::from_ref(&rows)));
+        let raw = fetch::read(self.catalog, &block.open, &extents).await.map_err(|error| missing(&error))?;
+        let (of_block, needs) = (block.clone(), needs.clone());
+        let decode = move || raw.decode(of_block.entry(), &needs, &FramesOf(std::slice::from_ref(&rows)));
+        let decoded = run_on_pool(self.pool.as_ref(), decode).await.map_err(|_| Failure::Stopped)?;
+        decoded.map_err(|error| missing(&block.damaged(error)))
+    }
 }
 
-fn remove_runs(runs: &mut Vec<RunSource>, gone: &[usize]) {
-    let mut i = 0;
-    runs.retain(|_| {
-        i += 1;
-        !gone.contains(&(i - 1))
-    });
+impl Failure {
+    fn of_run(self, run: usize) -> Self {
+        match self {
+            Failure::Unreadable(unreadable) => Failure::Unreadable(Unreadable { run, ..unreadable }),
+            Failure::Stopped => Failure::Stopped,
+        }
+    }
 }
 
 /// Groups of runs (sorted by first time) that may share entries: those that overlap in time, or a chunk of memory by itself.
@@ -104,100 +225,6 @@ struct Candidate {
     order: (u64, u64),
     run: usize,
     row: u32,
-}
-
-/// Rows of a cluster whose timestamp comes more than once, in order of timestamp, then precedence; or the run that cannot be read, and why.
-async fn candidates(
-    catalog: &Catalog,
-    objects: &[Arc<OpenObject>],
-    stream: &StreamSources,
-    cluster: Range<usize>,
-    shared: &[Option<(Timestamp, Timestamp)>],
-    blocks: &mut HashMap<(usize, u32), Arc<BlockColumns>>,
-) -> Result<Vec<Candidate>, (usize, String)> {
-    let times_only = Needs { lines: LineNeed::None, columns: Columns::Names(Vec::new()) };
-    let mut all = Vec::new();
-    for (i, times) in cluster.zip(shared) {
-        let (run, Some((min, max))) = (&stream.runs[i], times) else { continue };
-        let mut add = |timestamps: &[i64]| {
-            for (row, at) in timestamps.iter().enumerate() {
-                if min.0 <= *at && *at <= max.0 {
-                    all.push(Candidate { at: *at, order: (run.order.0, run.order.1 + row as u64), run: i, row: row as u32 });
-                }
-            }
-        };
-        match &run.place {
-            Place::Memory(rows) => add(rows.timestamps()),
-            Place::Block { object, block, run: of_block } => {
-                let columns = columns(catalog, objects, (*object, *block), &times_only, blocks).await;
-                let columns = columns.map_err(|why| (i, why))?;
-                add(&columns.timestamps[of_block.row_range()]);
-            }
-        }
-    }
-    all.sort_unstable_by_key(|candidate| (candidate.at, candidate.order));
-    let repeated: HashSet<i64> = all.windows(2).filter(|pair| pair[0].at == pair[1].at).map(|pair| pair[0].at).collect();
-    all.retain(|candidate| repeated.contains(&candidate.at));
-    Ok(all)
-}
-
-/// Columns of a block, kept for the other streams that share it.
-async fn columns(
-    catalog: &Catalog,
-    objects: &[Arc<OpenObject>],
-    (object, number): (usize, u32),
-    needs: &Needs,
-    blocks: &mut HashMap<(usize, u32), Arc<BlockColumns>>,
-) -> Result<Arc<BlockColumns>, String> {
-    let whole = needs.lines == LineNeed::Bytes;
-    if let Some(known) = blocks.get(&(object, number)).filter(|known| !whole || !known.frames.is_empty()) {
-        return Ok(known.clone());
-    }
-    let block = BlockRef { open: objects[object].clone(), number };
-    let missing = |error: &dyn std::error::Error| format!("entries are missing from this answer: {}", chain(error));
-    let extents = fetch::extents_needed(block.entry(), needs, true);
-    let raw = fetch::read(catalog, &block.open, &extents).await.map_err(|error| missing(&error))?;
-    let decoded = raw.decode(block.entry(), needs, true).map_err(|error| missing(&block.damaged(error)))?;
-    let columns = Arc::new(decoded);
-    if !whole {
-        blocks.insert((object, number), columns.clone());
-    }
-    Ok(columns)
-}
-
-/// Compares rows of equal timestamps and marks the later ones of equal entries; how many those are.
-async fn resolve(
-    catalog: &Catalog,
-    pool: &dyn CpuPool,
-    objects: &[Arc<OpenObject>],
-    stream: &mut StreamSources,
-    candidates: Vec<Candidate>,
-    blocks: &mut HashMap<(usize, u32), Arc<BlockColumns>>,
-) -> Result<u64, QueryError> {
-    if candidates.is_empty() {
-        return Ok(0);
-    }
-    let everything = Needs { lines: LineNeed::Bytes, columns: Columns::All };
-    let mut rows: FxHashMap<usize, Arc<Rows>> = FxHashMap::default();
-    let runs: HashSet<usize> = candidates.iter().map(|candidate| candidate.run).collect();
-    for i in runs {
-        let of_run = match &stream.runs[i].place {
-            Place::Memory(rows) => rows.clone(),
-            Place::Block { object, block, run } => match columns(catalog, objects, (*object, *block), &everything, blocks).await {
-                Ok(columns) => Arc::new(columns.rows(run.row_range())),
-                // The evaluation reads this block too, and reports it.
-                Err(_) => continue,
-            },
-        };
-        rows.insert(i, of_run);
-    }
-    let dropped = run_on_pool(pool, move || repeated_entries(&candidates, &rows)).await.map_err(|_| QueryError::Stopped)?;
-    let count = dropped.iter().map(|(_, rows)| rows.len() as u64).sum();
-    for (run, gone) in dropped {
-        let run = &mut stream.runs[run];
-        run.keep = Some((0..run.rows).filter(|row| !gone.contains(row)).collect());
-    }
-    Ok(count)
 }
 
 /// By run, the rows that equal an earlier candidate. Equal entries have equal hashes, so long runs of one timestamp stay linear.

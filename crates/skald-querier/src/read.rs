@@ -1,7 +1,7 @@
 //! Evaluates sources in parallel: blocks are fetched, then decoded and evaluated on the CPU pool, a bounded number at a time.
 
 use crate::error::QueryError;
-use crate::fetch::{self, BlockColumns, BlockRef};
+use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
 use crate::filter;
 use crate::gather::{Place, RunSource, Sources, chain};
 use crate::stats::QueryStats;
@@ -176,8 +176,8 @@ impl Reader {
     }
 
     async fn fetch<S: State>(&self, unit: &Unit, shared: &Shared<S>) -> Result<Option<fetch::RawBlock>, ReadError> {
-        let Unit::Block { block, .. } = unit else { return Ok(None) };
-        let extents = fetch::extents_needed(block.entry(), &shared.needs, !shared.is_lazy());
+        let Unit::Block { block, runs } = unit else { return Ok(None) };
+        let extents = fetch::extents_needed(block.entry(), &shared.needs, &FramesOf(&shared.rows_at_once(runs)));
         let raw = fetch::read(&self.catalog, &block.open, &extents).await?;
         shared.outcome.lock().stats.compressed_bytes += raw.bytes;
         Ok(Some(raw))
@@ -250,6 +250,11 @@ impl<S: State> Shared<S> {
         self.laziness != Laziness::Whole && self.needs.lines == LineNeed::Bytes
     }
 
+    /// Rows whose lines are read together with the other columns: none, when frames are read one by one.
+    fn rows_at_once(&self, runs: &[UnitRun]) -> Vec<Range<usize>> {
+        if self.is_lazy() { Vec::new() } else { runs.iter().map(|run| run.run.row_range()).collect() }
+    }
+
     fn warn(&self, error: &ReadError) {
         let mut outcome = self.outcome.lock();
         outcome.stats.unreadable += 1;
@@ -281,14 +286,16 @@ impl<S: State> Shared<S> {
                         stats.memory_bytes += found.line_bytes;
                         stats.post_filter_lines += found.matched;
                     }
-                    (Unit::Block { block, runs }, Some(raw)) => match raw.decode(block.entry(), &self.needs, !self.is_lazy()) {
-                        Ok(columns) if self.is_lazy() => lazy.push(LazyBlock { block, runs, columns }),
-                        Ok(columns) => {
-                            stats.blocks_read += 1;
-                            add_block(state, &columns, &runs, &mut stats)?;
+                    (Unit::Block { block, runs }, Some(raw)) => {
+                        match raw.decode(block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs))) {
+                            Ok(columns) if self.is_lazy() => lazy.push(LazyBlock { block, runs, columns }),
+                            Ok(columns) => {
+                                stats.blocks_read += 1;
+                                add_block(state, &columns, &runs, &mut stats)?;
+                            }
+                            Err(error) => damaged.push(block.damaged(error)),
                         }
-                        Err(error) => damaged.push(block.damaged(error)),
-                    },
+                    }
                     (Unit::Block { .. }, None) => {}
                 }
             }

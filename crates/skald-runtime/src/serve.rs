@@ -38,7 +38,7 @@ pub struct Serving {
 }
 
 impl Runtime {
-    /// From its parts; [`crate::run`] does this for a process.
+    /// From its parts; [`crate::run()`] does this for a process.
     pub fn new(common: Common, seams: Seams) -> Self {
         let config = Arc::new(common.loaded.config.clone());
         let (end, stopping) = (watch::channel(None).0, watch::channel(false).0);

@@ -356,3 +356,73 @@ fn days_beyond_retention_go_and_others_stay() {
     world.disk.kill();
     assert_eq!(world.start().expect("starts again").lines("t", ALL).len(), 3);
 }
+
+#[test]
+fn a_restored_copy_without_its_log_uses_no_generation_number_again() {
+    let world = World::new(11);
+    let node = world.start().expect("starts");
+    node.push("t", &stream(0), &[(BASE, "line before")]).expect("acknowledged");
+    node.flush();
+    drop(node);
+    world.disk.kill();
+    let wal = std::path::Path::new(skald_sim::DATA_DIR).join("wal");
+    skald_model::seam::Disk::remove_dir_all(world.disk.as_ref(), &wal).expect("the log is lost");
+    let node = world.start().expect("starts again");
+    node.push("t", &stream(0), &[(BASE + 1, "line after")]).expect("acknowledged");
+    assert_eq!(node.lines("t", ALL).len(), 2, "memory hides no object of another time");
+    node.flush();
+    assert_eq!(node.lines("t", ALL).len(), 2);
+}
+
+#[test]
+fn a_log_that_lacks_what_its_objects_have_hides_nothing() {
+    let mut world = World::new(12);
+    world.config.ingester.wal.segment_size = ByteSize(1);
+    let node = world.start().expect("starts");
+    for i in 0..4 {
+        node.push("t", &stream(0), &[(BASE + i, "line of a segment")]).expect("acknowledged");
+    }
+    let wal = std::path::Path::new(skald_sim::DATA_DIR).join("wal/0000000001");
+    let disk: &dyn skald_model::seam::Disk = world.disk.as_ref();
+    let segments: Vec<_> = disk.list(&wal).expect("there is a generation").into_iter().map(|entry| wal.join(entry.name)).collect();
+    assert_eq!(segments.len(), 4);
+    let last = disk.read(&segments[3]).expect("it can be read");
+    node.flush();
+    drop(node);
+    world.disk.kill();
+    // A copy of a living directory may hold a part of a log that was being removed, and the objects made of all of it.
+    disk.create_dir_all(&wal).expect("a folder");
+    world.disk.plant(&segments[3], &last);
+    let node = world.start().expect("starts again");
+    assert_eq!(node.lines("t", ALL).len(), 4);
+    assert_eq!(node.sum("t", COUNT), 4.0);
+    node.flush();
+    assert_eq!(node.lines("t", ALL).len(), 4);
+    assert_eq!(node.sum("t", COUNT), 4.0);
+}
+
+#[test]
+fn damage_where_sources_overlap_is_told_and_nothing_counts_twice() {
+    let world = World::new(13);
+    let node = world.start().expect("starts");
+    let random = SeededRandom::new(2);
+    let line = || (0..2000).map(|_| char::from(b'!' + (random.below(90) as u8))).collect::<String>();
+    let lines: Vec<String> = (0..200).map(|_| format!("line {}", line())).collect();
+    let entries: Vec<(i64, &str)> = lines.iter().enumerate().map(|(i, line)| (BASE + i as i64, line.as_str())).collect();
+    node.push("t", &stream(0), &entries).expect("acknowledged");
+    node.flush();
+    node.push("t", &stream(0), &entries[100..]).expect("acknowledged");
+    node.push("t", &stream(0), &[(BASE + 200, "line more")]).expect("acknowledged");
+    node.flush();
+    let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
+    drop(node);
+    let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
+    world.disk.flip_bit(&path, 200_000, 1);
+    let node = world.start().expect("starts again");
+    for query in [COUNT, COUNT_FILTERED, ALL] {
+        let answer = node.query("t", query).expect("answered");
+        assert!(!answer.warnings.is_empty(), "{query}");
+    }
+    assert_eq!(node.sum("t", COUNT), 101.0, "the damaged source is left out whole, the other is counted once");
+    assert_eq!(node.lines("t", ALL).len(), 101);
+}

@@ -10,8 +10,15 @@ use skald_runtime::StdDisk;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
+/// Entries are allocated by the threads that take pushes and freed by those that flush: jemalloc gives such memory back.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Freed memory goes back to the system within half a second. No huge pages: they keep memory that is mostly free.
+#[allow(unsafe_code, reason = "jemalloc reads its options from a symbol of this name")]
+// SAFETY: the symbol is jemalloc's own for this, a pointer to a text that ends with a zero byte and lives as long as the process.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static ALLOCATOR_OPTIONS: &[u8; 69] = b"thp:never,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
     let args = match cli::args::parse(std::env::args_os()) {

@@ -47,8 +47,7 @@ impl FilterBuilder {
             return;
         }
         let mut last: &[u8] = b"";
-        for row in 0..column.len() {
-            let value = column.value(row);
+        for (_, value) in column.present(0..column.len()) {
             if value != last {
                 self.add_pair(column.name(), value);
                 last = value;

@@ -48,8 +48,7 @@ pub(crate) fn mean_step(mean: f64, value: f64, count: u64) -> f64 {
     if mean.is_infinite() && (value.is_finite() || mean == value) {
         return mean;
     }
-    let count = count as f64;
-    mean + (value / count - mean / count)
+    mean + (value - mean) / count as f64
 }
 
 /// A number with each sample; `number_left` says on which side the number stands. Filters keep the sample's value.

@@ -1,6 +1,6 @@
 //! Reads the members of a JSON object as labels, without building it: what nobody needs is skipped.
 
-use super::pipeline::{Extractor, Flow};
+use super::extract::{Extractor, Flow};
 use memchr::{memchr2, memchr3};
 
 /// What the parser reports when a line is not a JSON object.
@@ -33,69 +33,58 @@ pub(crate) struct JsonBuffers {
 /// Gives the members of `line` to `out`. An error says what is wrong with the line; labels found before it stay.
 pub(crate) fn extract(line: &[u8], buffers: &mut JsonBuffers, out: &mut Extractor<'_>) -> Result<(), &'static str> {
     buffers.path.clear();
-    let mut reader = Reader { bytes: line, at: 0, buffers };
+    let mut reader = Reader::new(line);
     match reader.token() {
         Some(b'{') => reader.at += 1,
         _ => return Err(NOT_AN_OBJECT),
     }
-    match reader.members(out, 1) {
+    match (Members { reader, buffers }).members(out, 1) {
         Ok(()) | Err(Stop::Enough) => Ok(()),
         Err(Stop::Error(error)) => Err(error),
     }
 }
 
-struct Reader<'a, 'b> {
-    bytes: &'a [u8],
-    at: usize,
+/// Walks over the members of an object.
+struct Members<'a, 'b> {
+    reader: Reader<'a>,
     buffers: &'b mut JsonBuffers,
 }
 
-impl<'a> Reader<'a, '_> {
-    /// The next byte that is not blank, without passing it.
-    fn token(&mut self) -> Option<u8> {
-        while let Some(b) = self.bytes.get(self.at) {
-            if !matches!(b, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(*b);
-            }
-            self.at += 1;
-        }
-        None
-    }
-
+impl Members<'_, '_> {
     /// Reads members up to the closing brace; the opening one was passed.
     fn members(&mut self, out: &mut Extractor<'_>, depth: usize) -> Result<(), Stop> {
-        let mut next = self.token().ok_or(Stop::Error(MALFORMED))?;
+        let mut next = self.reader.token().ok_or(Stop::Error(MALFORMED))?;
         loop {
             match next {
-                b'"' => self.at += 1,
+                b'"' => self.reader.at += 1,
                 b'}' => {
-                    self.at += 1;
+                    self.reader.at += 1;
                     return Ok(());
                 }
                 _ => return Err(Stop::Error(NOT_AN_OBJECT)),
             }
             self.member(out, depth)?;
-            match self.token() {
+            match self.reader.token() {
                 None => return Err(Stop::Error(CUT_OFF)),
                 Some(b'}') => {
-                    self.at += 1;
+                    self.reader.at += 1;
                     return Ok(());
                 }
-                Some(b',') => self.at += 1,
+                Some(b',') => self.reader.at += 1,
                 Some(_) => return Err(Stop::Error(NOT_AN_OBJECT)),
             }
-            next = self.token().ok_or(Stop::Error(CUT_OFF))?;
+            next = self.reader.token().ok_or(Stop::Error(CUT_OFF))?;
         }
     }
 
     /// Reads one member; the quote of its key was passed.
     fn member(&mut self, out: &mut Extractor<'_>, depth: usize) -> Result<(), Stop> {
-        let (key, escaped) = self.string().ok_or(Stop::Error(MALFORMED))?;
-        if self.token() != Some(b':') {
+        let (key, escaped) = self.reader.string().ok_or(Stop::Error(MALFORMED))?;
+        if self.reader.token() != Some(b':') {
             return Err(Stop::Error(MALFORMED));
         }
-        self.at += 1;
-        let first = self.token().ok_or(Stop::Error(MALFORMED))?;
+        self.reader.at += 1;
+        let first = self.reader.token().ok_or(Stop::Error(MALFORMED))?;
         let path_len = self.buffers.path.len();
         let mut unescaped = std::mem::take(&mut self.buffers.key);
         unescaped.clear();
@@ -113,8 +102,8 @@ impl<'a> Reader<'a, '_> {
     fn value(&mut self, first: u8, out: &mut Extractor<'_>, depth: usize, named: bool) -> Result<(), Stop> {
         match first {
             b'"' => {
-                self.at += 1;
-                let (value, escaped) = self.string().ok_or(Stop::Error(CUT_OFF_STRING))?;
+                self.reader.at += 1;
+                let (value, escaped) = self.reader.string().ok_or(Stop::Error(CUT_OFF_STRING))?;
                 if !named || !out.wants(&self.buffers.path) {
                     return Ok(());
                 }
@@ -130,27 +119,20 @@ impl<'a> Reader<'a, '_> {
                 flow(out.put_text(&self.buffers.path, value))
             }
             b'{' => {
-                self.at += 1;
+                self.reader.at += 1;
                 if depth >= DEPTH_MAX || !out.wants_prefix(&self.buffers.path) {
-                    return self.skip_block(b'{', b'}');
+                    return self.reader.skip_block(b'{', b'}');
                 }
                 self.members(out, depth + 1)
             }
             b'[' => {
-                self.at += 1;
-                self.skip_block(b'[', b']')
+                self.reader.at += 1;
+                self.reader.skip_block(b'[', b']')
             }
             _ => {
-                let start = self.at;
-                while self.bytes.get(self.at).is_some_and(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']')) {
-                    self.at += 1;
-                }
-                let value = &self.bytes[start..self.at];
-                match first {
-                    b't' | b'f' if value == b"true" || value == b"false" => {}
-                    b'n' if value == b"null" => return Ok(()),
-                    b'0'..=b'9' | b'-' => {}
-                    _ => return Err(Stop::Error(UNKNOWN_TYPE)),
+                let value = self.reader.literal(first).map_err(Stop::Error)?;
+                if first == b'n' {
+                    return Ok(());
                 }
                 if !named || !out.wants(&self.buffers.path) {
                     return Ok(());
@@ -158,6 +140,111 @@ impl<'a> Reader<'a, '_> {
                 flow(out.put_text(&self.buffers.path, value))
             }
         }
+    }
+}
+
+/// Walks over JSON text, looking only at what its form needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// At the start of `bytes`.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    /// The next byte that is not blank, without passing it.
+    pub(crate) fn token(&mut self) -> Option<u8> {
+        while let Some(b) = self.bytes.get(self.at) {
+            if !matches!(b, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(*b);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// A number, truth value or null.
+    fn literal(&mut self, first: u8) -> Result<&'a [u8], &'static str> {
+        let start = self.at;
+        while self.bytes.get(self.at).is_some_and(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']')) {
+            self.at += 1;
+        }
+        let value = &self.bytes[start..self.at];
+        match first {
+            b't' | b'f' if value == b"true" || value == b"false" => Ok(value),
+            b'n' if value == b"null" => Ok(value),
+            b'0'..=b'9' | b'-' => Ok(value),
+            _ => Err(UNKNOWN_TYPE),
+        }
+    }
+
+    /// The value that begins with `first`, as written; it is passed.
+    pub(crate) fn raw_value(&mut self, first: u8) -> Result<&'a [u8], &'static str> {
+        let start = self.at;
+        match first {
+            b'"' => {
+                self.at += 1;
+                self.string().ok_or(CUT_OFF_STRING)?;
+            }
+            b'{' | b'[' => {
+                self.at += 1;
+                let (close, error) = if first == b'{' { (b'}', NOT_AN_OBJECT) } else { (b']', CUT_OFF) };
+                self.skip_block(first, close).map_err(|_| error)?;
+            }
+            _ => return self.literal(first),
+        }
+        Ok(&self.bytes[start..self.at])
+    }
+
+    /// Goes to the first member of the object that comes next.
+    pub(crate) fn enter_object(&mut self) -> Option<()> {
+        self.open(b'{')
+    }
+
+    /// Goes to the value of the next member named `key`.
+    pub(crate) fn next_member(&mut self, key: &[u8]) -> Option<()> {
+        let mut unescaped = Vec::new();
+        loop {
+            if self.token()? != b'"' {
+                return None;
+            }
+            self.at += 1;
+            let (name, escaped) = self.string()?;
+            unescaped.clear();
+            let same = if escaped { unescape(name, Escapes::Json, &mut unescaped) && unescaped == key } else { name == key };
+            if self.token()? != b':' {
+                return None;
+            }
+            self.at += 1;
+            if same {
+                return Some(());
+            }
+            self.next_sibling()?;
+        }
+    }
+
+    /// Goes to element `index` of the array that comes next.
+    pub(crate) fn enter_element(&mut self, index: usize) -> Option<()> {
+        self.open(b'[')?;
+        for _ in 0..index {
+            self.next_sibling()?;
+        }
+        (self.token()? != b']').then_some(())
+    }
+
+    fn open(&mut self, bracket: u8) -> Option<()> {
+        (self.token()? == bracket).then(|| self.at += 1)
+    }
+
+    /// Passes a value and the comma behind it.
+    pub(crate) fn next_sibling(&mut self) -> Option<()> {
+        let first = self.token()?;
+        self.raw_value(first).ok()?;
+        (self.token()? == b',').then(|| self.at += 1)
     }
 
     /// What stands before the closing quote, which is passed, and whether it holds escapes. `None` without a closing quote.

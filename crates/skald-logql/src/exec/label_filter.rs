@@ -1,9 +1,12 @@
+use super::batch::text;
+use super::ip::IpPattern;
 use super::line_filter::folded_pattern;
+use super::pattern;
 use super::probe::Probe;
 use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
-use super::simplify::{Piece, Simple, simplify};
-use super::{go, pattern};
 use crate::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
+use crate::regex::{Piece, Simple, simplify};
+use crate::units;
 use memchr::memmem;
 use regex::bytes::Regex;
 use skald_model::Labels;
@@ -26,6 +29,7 @@ pub(crate) enum Test {
     Number { op: CompareOp, value: f64 },
     Duration { op: CompareOp, nanos: i64 },
     Bytes { op: CompareOp, bytes: u64 },
+    Ip { negated: bool, pattern: IpPattern },
 }
 
 #[derive(Debug)]
@@ -55,8 +59,12 @@ pub(crate) enum Verdict {
 
 /// Why a label filter does not compile.
 pub(crate) enum ConditionError {
-    NotImplemented(&'static str),
     Regex(String),
+    /// Found when the stage is compiled, not when the query is parsed.
+    Ip {
+        filter: String,
+        cause: String,
+    },
 }
 
 impl Condition {
@@ -71,7 +79,10 @@ impl Condition {
             LabelFilter::Number { name, op, value } => one(name, Test::Number { op: *op, value: *value }),
             LabelFilter::Duration { name, op, nanos } => one(name, Test::Duration { op: *op, nanos: *nanos }),
             LabelFilter::Bytes { name, op, bytes } => one(name, Test::Bytes { op: *op, bytes: *bytes }),
-            LabelFilter::Ip { .. } => Err(ConditionError::NotImplemented("ip")),
+            LabelFilter::Ip { name, negated, pattern } => {
+                let pattern = IpPattern::parse(pattern).map_err(|cause| ConditionError::Ip { filter: format!("| {filter}"), cause })?;
+                one(name, Test::Ip { negated: *negated, pattern })
+            }
         }
     }
 
@@ -107,6 +118,8 @@ impl Condition {
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
+            // An address filter lets entries with an error pass whatever the label says.
+            Condition::One { test: Test::Ip { .. }, .. } => None,
             Condition::One { name, test } => labels.get(name).map(|value| test.check(value.as_bytes()) != Verdict::Fail),
         }
     }
@@ -153,6 +166,7 @@ impl Test {
             (Test::Text { .. }, ERROR) => self.check(row.error().unwrap_or_default().as_bytes()),
             (Test::Text { .. }, ERROR_DETAILS) => self.check(b""),
             (Test::Text { .. }, _) => self.check(row.get(name).unwrap_or_default()),
+            (Test::Ip { .. }, _) if row.error().is_some() => Verdict::Pass,
             (_, ERROR | ERROR_DETAILS) => Verdict::Fail,
             _ => row.get(name).map_or(Verdict::Fail, |value| self.check(value)),
         }
@@ -162,9 +176,14 @@ impl Test {
     pub(crate) fn check(&self, value: &[u8]) -> Verdict {
         let passed = match self {
             Test::Text { negated, text } => Ok(text.matches(value) != *negated),
-            Test::Number { op, value: right } => go::parse_float(value).map(|left| compare(*op, left, *right)),
-            Test::Duration { op, nanos } => go::parse_duration(value).map(|left| compare(*op, left, *nanos)),
-            Test::Bytes { op, bytes } => go::parse_bytes(value).map(|left| compare(*op, left, *bytes)),
+            Test::Number { op, value: right } => {
+                units::parse_float(&text(value)).map(|left| compare(*op, left, *right)).map_err(|e| e.to_string())
+            }
+            Test::Duration { op, nanos } => {
+                units::parse_go_duration(&text(value)).map(|left| compare(*op, left, *nanos)).map_err(|e| e.to_string())
+            }
+            Test::Bytes { op, bytes } => units::parse_size(&text(value)).map(|left| compare(*op, left, *bytes)).map_err(|e| e.to_string()),
+            Test::Ip { negated, pattern } => Ok(pattern.found_in(value) != *negated),
         };
         match passed {
             Ok(true) => Verdict::Pass,

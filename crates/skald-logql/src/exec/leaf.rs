@@ -75,10 +75,17 @@ impl SeriesKey {
         key.clear();
         match self {
             SeriesKey::By(names) => names.iter().for_each(|name| push_part(key, special(row, name).unwrap_or_else(|| row.get(name)))),
-            SeriesKey::Without { .. } => self.labels(row).iter().for_each(|(name, value)| {
-                push_part(key, Some(name.as_bytes()));
-                push_part(key, Some(value.as_bytes()));
-            }),
+            SeriesKey::Without { names, drop_empty } => {
+                let mut pairs: Vec<(&[u8], &[u8])> = Vec::new();
+                row.for_each(|name, value, _| {
+                    let left_out = names.iter().any(|n| n.as_bytes() == name) || (*drop_empty && value.is_empty());
+                    if !left_out {
+                        pairs.push((name, value));
+                    }
+                });
+                pairs.sort_unstable();
+                pairs.into_iter().flat_map(|(name, value)| [name, value]).for_each(|part| push_part(key, Some(part)));
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 use super::batch::{Lines, Selection};
+use super::ip::IpPattern;
 use super::pattern;
+use super::pattern_filter::LinePattern;
 use super::probe::{self, Probe};
-use super::simplify::{Piece, Simple, simplify};
 use crate::ast::{LineFilter, LineOp, LineOperand};
+use crate::regex::{Piece, Simple, simplify};
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
 use regex::bytes::Regex;
@@ -26,9 +28,32 @@ pub(crate) struct LineMatcher {
 
 #[derive(Debug)]
 enum LineTest {
-    NonEmpty,
     Literals(Searcher),
-    Regex { prefilter: Option<Searcher>, regex: Regex },
+    /// Looks at single lines: those that the prefilter finds, or all.
+    Each {
+        prefilter: Option<Searcher>,
+        test: EachTest,
+    },
+}
+
+/// A test of one line.
+#[derive(Debug)]
+enum EachTest {
+    NonEmpty,
+    Regex(Regex),
+    Pattern(LinePattern),
+    Ip(IpPattern),
+}
+
+impl EachTest {
+    fn matches(&self, line: &[u8]) -> bool {
+        match self {
+            EachTest::NonEmpty => !line.is_empty(),
+            EachTest::Regex(regex) => regex.is_match(line),
+            EachTest::Pattern(pattern) => pattern.matches(line),
+            EachTest::Ip(pattern) => pattern.found_in(line),
+        }
+    }
 }
 
 /// Finds literals in bytes that hold many lines.
@@ -39,30 +64,18 @@ enum Searcher {
     Folded(Regex),
 }
 
-/// Why a line filter does not compile.
-pub(crate) enum LineFilterError {
-    NotImplemented(&'static str),
-    Cause(String),
-}
-
 impl LineMatcher {
-    /// Compiles `filter`.
-    pub(crate) fn compile(filter: &LineFilter) -> Result<Self, LineFilterError> {
-        let (negated, is_regex) = match filter.op {
-            LineOp::Contains => (false, false),
-            LineOp::NotContains => (true, false),
-            LineOp::Regex => (false, true),
-            LineOp::NotRegex => (true, true),
-            LineOp::Pattern => return Err(LineFilterError::NotImplemented("|>")),
-            LineOp::NotPattern => return Err(LineFilterError::NotImplemented("!>")),
-        };
+    /// Compiles `filter`. The error is its cause, for the user.
+    pub(crate) fn compile(filter: &LineFilter) -> Result<Self, String> {
+        let negated = matches!(filter.op, LineOp::NotContains | LineOp::NotRegex | LineOp::NotPattern);
         let mut parts = Parts::default();
         for operand in &filter.operands {
-            match operand {
-                LineOperand::Ip(_) if is_regex => return Err(LineFilterError::Cause("ip: invalid operation".to_owned())),
-                LineOperand::Ip(_) => return Err(LineFilterError::NotImplemented("ip")),
-                LineOperand::Text(text) if is_regex => parts.add_regex(text).map_err(LineFilterError::Cause)?,
-                LineOperand::Text(text) => parts.add_literal(text.clone(), false),
+            match (operand, filter.op) {
+                (LineOperand::Ip(text), LineOp::Contains | LineOp::NotContains) => parts.add_ip(text)?,
+                (LineOperand::Ip(_), _) => return Err("ip: invalid operation".to_owned()),
+                (LineOperand::Text(text), LineOp::Contains | LineOp::NotContains) => parts.add_literal(text.clone(), false),
+                (LineOperand::Text(text), LineOp::Regex | LineOp::NotRegex) => parts.add_regex(text)?,
+                (LineOperand::Text(text), LineOp::Pattern | LineOp::NotPattern) => parts.add_pattern(text)?,
             }
         }
         let probe = if negated || parts.is_empty() { Probe::ANYTHING } else { Probe::any(parts.probes.clone()) };
@@ -119,6 +132,8 @@ struct Parts {
     literals: Vec<String>,
     folded: Vec<String>,
     regexes: Vec<(Regex, Probe)>,
+    patterns: Vec<(LinePattern, Probe)>,
+    addresses: Vec<IpPattern>,
     non_empty: bool,
     probes: Vec<Probe>,
 }
@@ -156,10 +171,24 @@ impl Parts {
         Ok(())
     }
 
+    fn add_pattern(&mut self, text: &str) -> Result<(), String> {
+        let pattern = LinePattern::parse(text)?;
+        let probe = Probe::all(pattern.literals().map(|literal| Probe::Contains { literal: literal.to_vec(), ignore_case: false }));
+        self.probes.push(probe.clone());
+        self.patterns.push((pattern, probe));
+        Ok(())
+    }
+
+    fn add_ip(&mut self, text: &str) -> Result<(), String> {
+        self.addresses.push(IpPattern::parse(text)?);
+        self.probes.push(Probe::ANYTHING);
+        Ok(())
+    }
+
     fn into_tests(self) -> Vec<LineTest> {
         let mut tests = Vec::new();
         if self.non_empty {
-            tests.push(LineTest::NonEmpty);
+            tests.push(LineTest::Each { prefilter: None, test: EachTest::NonEmpty });
         }
         if !self.literals.is_empty() {
             tests.push(LineTest::Literals(Searcher::literals(self.literals.iter().map(String::as_bytes))));
@@ -167,7 +196,10 @@ impl Parts {
         if !self.folded.is_empty() {
             tests.push(LineTest::Literals(Searcher::Folded(folded_regex(&self.folded))));
         }
-        tests.extend(self.regexes.into_iter().map(|(regex, probe)| LineTest::Regex { prefilter: prefilter(&probe), regex }));
+        let each = |prefilter, test| LineTest::Each { prefilter, test };
+        tests.extend(self.regexes.into_iter().map(|(regex, probe)| each(prefilter(&probe), EachTest::Regex(regex))));
+        tests.extend(self.patterns.into_iter().map(|(pattern, probe)| each(prefilter(&probe), EachTest::Pattern(pattern))));
+        tests.extend(self.addresses.into_iter().map(|address| each(None, EachTest::Ip(address))));
         tests
     }
 }
@@ -225,28 +257,27 @@ fn lower(c: char) -> char {
 }
 
 impl LineTest {
+    #[cfg(test)]
     fn matches(&self, line: &[u8]) -> bool {
         match self {
-            LineTest::NonEmpty => !line.is_empty(),
             LineTest::Literals(searcher) => searcher.find(line, 0).is_some(),
-            LineTest::Regex { regex, .. } => regex.is_match(line),
+            LineTest::Each { test, .. } => test.matches(line),
         }
     }
 
     /// The selected rows that match, ascending.
     fn matching(&self, lines: &Lines<'_>, selection: &Selection) -> Vec<u32> {
-        let len = lines.ends.len();
         let mut matched = Vec::new();
-        for run in selection.runs(len) {
+        for run in selection.runs(lines.ends.len()) {
             match self {
                 LineTest::Literals(searcher) => searcher.each_row(lines, run, |row| matched.push(row as u32)),
-                LineTest::Regex { prefilter: Some(searcher), regex } => searcher.each_row(lines, run, |row| {
-                    if regex.is_match(lines.line(row)) {
+                LineTest::Each { prefilter: Some(searcher), test } => searcher.each_row(lines, run, |row| {
+                    if test.matches(lines.line(row)) {
                         matched.push(row as u32);
                     }
                 }),
-                LineTest::NonEmpty | LineTest::Regex { prefilter: None, .. } => {
-                    matched.extend(run.filter(|row| self.matches(lines.line(*row))).map(|row| row as u32));
+                LineTest::Each { prefilter: None, test } => {
+                    matched.extend(run.filter(|row| test.matches(lines.line(*row))).map(|row| row as u32));
                 }
             }
         }

@@ -114,11 +114,14 @@ impl LogCollector {
             selection.filter(batch.len(), useful)
         };
         let stream = batch.labels.fingerprint().0;
+        let sorted = batch.timestamps.is_sorted();
         let mut result = Ok(());
         let stats = request.pipeline.run(batch, &selected, request.direction, &mut scratch, &mut |entry| {
             let rank = request.rank(entry.timestamp, stream, order.0, order.1 + entry.row as u64);
             result = self.offer(rank, entry);
-            if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            // In a sorted batch nothing after an entry beyond the horizon can enter.
+            let done = sorted && self.horizon().is_some_and(|horizon| request.is_beyond(entry.timestamp, horizon));
+            if done || result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         self.scratch = scratch;
         result.map(|()| stats)

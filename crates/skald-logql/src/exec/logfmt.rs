@@ -1,7 +1,7 @@
 //! Reads `key=value` pairs as labels.
 
+use super::extract::{Extractor, Flow};
 use super::json::{Escapes, push_sanitised, unescape};
-use super::pipeline::{Extractor, Flow};
 
 /// What the strict parser reports when a pair is wrong.
 pub(crate) const LOGFMT_ERROR: &str = "LogfmtParserErr";
@@ -45,6 +45,46 @@ pub(crate) fn extract(line: &[u8], options: LogfmtOptions, buffers: &mut LogfmtB
         }
     }
     Ok(())
+}
+
+/// Calls `visit` with key and value of each pair of `line` whose value is in order. An error (strict only) is the text of its details.
+pub(crate) fn each_pair(line: &[u8], strict: bool, buffers: &mut LogfmtBuffers, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), String> {
+    let mut scanner = Scanner { bytes: line, at: 0 };
+    while let Some(next) = scanner.next() {
+        let LogfmtBuffers { key, value } = buffers;
+        value.clear();
+        let read = next.and_then(|pair| match pair.escaped {
+            true if !unescape(pair.value, Escapes::Logfmt, value) => Err("invalid quoted value"),
+            true => Ok((pair.key, value.as_slice())),
+            false => Ok((pair.key, pair.value)),
+        });
+        match read {
+            Ok((name, value)) => {
+                key.clear();
+                push_sanitised(key, name, true);
+                visit(key, if std::str::from_utf8(value).is_ok() { value } else { b"" });
+            }
+            Err(cause) if strict => return Err(format!("logfmt syntax error at pos {} : {cause}", scanner.at + 1)),
+            Err(_) => scanner.skip_word(),
+        }
+    }
+    Ok(())
+}
+
+/// The key that an expression names: a bare word, or a text in quotes. The error says what is wrong with it.
+pub(crate) fn parse_key(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("syntax error: unexpected $end, expecting STRING or KEY".to_owned());
+    }
+    if let Some(quoted) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        return Ok(quoted.to_owned());
+    }
+    match text.chars().find(|c| !c.is_alphanumeric() && *c != '_') {
+        Some(c) if c.is_whitespace() => Err("syntax error: unexpected KEY".to_owned()),
+        Some(c) => Err(format!("unexpected char {c}")),
+        None => Ok(text.to_owned()),
+    }
 }
 
 fn put(pair: &Pair<'_>, options: LogfmtOptions, buffers: &mut LogfmtBuffers, out: &mut Extractor<'_>) -> Result<Flow, &'static str> {

@@ -2,9 +2,12 @@
 
 mod batch;
 mod binary;
+mod column_test;
 mod error;
-mod go;
+mod extract;
+mod ip;
 mod json;
+mod json_path;
 mod label_filter;
 mod label_set;
 mod leaf;
@@ -12,12 +15,13 @@ mod line_filter;
 mod log_result;
 mod logfmt;
 mod pattern;
+mod pattern_filter;
 mod pipeline;
 mod probe;
+mod replace;
 mod row;
 mod sample;
 mod selector;
-mod simplify;
 mod steps;
 mod vector;
 
@@ -35,12 +39,14 @@ pub use steps::Steps;
 pub use vector::{MetricResult, Sample, Series};
 
 pub(crate) use binary::{apply, apply_scalar, join};
+pub(crate) use json_path::parse_path;
 pub(crate) use label_filter::{Condition, ConditionError, Named, Test};
 pub(crate) use leaf::{LeafValue, SeriesKey, sorted_names};
-pub(crate) use line_filter::{LineFilterError, LineMatcher};
+pub(crate) use line_filter::LineMatcher;
 pub(crate) use log_result::LogRequest;
-pub(crate) use logfmt::LogfmtOptions;
+pub(crate) use logfmt::{LogfmtOptions, parse_key};
 pub(crate) use pipeline::{Hints, Step};
-pub(crate) use row::EXTRACTED;
+pub(crate) use replace::Replacer;
+pub(crate) use row::{ERROR, EXTRACTED};
 pub(crate) use steps::Windows;
 pub(crate) use vector::{StepVectors, aggregate, result, scalar_result};

@@ -1,54 +1,21 @@
 //! The one place where regular expressions are compiled.
 
-use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::ast;
-
-/// Largest compiled form of one regular expression.
-const SIZE_MAX: usize = 4 << 20;
+use crate::regex::{Flags, compile as compile_with};
+use ::regex::bytes::Regex;
 
 /// Compiles a regular expression that may match anywhere. The error is the text for the user.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    build(pattern, pattern, false)
+    compile_with(pattern, Flags::SEARCH).map_err(|error| error.to_string())
 }
 
 /// Compiles one that has to match the whole text; the dot then excludes line feeds.
 pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, String> {
-    build(pattern, &format!("^(?:{pattern})$"), false)
+    compile_with(pattern, Flags::WHOLE).map_err(|error| error.to_string())
 }
 
 /// Compiles one of a stream selector: it has to match the whole text, and the dot matches line feeds.
 pub(crate) fn compile_selector(pattern: &str) -> Result<Regex, String> {
-    build(pattern, &format!("^(?:{pattern})$"), true)
-}
-
-fn build(written: &str, pattern: &str, dot_all: bool) -> Result<Regex, String> {
-    // Checked as written first: a closing bracket too many would fit the group around it.
-    ast::parse::Parser::new().parse(written).map_err(|error| parse_error(written, &error))?;
-    let built = RegexBuilder::new(pattern).dot_matches_new_line(dot_all).size_limit(SIZE_MAX).build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => format!("error parsing regexp: expression nests too deeply: `{written}`"),
-        _ => format!("error parsing regexp: invalid or unsupported syntax: `{written}`"),
-    })
-}
-
-fn parse_error(pattern: &str, error: &ast::Error) -> String {
-    use ast::ErrorKind as Kind;
-    let span = error.span();
-    let at = pattern.get(span.start.offset..span.end.offset).unwrap_or(pattern);
-    let rest = pattern.get(span.start.offset..).unwrap_or(pattern);
-    let (cause, shown) = match error.kind() {
-        Kind::GroupUnclosed => ("missing closing )", pattern),
-        Kind::GroupUnopened => ("unexpected )", pattern),
-        Kind::ClassUnclosed => ("missing closing ]", rest),
-        Kind::RepetitionMissing => ("missing argument to repetition operator", at),
-        Kind::ClassRangeInvalid => ("invalid character class range", at),
-        Kind::EscapeUnexpectedEof => ("trailing backslash at end of expression", ""),
-        Kind::EscapeUnrecognized => ("invalid escape sequence", at),
-        Kind::UnsupportedLookAround => ("invalid or unsupported Perl syntax", at),
-        Kind::NestLimitExceeded(_) => ("expression nests too deeply", pattern),
-        _ => ("invalid or unsupported syntax", pattern),
-    };
-    format!("error parsing regexp: {cause}: `{shown}`")
+    compile_with(pattern, Flags::SELECTOR).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 use super::batch::{Batch, Selection, Stats};
+use super::column_test::ColumnTest;
+use super::extract::{Extractor, PutBuffers, extract_keys, extract_paths};
 use super::json::{self, JsonBuffers};
-use super::label_filter::{Condition, Named, Test, Verdict};
+use super::json_path::PathPart;
+use super::label_filter::{Condition, Named, Test};
 use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
@@ -64,9 +67,23 @@ impl Columns {
 pub(crate) enum Step {
     Filter(Condition),
     Json,
+    /// Label and path of each value.
+    JsonPaths(Vec<(String, Vec<PathPart>)>),
     Logfmt(LogfmtOptions),
+    /// Label and key of each value.
+    LogfmtKeys {
+        strict: bool,
+        keys: Vec<(String, String)>,
+    },
     Drop(Vec<Named>),
     Keep(Vec<Named>),
+}
+
+impl Step {
+    /// Whether it reads labels from the line.
+    pub(crate) fn is_parser(&self) -> bool {
+        matches!(self, Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. })
+    }
 }
 
 /// What parsers are told about the rest of the query. It decides which labels, and which errors, are seen.
@@ -121,7 +138,7 @@ impl Pipeline {
     /// Puts compiled parts together. `needs` is what the use of its result needs.
     pub(crate) fn new(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: Hints, mut needs: Needs) -> Self {
         let line_filters: Vec<_> = line_filters.into_iter().filter(|filter| !filter.is_always_true()).collect();
-        let parses = steps.iter().any(|step| matches!(step, Step::Json | Step::Logfmt(_)));
+        let parses = steps.iter().any(Step::is_parser);
         if parses || !line_filters.is_empty() {
             needs.lines = LineNeed::Bytes;
         }
@@ -129,6 +146,8 @@ impl Pipeline {
             match step {
                 Step::Filter(condition) => condition.each_name(&mut |name| needs.columns.add(name)),
                 Step::Json | Step::Logfmt(_) => hints.required.iter().flatten().for_each(|name| needs.columns.add(name)),
+                Step::JsonPaths(paths) => paths.iter().for_each(|(name, _)| needs.columns.add(name)),
+                Step::LogfmtKeys { keys, .. } => keys.iter().for_each(|(name, _)| needs.columns.add(name)),
                 Step::Drop(items) | Step::Keep(items) => items.iter().for_each(|item| needs.columns.add(&item.name)),
             }
         }
@@ -153,7 +172,7 @@ impl Pipeline {
             match step {
                 Step::Filter(condition) if condition.eval_stream(labels) == Some(false) => return false,
                 // Parsers never write a label that the stream has.
-                Step::Filter(_) | Step::Json | Step::Logfmt(_) => {}
+                Step::Filter(_) | Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => {}
                 Step::Drop(_) | Step::Keep(_) => return true,
             }
         }
@@ -167,11 +186,12 @@ impl Pipeline {
 
     /// Whether it looks at lines.
     pub(crate) fn reads_lines(&self) -> bool {
-        !self.line_filters.is_empty() || self.steps.iter().any(|step| matches!(step, Step::Json | Step::Logfmt(_)))
+        !self.line_filters.is_empty() || self.steps.iter().any(Step::is_parser)
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
     pub(crate) fn select(&self, batch: &Batch<'_>, selection: &Selection) -> (Selection, usize) {
+        assert!(batch.lines.is_some() || self.needs.lines == LineNeed::None, "lines are there where they are needed");
         let len = batch.len();
         let mut selection = selection.clone();
         let mut done = 0;
@@ -231,6 +251,8 @@ impl Pipeline {
                         row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
                     }
                 }
+                Step::JsonPaths(paths) => extract_paths(paths, line, row, &mut parsers.put),
+                Step::LogfmtKeys { strict, keys } => extract_keys(*strict, keys, line, row, &mut parsers.logfmt),
                 Step::Drop(items) => Named::drop_all(items, row),
                 Step::Keep(items) => Named::keep_only(items, row),
             }
@@ -286,163 +308,4 @@ impl Pipeline {
 /// Whether a metadata column sets the error of entries.
 pub(crate) fn is_error(column: &Column) -> bool {
     &**column.name() == ERROR
-}
-
-/// A condition that columns and stream labels decide, with the answer for each dictionary word worked out once.
-enum ColumnTest<'a> {
-    Constant(bool),
-    Words {
-        ids: &'a [u32],
-        verdicts: Vec<bool>,
-    },
-    /// Metadata of one name stands in these columns, in at most one of them for a row.
-    Values {
-        columns: Vec<&'a Column>,
-        test: &'a Test,
-    },
-    And(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
-    Or(Box<ColumnTest<'a>>, Box<ColumnTest<'a>>),
-}
-
-impl<'a> ColumnTest<'a> {
-    /// `None` when the condition may mark entries with errors, or see one.
-    fn new(condition: &'a Condition, batch: &Batch<'a>) -> Option<Self> {
-        Some(match condition {
-            Condition::And(a, b) => match (Self::new(a, batch)?, Self::new(b, batch)?) {
-                (ColumnTest::Constant(true), other) | (other, ColumnTest::Constant(true)) => other,
-                (ColumnTest::Constant(false), _) | (_, ColumnTest::Constant(false)) => ColumnTest::Constant(false),
-                (a, b) => ColumnTest::And(Box::new(a), Box::new(b)),
-            },
-            Condition::Or(a, b) => match (Self::new(a, batch)?, Self::new(b, batch)?) {
-                (ColumnTest::Constant(false), other) | (other, ColumnTest::Constant(false)) => other,
-                (ColumnTest::Constant(true), _) | (_, ColumnTest::Constant(true)) => ColumnTest::Constant(true),
-                (a, b) => ColumnTest::Or(Box::new(a), Box::new(b)),
-            },
-            Condition::One { name, test } => Self::of_name(name, test, batch)?,
-        })
-    }
-
-    fn of_name(name: &str, test: &'a Test, batch: &Batch<'a>) -> Option<Self> {
-        let constant = |value: &str| ColumnTest::Constant(test.check(value.as_bytes()) == Verdict::Pass);
-        if !matches!(test, Test::Text { .. }) || name.starts_with(ERROR) || name.ends_with(EXTRACTED) || name == super::row::ERROR_DETAILS {
-            return None;
-        }
-        if let Some(value) = batch.labels.get(name) {
-            return Some(constant(value));
-        }
-        let columns: Vec<&Column> = batch.columns.iter().filter(|column| **column.name() == *name).collect();
-        Some(match columns.as_slice() {
-            [] => constant(""),
-            [column] => match column.dictionary() {
-                Some((ids, words)) => {
-                    ColumnTest::Words { ids, verdicts: words.into_iter().map(|word| test.check(word) == Verdict::Pass).collect() }
-                }
-                None => ColumnTest::Values { columns, test },
-            },
-            _ => ColumnTest::Values { columns, test },
-        })
-    }
-
-    fn eval(&self, batch: &Batch<'_>, row: usize) -> bool {
-        let at = batch.column_offset + row;
-        match self {
-            ColumnTest::Constant(answer) => *answer,
-            ColumnTest::Words { ids, verdicts } => verdicts[ids[at] as usize],
-            ColumnTest::Values { columns, test } => {
-                let value = columns.iter().map(|column| column.value(at)).find(|value| !value.is_empty());
-                test.check(value.unwrap_or_default()) == Verdict::Pass
-            }
-            ColumnTest::And(a, b) => a.eval(batch, row) && b.eval(batch, row),
-            ColumnTest::Or(a, b) => a.eval(batch, row) || b.eval(batch, row),
-        }
-    }
-}
-
-/// Whether a parser goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
-    Continue,
-    /// All that is needed was found, or the entry is out.
-    Stop,
-}
-
-#[derive(Debug, Default)]
-struct PutBuffers {
-    name: Vec<u8>,
-}
-
-/// Takes what a parser reads and makes labels of it, under the rules about names that are taken.
-pub(crate) struct Extractor<'a> {
-    row: &'a mut RowLabels,
-    hints: &'a Hints,
-    buffers: &'a mut PutBuffers,
-    /// Required labels not found yet.
-    missing: usize,
-    dropped: bool,
-}
-
-impl<'a> Extractor<'a> {
-    fn new(row: &'a mut RowLabels, hints: &'a Hints, buffers: &'a mut PutBuffers) -> Self {
-        let missing = hints.required.as_ref().map_or(usize::MAX, Vec::len);
-        Extractor { row, hints, buffers, missing, dropped: false }
-    }
-
-    fn is_required(&self, name: &[u8]) -> bool {
-        self.hints.required.as_ref().is_none_or(|names| names.iter().any(|n| n.as_bytes() == name))
-    }
-
-    /// Whether a label of this name, as the parser reads it, is of use.
-    #[inline]
-    pub(crate) fn wants(&self, name: &[u8]) -> bool {
-        self.is_required(name)
-    }
-
-    /// Whether a label whose name begins with `path` and `_` can be of use.
-    #[inline]
-    pub(crate) fn wants_prefix(&self, path: &[u8]) -> bool {
-        let below = |name: &String| {
-            path.is_empty() || (name.len() > path.len() && name.as_bytes().starts_with(path) && name.as_bytes()[path.len()] == b'_')
-        };
-        self.hints.required.as_ref().is_none_or(|names| names.iter().any(below))
-    }
-
-    /// Writes a label; the first of a name stays. What is not UTF-8, and U+FFFD, becomes a blank.
-    pub(crate) fn put_text(&mut self, name: &[u8], value: &[u8]) -> Flow {
-        if value.is_ascii() {
-            return self.put(name, value);
-        }
-        match std::str::from_utf8(value) {
-            Ok(text) if !text.contains('\u{fffd}') => self.put(name, value),
-            _ => {
-                let cleaned = String::from_utf8_lossy(value).replace('\u{fffd}', " ");
-                self.put(name, cleaned.as_bytes())
-            }
-        }
-    }
-
-    fn put(&mut self, name: &[u8], value: &[u8]) -> Flow {
-        let mut longer = std::mem::take(&mut self.buffers.name);
-        let name = if self.row.collides(name) {
-            longer.clear();
-            longer.extend_from_slice(name);
-            longer.extend_from_slice(EXTRACTED.as_bytes());
-            &longer
-        } else {
-            name
-        };
-        let flow = self.put_named(name, value);
-        self.buffers.name = longer;
-        flow
-    }
-
-    fn put_named(&mut self, name: &[u8], value: &[u8]) -> Flow {
-        if !self.is_required(name) || self.row.was_parsed(name) {
-            return Flow::Continue;
-        }
-        self.row.set_parsed(name, value);
-        self.missing -= 1;
-        let early = self.hints.early.iter().find(|(filtered, _)| filtered.as_bytes() == name);
-        self.dropped = early.is_some_and(|(_, test)| test.check(value) == Verdict::Fail);
-        if self.dropped || self.missing == 0 { Flow::Stop } else { Flow::Continue }
-    }
 }

@@ -164,7 +164,8 @@ impl RowLabels {
 
     /// Removes every label for which `keep` does not hold. Errors stay.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str, &[u8]) -> bool) {
-        let kept = |name: &[u8], value: &[u8]| name == PRESERVE_ERROR.as_bytes() || keep(&text(name), value);
+        let always = |name: &[u8]| [ERROR, ERROR_DETAILS, PRESERVE_ERROR].iter().any(|kept| kept.as_bytes() == name);
+        let kept = |name: &[u8], value: &[u8]| always(name) || keep(&text(name), value);
         for at in 0..self.slots.len() {
             let slot = &self.slots[at];
             self.slots[at].live = slot.live && kept(self.bytes(&slot.name), self.bytes(&slot.value));
@@ -199,19 +200,24 @@ impl RowLabels {
     }
 
     /// Calls `visit` for each label with its category, in no order.
-    pub fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8], Category)) {
+    pub fn for_each<'a>(&'a self, mut visit: impl FnMut(&'a [u8], &'a [u8], Category)) {
         for (at, (name, value)) in self.stream.iter().enumerate() {
             if !self.masked.contains(&at) && self.find(name.as_bytes(), |slot| slot.live).is_none() {
                 visit(name.as_bytes(), value.as_bytes(), Category::Stream);
             }
         }
+        let details = self.visible_details();
         for slot in self.slots.iter().filter(|slot| slot.live) {
-            visit(self.bytes(&slot.name), self.bytes(&slot.value), slot.category);
+            let name = self.bytes(&slot.name);
+            let hidden = (self.error.is_some() && name == ERROR.as_bytes()) || (details.is_some() && name == ERROR_DETAILS.as_bytes());
+            if !hidden {
+                visit(name, self.bytes(&slot.value), slot.category);
+            }
         }
         if let Some(error) = &self.error {
             visit(ERROR.as_bytes(), error.as_bytes(), Category::Parsed);
         }
-        if let Some(details) = self.visible_details() {
+        if let Some(details) = details {
             visit(ERROR_DETAILS.as_bytes(), details.as_bytes(), Category::Parsed);
         }
     }

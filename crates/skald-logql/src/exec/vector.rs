@@ -78,6 +78,12 @@ impl StepVectors {
         Ok(vectors)
     }
 
+    /// One series of `labels` that is 1 where no series has a value.
+    pub(crate) fn absent(self, labels: LabelSet) -> Self {
+        let steps = self.steps.into_iter().map(|points| if points.is_empty() { vec![(0, 1.0)] } else { Vec::new() }).collect();
+        StepVectors { series: vec![labels], steps }
+    }
+
     /// One series without labels that has `value` at every step.
     pub(crate) fn constant(value: f64, steps: &Steps) -> Self {
         StepVectors { series: vec![LabelSet::default()], steps: vec![vec![(0, value)]; steps.count()] }
@@ -202,8 +208,9 @@ pub(crate) fn scalar_result(value: f64, steps: &Steps, instant: bool) -> MetricR
     if instant {
         return MetricResult::Scalar { at: steps.time(0), value };
     }
-    let points = (0..steps.count()).map(|i| (steps.time(i), value)).collect();
-    MetricResult::Matrix(vec![Series { labels: LabelSet::default(), points }])
+    let points: Vec<_> = (0..steps.count()).map(|i| (steps.time(i), value)).collect();
+    let series = (!points.is_empty()).then(|| Series { labels: LabelSet::default(), points });
+    MetricResult::Matrix(series.into_iter().collect())
 }
 
 /// The answer of an expression that has series. `keep_order` leaves an instant vector as it was evaluated.

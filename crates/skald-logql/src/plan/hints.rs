@@ -4,7 +4,7 @@
 
 use super::PlanError;
 use crate::ast::{LabelFilter, LabelFormat, Stage};
-use crate::exec::{Condition, EXTRACTED, Hints};
+use crate::exec::{Condition, ERROR, EXTRACTED, Hints};
 
 /// Which labels of entries the rest of the query looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) fn hints(stages: &[Stage], wanted: Wanted<'_>) -> Result<Hints, PlanE
         Wanted::All => (None, true),
         Wanted::Groups(groups) => (Some(required(stages, groups)), groups.is_empty()),
     };
-    let preserve_errors = required.as_ref().is_some_and(|names| names.iter().any(|name| name == "__error__"));
+    let preserve_errors = required.as_ref().is_some_and(|names| names.iter().any(|name| name == ERROR));
     let early = if early { early_filters(stages)? } else { Vec::new() };
     Ok(Hints { required, early, preserve_errors })
 }

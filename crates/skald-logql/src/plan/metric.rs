@@ -1,9 +1,11 @@
 use super::hints::Wanted;
 use super::{Params, PlanError, stages};
-use crate::ast::{BinaryExpr, BinaryOp, Grouping, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorMatching, VectorOp};
+use crate::ast::{
+    BinaryExpr, BinaryOp, Grouping, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorMatching, VectorOp,
+};
 use crate::exec::{
-    EvalError, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Selector, SeriesKey, StepVectors, Steps, Windows, aggregate,
-    apply, apply_scalar, join, result, scalar_result, sorted_names,
+    EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, Selector, SeriesKey, StepVectors, Steps,
+    Windows, aggregate, apply, apply_scalar, join, result, scalar_result, sorted_names,
 };
 use std::sync::Arc;
 
@@ -28,6 +30,15 @@ enum Node {
     Number(f64),
     /// `vector(…)`
     Constant(f64),
+    /// One at the steps where a leaf has no value.
+    Absent {
+        leaf: usize,
+        labels: LabelSet,
+    },
+    LabelReplace {
+        inner: Box<Node>,
+        replacer: Replacer,
+    },
     Aggregate {
         op: VectorOp,
         parameter: Option<u64>,
@@ -93,6 +104,15 @@ impl MetricPlan {
             Node::Number(value) => Value::Number(*value),
             Node::Constant(value) => Value::Vectors(StepVectors::constant(*value, &self.steps)),
             Node::Leaf(at) => Value::Vectors(leaves[*at].take().expect("each leaf has one place in the expression")),
+            Node::Absent { leaf, labels } => {
+                let counted = leaves[*leaf].take().expect("each leaf has one place in the expression");
+                Value::Vectors(counted.absent(labels.clone()))
+            }
+            Node::LabelReplace { inner, replacer } => {
+                let mut vectors = self.eval(inner, leaves)?.into_vectors(&self.steps);
+                vectors.series.iter_mut().for_each(|labels| replacer.replace(labels));
+                Value::Vectors(vectors)
+            }
             Node::Aggregate { op, parameter, grouping, inner } => {
                 let inner = self.eval(inner, leaves)?.into_vectors(&self.steps);
                 Value::Vectors(aggregate(*op, *parameter, grouping.as_ref(), inner))
@@ -135,12 +155,21 @@ struct Builder {
 impl Builder {
     fn node(&mut self, expr: &MetricExpr, is_root: bool) -> Result<Node, PlanError> {
         Ok(match expr {
+            MetricExpr::Range(range) if range.op == RangeOp::AbsentOverTime => {
+                let labels = absent_labels(&range.log.matchers);
+                let counted = RangeAggregation { op: RangeOp::CountOverTime, ..range.clone() };
+                self.leaf(&counted, Some(None), false)?;
+                Node::Absent { leaf: self.leaves.len() - 1, labels }
+            }
             MetricExpr::Range(range) => self.leaf(range, None, is_root)?,
             MetricExpr::Vector(vector) => self.aggregation(vector, is_root)?,
             MetricExpr::Binary(binary) => self.binary(binary)?,
             MetricExpr::Literal(value) => Node::Number(*value),
             MetricExpr::VectorLiteral(value) => Node::Constant(*value),
-            MetricExpr::LabelReplace(_) => return Err(PlanError::not_implemented("label_replace")),
+            MetricExpr::LabelReplace(replace) => {
+                let replacer = Replacer::compile(replace).map_err(PlanError::Regex)?;
+                Node::LabelReplace { inner: Box::new(self.node(&replace.inner, false)?), replacer }
+            }
         })
     }
 
@@ -190,6 +219,13 @@ impl Builder {
 fn grouped(grouping: &Grouping, drop_empty: bool) -> SeriesKey {
     let names = sorted_names(&grouping.labels);
     if grouping.without { SeriesKey::Without { names, drop_empty } } else { SeriesKey::By(names) }
+}
+
+/// Labels of a selector that every stream it could find would have: those with one matcher, an equality.
+fn absent_labels(matchers: &[Matcher]) -> LabelSet {
+    let alone = |matcher: &&Matcher| matchers.iter().filter(|other| other.name == matcher.name).count() == 1;
+    let equal = matchers.iter().filter(|matcher| matcher.op == MatchOp::Equal).filter(alone);
+    LabelSet::from_pairs(equal.map(|matcher| (matcher.name.clone(), matcher.value.clone())).collect())
 }
 
 fn leaf_value(op: RangeOp) -> Option<LeafValue> {

@@ -7,7 +7,6 @@ mod metric;
 mod stages;
 #[cfg(test)]
 mod tests;
-mod text;
 
 use crate::ast::Expr;
 use skald_model::{TimeRange, Timestamp};

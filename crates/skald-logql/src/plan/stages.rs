@@ -1,9 +1,9 @@
 //! Stages in the order in which they run, compiled.
 
+use super::PlanError;
 use super::hints::{Wanted, hints};
-use super::{PlanError, text};
-use crate::ast::{LabelFilter, LineFilter, NamedOrMatcher, Stage};
-use crate::exec::{Condition, ConditionError, LineFilterError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step};
+use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage};
+use crate::exec::{Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step, parse_key, parse_path};
 
 /// Compiles `stages`. `needs` is what the use of their result needs, `wanted` the labels that it looks at.
 pub(super) fn compile(stages: &[Stage], wanted: Wanted<'_>, needs: Needs) -> Result<Pipeline, PlanError> {
@@ -13,7 +13,7 @@ pub(super) fn compile(stages: &[Stage], wanted: Wanted<'_>, needs: Needs) -> Res
     for run in in_order(stages) {
         match run {
             Run::Lines(filters) => line_filters.extend(compile_line_filters(&filters)?),
-            Run::Stage(stage) => steps.extend(step(stage, skip_parsers)?),
+            Run::Stage(stage) => steps.extend(step(stage)?.filter(|step| !(skip_parsers && step.is_parser()))),
         }
     }
     Ok(Pipeline::new(line_filters, steps, hints, needs))
@@ -48,20 +48,17 @@ fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
 }
 
 fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<LineMatcher>, PlanError> {
-    let compile = |filter: &&LineFilter| {
-        LineMatcher::compile(filter).map_err(|error| match error {
-            LineFilterError::NotImplemented(name) => PlanError::not_implemented(name),
-            LineFilterError::Cause(cause) => PlanError::Stage { stage: text::line_filters(filters), cause },
-        })
-    };
+    let joined = || filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let failed = |cause| PlanError::Stage { stage: joined(), cause };
+    let compile = |filter: &&LineFilter| LineMatcher::compile(filter).map_err(failed);
     filters.iter().map(compile).collect()
 }
 
 /// Compiles a label filter.
 pub(super) fn condition(filter: &LabelFilter) -> Result<Condition, PlanError> {
     Condition::compile(filter).map_err(|error| match error {
-        ConditionError::NotImplemented(name) => PlanError::not_implemented(name),
         ConditionError::Regex(cause) => PlanError::Regex(cause),
+        ConditionError::Ip { filter, cause } => PlanError::Stage { stage: filter, cause },
     })
 }
 
@@ -69,13 +66,29 @@ fn named(items: &[NamedOrMatcher]) -> Result<Vec<Named>, PlanError> {
     items.iter().map(|item| Named::compile(item).map_err(PlanError::Regex)).collect()
 }
 
-fn step(stage: &Stage, skip_parsers: bool) -> Result<Option<Step>, PlanError> {
+fn compile_each<T>(
+    stage: &Stage,
+    items: &[Extraction],
+    compile: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<(String, T)>, PlanError> {
+    let one = |item: &Extraction| match compile(&item.expression) {
+        Ok(compiled) => Ok((item.name.clone(), compiled)),
+        Err(cause) => {
+            let cause = format!("cannot parse expression [{}]: {cause}", item.expression);
+            Err(PlanError::Stage { stage: stage.to_string(), cause })
+        }
+    };
+    items.iter().map(one).collect()
+}
+
+fn step(stage: &Stage) -> Result<Option<Step>, PlanError> {
     Ok(Some(match stage {
         Stage::LineFilter(_) => return Ok(None),
         Stage::LabelFilter(filter) => Step::Filter(condition(filter)?),
-        Stage::Json(extractions) if !extractions.is_empty() => return Err(PlanError::not_implemented("json with expressions")),
-        Stage::Logfmt { extractions, .. } if !extractions.is_empty() => return Err(PlanError::not_implemented("logfmt with expressions")),
-        Stage::Json(_) | Stage::Logfmt { .. } if skip_parsers => return Ok(None),
+        Stage::Json(extractions) if !extractions.is_empty() => Step::JsonPaths(compile_each(stage, extractions, parse_path)?),
+        Stage::Logfmt { extractions, strict, .. } if !extractions.is_empty() => {
+            Step::LogfmtKeys { strict: *strict, keys: compile_each(stage, extractions, parse_key)? }
+        }
         Stage::Json(_) => Step::Json,
         Stage::Logfmt { strict, keep_empty, .. } => Step::Logfmt(LogfmtOptions { strict: *strict, keep_empty: *keep_empty }),
         Stage::Drop(items) => Step::Drop(named(items)?),

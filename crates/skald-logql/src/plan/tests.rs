@@ -1,7 +1,7 @@
 use super::*;
 use crate::ast::*;
 use crate::exec::*;
-use skald_model::{ErrorKind, Labels, Rows, RowsBuilder};
+use skald_model::{Column, ErrorKind, Labels, Rows, RowsBuilder};
 use std::sync::Arc;
 
 mod log_queries;
@@ -17,6 +17,24 @@ fn rows(entries: &[Given<'_>]) -> Rows {
         metadata.iter().for_each(|(name, value)| builder.set_metadata(name, value.as_bytes(), false));
     }
     builder.finish()
+}
+
+/// The same rows, each column keeping each value once.
+fn with_dictionaries(rows: &Rows) -> Rows {
+    let dictionary = |column: &Column| {
+        let mut words: Vec<&[u8]> = (0..column.len()).map(|row| column.value(row)).collect();
+        words.sort_unstable();
+        words.dedup();
+        let ids = (0..column.len()).map(|row| words.binary_search(&column.value(row)).expect("is a word") as u32).collect();
+        let ends = words.iter().scan(0, |end, word| {
+            *end += word.len() as u32;
+            Some(*end)
+        });
+        Column::dictionary_of(column.name().clone(), column.is_derived(), ids, ends.collect(), words.concat())
+    };
+    let columns = rows.columns().iter().map(dictionary).collect();
+    let (timestamps, ends, lines) = (rows.timestamps().to_vec(), rows.line_ends().to_vec(), rows.line_bytes().to_vec());
+    Rows::from_columns(timestamps, ends, lines, columns).expect("fits")
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {

@@ -1,4 +1,5 @@
-use skald_model::{ErrorKind, quote};
+use super::quoted;
+use skald_model::ErrorKind;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -51,13 +52,13 @@ impl DurationError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GoDurationError {
     /// Not numbers and units in turn, or too long.
-    #[error("time: invalid duration {}", quoted(.0))]
+    #[error("time: invalid duration {}", byte_quoted(.0))]
     Invalid(String),
     /// A number without a unit.
-    #[error("time: missing unit in duration {}", quoted(.0))]
+    #[error("time: missing unit in duration {}", byte_quoted(.0))]
     MissingUnit(String),
     /// A unit that does not exist.
-    #[error("time: unknown unit {} in duration {}", quoted(.unit), quoted(.text))]
+    #[error("time: unknown unit {} in duration {}", byte_quoted(.unit), byte_quoted(.text))]
     UnknownUnit {
         /// The unit.
         unit: String,
@@ -75,10 +76,17 @@ impl GoDurationError {
     }
 }
 
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    quote(&mut out, text);
-    out
+/// In double quotes, with every byte outside printable ASCII as `\xNN`, as Go's durations quote.
+fn byte_quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for b in text.bytes() {
+        match b {
+            b'"' | b'\\' => out.extend(['\\', char::from(b)]),
+            b' '..=b'~' => out.push(char::from(b)),
+            _ => out.push_str(&format!("\\x{b:02x}")),
+        }
+    }
+    out + "\""
 }
 
 /// Reads a Prometheus duration: whole numbers with `y w d h m s ms`, each unit once, largest first; or `0`.

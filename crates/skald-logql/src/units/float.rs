@@ -1,4 +1,5 @@
-use skald_model::{ErrorKind, quote};
+use super::quoted;
+use skald_model::ErrorKind;
 
 /// Why a text is not a number. Prints as Go's `strconv.ParseFloat` says it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,18 +21,15 @@ impl ParseFloatError {
     }
 }
 
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    quote(&mut out, text);
-    out
-}
-
 /// Reads a number as Go does: decimal with optional exponent and `_` between digits, `Inf`, `Infinity` and `NaN` in any case,
 /// hexadecimal only with a `p` exponent.
 ///
 /// # Errors
 /// [`ParseFloatError`] for any other text, or a number too large.
 pub fn parse_float(text: &str) -> Result<f64, ParseFloatError> {
+    if let Some(value) = small_integer(text.as_bytes()) {
+        return Ok(value);
+    }
     let syntax = || ParseFloatError::Syntax(text.to_owned());
     let (negative, body) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
@@ -58,6 +56,15 @@ pub fn parse_float(text: &str) -> Result<f64, ParseFloatError> {
         digits.parse::<f64>().map_err(|_| syntax())?
     };
     if value.is_infinite() { Err(ParseFloatError::Range(text.to_owned())) } else { Ok(sign * value) }
+}
+
+/// What most values are, without the detour.
+fn small_integer(bytes: &[u8]) -> Option<f64> {
+    if bytes.is_empty() || bytes.len() > 15 {
+        return None;
+    }
+    let digit = |sum: u64, b: &u8| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0'));
+    bytes.iter().try_fold(0, digit).map(|value| value as f64)
 }
 
 fn underscores_separate_digits(text: &str) -> bool {

@@ -66,6 +66,9 @@ fn go_durations_are_read_and_printed_as_go_does() {
     check_go_duration("1d", "time: unknown unit \"d\" in duration \"1d\"");
     check_go_duration("5", "time: missing unit in duration \"5\"");
     check_go_duration("x", "time: invalid duration \"x\"");
+    check_go_duration("björn", r#"time: invalid duration "bj\xc3\xb6rn""#);
+    check_go_duration("1m0.1s", "1m0.1s");
+    check_go_duration("1.5.5s", "time: missing unit in duration \"1.5.5s\"");
     check_go_duration("", "time: invalid duration \"\"");
     check_go_duration(".s", "time: invalid duration \".s\"");
     check_go_duration("3000000h", "time: invalid duration \"3000000h\"");
@@ -109,6 +112,11 @@ fn check_float(input: &str, want: &str) {
 #[test]
 fn numbers_are_read_and_printed_as_go_does() {
     check_float("010", "10");
+    check_float("-1_000.5", "-1000.5");
+    check_float("1_", "strconv.ParseFloat: parsing \"1_\": invalid syntax");
+    check_float("+nan", "strconv.ParseFloat: parsing \"+nan\": invalid syntax");
+    check_float("1e", "strconv.ParseFloat: parsing \"1e\": invalid syntax");
+    check_float("5 ", "strconv.ParseFloat: parsing \"5 \": invalid syntax");
     check_float("1_000", "1000");
     check_float(".990", "0.99");
     check_float("5.", "5");

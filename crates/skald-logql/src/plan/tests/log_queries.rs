@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn log_plan(stages: Vec<Stage>, params: &Params) -> LogPlan {
     match plan(&Expr::Log(log(stages)), params).expect("plans") {
@@ -88,6 +89,29 @@ fn logfmt_skips_what_is_wrong_unless_strict() {
     check(vec![logfmt()], &["a='x y' b=1"], r#"{a="'x", b="1"} [1]"#);
     check(vec![strict()], &[r#"a="x"b=2 c="\u00e9\n""#], r#"{a="x", b="2", c="é\n"} [1]"#);
     check(vec![logfmt()], &["a=\"x", "9=1 job=x"], r#"{_9="1", job_extracted="x"} [2] ; {} [1]"#);
+}
+
+fn extractions(items: &[(&str, &str)]) -> Vec<Extraction> {
+    items.iter().map(|(name, expression)| Extraction { name: (*name).to_owned(), expression: (*expression).to_owned() }).collect()
+}
+
+#[test]
+fn expressions_always_give_their_labels() {
+    let paths = |items: &[(&str, &str)]| vec![Stage::Json(extractions(items))];
+    check(
+        paths(&[("x", "a[0].b"), ("y", "a"), ("w", "c"), ("v", "c.d"), ("u", "z"), ("m", "nope")]),
+        &[r#"{"a":[{"b":1}],"c":{"d":"x"},"z":null}"#],
+        r#"{m="", u="", v="x", w="{\"d\":\"x\"}", x="1", y="[{\"b\":1}]"} [1]"#,
+    );
+    check(paths(&[("job", "job")]), &[r#"{"job":"inner"}"#, "{}"], r#"{job_extracted="inner"} [1] ; {} [2]"#);
+    check(paths(&[("a", "a")]), &["plain", r#" {"a":1}"#], r#"{__error__="JSONParserErr"} [1, 2]"#);
+    let keys = |items: &[(&str, &str)]| vec![Stage::Logfmt { strict: false, keep_empty: false, extractions: extractions(items) }];
+    check(keys(&[("a", "a"), ("x", "b"), ("y", "c"), ("m", "m")]), &["a=1 b=2 a=3 c"], r#"{a="3", m="", x="2", y=""} [1]"#);
+    check([vec![Stage::Drop(vec![name("job")])], paths(&[("job", "a")])].concat(), &[r#"{"a":"1"}"#], r#"{job_extracted="1"} [1]"#);
+    let error = |stages| plan(&Expr::Log(log(stages)), &params()).expect_err("does not plan").to_string();
+    let want = "parse error : stage '| json a=\"x..y\"' : cannot parse expression [x..y]: syntax error: unexpected DOT, expecting FIELD";
+    assert_eq!(error(paths(&[("a", "x..y")])), want);
+    assert_eq!(error(keys(&[("a", "x.y")])), "parse error : stage '| logfmt a=\"x.y\"' : cannot parse expression [x.y]: unexpected char .");
 }
 
 #[test]
@@ -182,8 +206,11 @@ fn metadata_and_parsed_labels_get_other_names_where_theirs_are_taken() {
 fn filters_on_metadata_columns_agree_with_filters_on_rows() {
     let given: [Given<'_>; 4] = [(1, "", &[("level", "error")]), (2, "", &[("level", "info")]), (3, "", &[]), (4, "", &[("job", "own")])];
     let streams = [(labels(&[("job", "web")]), rows(&given))];
+    let dictionaries = [(streams[0].0.clone(), with_dictionaries(&streams[0].1))];
     let times = |filter| {
-        let vectorised = show(&run(&log_plan(vec![Stage::LabelFilter(filter)], &params()), &streams, 2).streams());
+        let plan = log_plan(vec![Stage::LabelFilter(filter)], &params());
+        let vectorised = show(&run(&plan, &streams, 2).streams());
+        assert_eq!(show(&run(&plan, &dictionaries, 2).streams()), vectorised);
         vectorised.split('[').skip(1).map(|part| part.split(']').next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(times(text_filter("level", MatchOp::Equal, "error")), "1");
@@ -246,6 +273,17 @@ fn probes_hold_what_every_match_holds() {
 }
 
 #[test]
+fn address_filters_drop_what_is_missing_and_keep_errors() {
+    let ip = |negated| Stage::LabelFilter(LabelFilter::Ip { name: "a".into(), negated, pattern: "10.0.0.0/8".into() });
+    check(vec![logfmt(), ip(true)], &["a=10.1.2.3", "a=8.8.8.8", "b=1"], r#"{a="8.8.8.8"} [2]"#);
+    check(vec![logfmt(), ip(false)], &["a=10.1.2.3", "a=8.8.8.8", "b=1"], r#"{a="10.1.2.3"} [1]"#);
+    check(vec![json(), Stage::Drop(vec![name("__error_details__")]), ip(true)], &["bad", "{}"], r#"{__error__="JSONParserErr"} [1]"#);
+    let wrong = Stage::LabelFilter(LabelFilter::Ip { name: "addr".into(), negated: false, pattern: "nope".into() });
+    let error = plan(&Expr::Log(log(vec![wrong])), &params()).expect_err("does not plan");
+    assert_eq!(error.to_string(), r#"parse error : stage '| addr=ip("nope")' : ip: invalid pattern: "nope""#);
+}
+
+#[test]
 fn what_does_not_compile_is_named() {
     let error = |stages| plan(&Expr::Log(log(stages)), &params()).expect_err("does not plan");
     let broken = error(vec![line(LineOp::Contains, "x"), line(LineOp::Regex, "("), json()]);
@@ -253,4 +291,55 @@ fn what_does_not_compile_is_named() {
     assert_eq!(broken.kind(), ErrorKind::InvalidInput);
     let missing = error(vec![Stage::Pattern("<a>".into())]);
     assert_eq!((missing.to_string().as_str(), missing.kind()), ("pattern is not implemented", ErrorKind::NotImplemented));
+}
+
+#[test]
+fn labels_that_look_like_errors_are_labels() {
+    check(vec![logfmt(), equals("__error__", "")], &["__error__=mine b=1"], r#"{__error__="mine", b="1"} [1]"#);
+    check(vec![logfmt(), Stage::Keep(vec![name("x")])], &["__error__=mine b=1"], r#"{__error__="mine"} [1]"#);
+    let failed = Stage::LabelFilter(text_filter("__error__", MatchOp::NotEqual, ""));
+    check(
+        vec![logfmt(), json(), failed],
+        &["__error__=mine b=1", "b=1"],
+        "{__error__=\"JSONParserErr\", \
+        __error_details__=\"Value looks like object, but can't find closing '}' symbol\", b=\"1\"} [2]",
+    );
+    check(
+        vec![logfmt(), json()],
+        &["__error__=mine b=1"],
+        "{__error__=\"JSONParserErr\", __error_details__=\"Value looks like object, but can't find closing '}' symbol\", b=\"1\"} [1]",
+    );
+}
+
+fn members() -> impl Strategy<Value = Vec<(String, String)>> {
+    proptest::collection::btree_map("[a-z]{1,4}", "[ -~é\n\t]{0,8}", 0..6).prop_map(|members| members.into_iter().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn parsers_take_any_line(line in "[{}\\[\\]\",:= \\\\a1tn.\u{0}é]{0,40}", strict in any::<bool>(), wanted in proptest::collection::vec("[a1_]{1,3}", 0..3)) {
+        let given = [(1, line.as_str(), &[][..])];
+        let streams = [(labels(&[("job", "web")]), rows(&given))];
+        let logfmt = Stage::Logfmt { strict, keep_empty: strict, extractions: Vec::new() };
+        let filters = wanted.iter().map(|name| Stage::LabelFilter(text_filter(name, MatchOp::NotEqual, "x")));
+        for stages in [vec![json(), logfmt.clone()], [vec![logfmt, json()], filters.collect()].concat()] {
+            let found = run(&log_plan(stages, &params()), &streams, 1);
+            prop_assert!(found.len() <= 1);
+            for stream in found.streams() {
+                prop_assert!(stream.labels.iter().all(|(name, _)| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')));
+            }
+        }
+    }
+
+    #[test]
+    fn json_objects_come_back_as_they_were_written(members in members()) {
+        let object: serde_json::Map<String, serde_json::Value> = members.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        let line = serde_json::Value::Object(object).to_string();
+        let streams = [(Labels::empty(), rows(&[(1, &line, &[])]))];
+        let found = run(&log_plan(vec![json()], &params()), &streams, 1).streams();
+        let got: Vec<(String, String)> = found[0].labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        prop_assert_eq!(got, members);
+    }
 }

@@ -127,6 +127,37 @@ fn windows_are_open_below_and_closed_above() {
     over_steps(count("a", 0), (1000, 1060, 20), "");
 }
 
+/// Rows in any order, and only some of them, count like the same rows in order.
+#[test]
+fn order_and_selection_of_rows_do_not_matter() {
+    let sorted: Vec<(i64, String, [(&str, &str); 1])> =
+        (0..60).map(|i| (1000 + i / 2, "x".repeat(i as usize % 4), [("level", ["info", "error", ""][i as usize % 3])])).collect();
+    let given = |order: &[usize]| rows(&order.iter().map(|i| (sorted[*i].0, sorted[*i].1.as_str(), &sorted[*i].2[..])).collect::<Vec<_>>());
+    let shuffled: Vec<usize> = (0..60).map(|i| i * 37 % 60).collect();
+    let in_order = given(&(0..60).collect::<Vec<_>>());
+    let (labels, mixed) = (labels(&[("app", "a")]), given(&shuffled));
+    let params =
+        Params { start: Timestamp::from_secs(1000), end: Timestamp::from_secs(1040), step: Some(Duration::from_secs(3)), ..params() };
+    for op in [RangeOp::CountOverTime, RangeOp::BytesRate] {
+        for grouping in [by(&["app"]), by(&["level"]), without(&["app"]), None] {
+            let plan = metric_plan(vector(VectorOp::Sum, None, range(op, "a", 7, vec![]), grouping), &params);
+            let result = |parts: &[(&Rows, Selection)]| {
+                let mut state = LeafState::new(Arc::clone(&plan.leaves()[0]));
+                parts.iter().for_each(|(rows, selection)| {
+                    state.add_batch(&Batch::new(&labels, rows), selection).expect("counts");
+                });
+                show(&plan.finish(vec![state]).expect("evaluates"))
+            };
+            let want = result(&[(&in_order, Selection::All)]);
+            assert!(want.len() > 50, "{want}");
+            assert_eq!(result(&[(&mixed, Selection::All)]), want);
+            assert_eq!(result(&[(&with_dictionaries(&mixed), Selection::All)]), want);
+            let part = |odd: u32| Selection::Rows((0..60).filter(|row| row % 2 == odd).collect());
+            assert_eq!(result(&[(&mixed, part(1)), (&mixed, part(0))]), want);
+        }
+    }
+}
+
 #[test]
 fn parsed_labels_split_series() {
     instant(
@@ -181,6 +212,31 @@ fn numbers_and_vectors_combine() {
     );
     over_steps(MetricExpr::Literal(5.0), (1000, 1025, 10), "{} 1000:5 1010:5 1020:5");
     over_steps(vector(VectorOp::Sum, None, MetricExpr::VectorLiteral(2.0), None), (1000, 1010, 10), "{} 1000:2 1010:2");
+}
+
+#[test]
+fn labels_are_replaced_where_the_whole_value_matches() {
+    let replace = |inner, dst: &str, replacement: &str, regex: &str| {
+        let (src, dst, replacement, regex) = ("app".to_owned(), dst.to_owned(), replacement.to_owned(), regex.to_owned());
+        MetricExpr::LabelReplace(Box::new(LabelReplace { inner, dst, replacement, src, regex }))
+    };
+    instant(replace(count("a|b", 60), "n", "$1-x", "(a)"), r#"{app="a",n="a-x",z="1"} 4 ; {app="b",z="2"} 2"#);
+    instant(replace(count("a|b", 60), "app", "", "a"), r#"{app="b",z="2"} 2 ; {z="1"} 4"#);
+    instant(replace(count("a|c", 60), "app", "x", ".*"), r#"{app="x",z="1"} 4 ; {app="x",z="1"} 1"#);
+}
+
+#[test]
+fn absence_is_one_where_nothing_is() {
+    let absent = |matchers, seconds| {
+        let MetricExpr::Range(range) = range(RangeOp::AbsentOverTime, "", seconds, vec![json()]) else { panic!("a range aggregation") };
+        MetricExpr::Range(RangeAggregation { log: LogExpr { matchers, ..range.log }, ..range })
+    };
+    let app = |op, value| matcher("app", op, value);
+    let equal = || app(MatchOp::Equal, "nope");
+    instant(absent(vec![equal(), matcher("x", MatchOp::Regex, "y"), matcher("k", MatchOp::Equal, "v")], 60), r#"{app="nope",k="v"} 1"#);
+    instant(absent(vec![equal(), app(MatchOp::NotEqual, "z")], 60), "{} 1");
+    instant(absent(vec![app(MatchOp::Equal, "a")], 60), "");
+    over_steps(absent(vec![app(MatchOp::Equal, "b")], 20), (1000, 1060, 20), r#"{app="b"} 1000:1 1060:1"#);
 }
 
 #[test]

@@ -1,0 +1,100 @@
+use memchr::memmem;
+
+/// The pattern of `|>`: texts with something between them.
+#[derive(Debug)]
+pub(crate) struct LinePattern {
+    literals: Vec<memmem::Finder<'static>>,
+    /// Whether a wildcard stands before the first literal.
+    open_start: bool,
+    /// Whether a wildcard stands behind the last literal.
+    open_end: bool,
+}
+
+impl LinePattern {
+    /// Reads a pattern. The error is the text for the user.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut literals: Vec<String> = Vec::new();
+        let (mut open_start, mut after_wildcard) = (false, true);
+        let mut rest = text;
+        let mut at_start = true;
+        while !rest.is_empty() {
+            match capture(rest) {
+                Some("_") if at_start || !after_wildcard => {
+                    open_start |= at_start;
+                    after_wildcard = true;
+                    rest = &rest[3..];
+                }
+                Some("_") => return Err("found consecutive capture '<_><_>': invalid expression".to_owned()),
+                Some(name) => return Err(format!("named captures are not allowed: found '<{name}>'")),
+                None => {
+                    let len = rest.chars().next().map_or(0, char::len_utf8);
+                    if after_wildcard {
+                        literals.push(String::new());
+                    }
+                    literals.last_mut().expect("pushed before the first character").push_str(&rest[..len]);
+                    after_wildcard = false;
+                    rest = &rest[len..];
+                }
+            }
+            at_start = false;
+        }
+        let open_end = after_wildcard && !text.is_empty();
+        let literals = literals.iter().map(|literal| memmem::Finder::new(literal).into_owned()).collect();
+        Ok(LinePattern { literals, open_start, open_end })
+    }
+
+    /// Texts that a matching line holds.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &[u8]> {
+        self.literals.iter().map(memmem::Finder::needle)
+    }
+
+    /// Whether the texts follow each other in `line`, each at its first place, with at least a byte for each wildcard.
+    pub(crate) fn matches(&self, line: &[u8]) -> bool {
+        let mut at = 0;
+        for (i, literal) in self.literals.iter().enumerate() {
+            let Some(found) = literal.find(&line[at..]) else { return false };
+            if found == 0 && (i > 0 || self.open_start) {
+                return false;
+            }
+            at += found + literal.needle().len();
+        }
+        if self.open_end { at < line.len() } else { at == line.len() }
+    }
+}
+
+/// The name of the capture at the start of `text`.
+fn capture(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('<')?.split_once('>')?;
+    let mut bytes = name.bytes();
+    let named = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    named.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, matches: &[&str], fails: &[&str]) {
+        let pattern = LinePattern::parse(pattern).expect("is a pattern");
+        matches.iter().for_each(|line| assert!(pattern.matches(line.as_bytes()), "{line}"));
+        fails.iter().for_each(|line| assert!(!pattern.matches(line.as_bytes()), "{line}"));
+    }
+
+    #[test]
+    fn literals_follow_each_other_at_their_first_places() {
+        check("foo<_>", &["xx foo bar", "foofoo", "a foo foo"], &["bar", "foo"]);
+        check("<_>foo", &["a foo"], &["xx foo bar", "foofoo", "a foo foo"]);
+        check("bar", &["xbar", "bar"], &["bar bar"]);
+        check("<_>", &["a", " "], &[""]);
+        check("", &[""], &["a"]);
+        check("a<_>b<1x>", &["a-b<1x>"], &["ab<1x>", "a-b"]);
+    }
+
+    #[test]
+    fn captures_must_be_unnamed_and_apart() {
+        assert_eq!(LinePattern::parse("<a>").err().as_deref(), Some("named captures are not allowed: found '<a>'"));
+        assert_eq!(LinePattern::parse("x<_><_>").err().as_deref(), Some("found consecutive capture '<_><_>': invalid expression"));
+        assert_eq!(LinePattern::parse("<_><_>").err().as_deref(), Some("found consecutive capture '<_><_>': invalid expression"));
+    }
+}
