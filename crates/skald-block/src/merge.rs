@@ -312,10 +312,75 @@ mod tests {
     }
 
     #[test]
+    fn many_names_cost_what_is_present() {
+        let (rows, names, chunks) = (200_000u32, 1000, 10);
+        let mut builders = vec![RowsBuilder::default(); chunks as usize];
+        for row in 0..rows {
+            let builder = &mut builders[(row.wrapping_mul(2_654_435_761) >> 8) as usize % chunks as usize];
+            builder.push(Timestamp(i64::from(row / 3)), b"line");
+            builder.set_metadata(&format!("name{}", row % names), &row.to_le_bytes(), false);
+        }
+        let chunks: Vec<Rows> = builders.into_iter().map(RowsBuilder::finish).collect();
+        let merged = merge_rows(&chunks.iter().collect::<Vec<_>>()).expect("fits");
+        assert_eq!((merged.rows.len(), merged.rows.columns().len(), merged.duplicates), (rows as usize, names as usize, 0));
+        assert!(merged.rows.is_sorted());
+        let mut values = vec![false; rows as usize];
+        for column in merged.rows.columns() {
+            for (row, value) in column.present(0..column.len()) {
+                let pushed = u32::from_le_bytes(value.try_into().expect("four bytes"));
+                assert_eq!(merged.rows.timestamps()[row], i64::from(pushed / 3));
+                assert_eq!(**column.name(), format!("name{}", pushed % names));
+                values[pushed as usize] = true;
+            }
+        }
+        assert!(values.iter().all(|found| *found));
+        let held = merged.rows.heap_bytes();
+        assert!(held < 50 * rows as usize, "{held} bytes");
+    }
+
+    #[test]
     fn a_slice_has_the_rows_of_its_range() {
         let all = [(1, "a", "x"), (2, "bb", ""), (3, "", "z"), (4, "c", "")];
         for (start, end) in [(0, 4), (1, 3), (2, 2), (3, 4)] {
             assert_eq!(slice_rows(&rows(&all), start..end), rows(&all[start..end]));
+        }
+    }
+
+    /// Rows of which each has at most one of many names.
+    fn rows_of_names(entries: &[(i64, Option<u8>)]) -> Rows {
+        let mut builder = RowsBuilder::default();
+        for (at, name) in entries {
+            builder.push(Timestamp(*at), b"x");
+            if let Some(name) = name {
+                builder.set_metadata(&format!("name{name}"), b"v", *name == 7);
+            }
+        }
+        builder.finish()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn rows_of_many_names_agree_with_the_naive_way(
+            chunks in proptest::collection::vec(proptest::collection::vec((0i64..40, proptest::option::of(0u8..60)), 0..60), 0..5),
+        ) {
+            let all: Vec<(i64, Option<u8>)> = chunks.concat();
+            // Name 7 is derived: it does not tell entries apart.
+            let identity = |entry: &(i64, Option<u8>)| (entry.0, entry.1.filter(|name| *name != 7));
+            let mut want: Vec<(i64, Option<u8>)> = Vec::new();
+            all.iter().for_each(|entry| if !want.iter().any(|known| identity(known) == identity(entry)) { want.push(*entry) });
+            want.sort_by_key(|entry| entry.0);
+            let chunks: Vec<Rows> = chunks.iter().map(|chunk| rows_of_names(chunk)).collect();
+            let merged = merge_rows(&chunks.iter().collect::<Vec<_>>()).expect("small");
+            prop_assert_eq!(merged.duplicates, all.len() - want.len());
+            let want = rows_of_names(&want);
+            prop_assert_eq!(merged.rows.timestamps(), want.timestamps());
+            let by_name = |rows: &Rows| {
+                let mut columns = rows.columns().to_vec();
+                columns.sort_by(|one, two| one.name().cmp(two.name()));
+                columns
+            };
+            prop_assert_eq!(by_name(&merged.rows), by_name(&want));
         }
     }
 

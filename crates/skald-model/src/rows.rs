@@ -101,9 +101,20 @@ impl Rows {
 
     /// Bytes of lines, and of metadata names and values where present: what limits and rates call the size of entries, derived columns left out.
     pub fn pushed_bytes(&self) -> usize {
-        let metadata =
-            |column: &Column| -> usize { column.present(0..column.len()).map(|(_, value)| value.len() + column.name().len()).sum() };
-        self.lines.len() + self.columns.iter().filter(|c| !c.is_derived()).map(metadata).sum::<usize>()
+        self.lines.len() + self.pushed_values().map(|(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// [`Rows::pushed_bytes`] of each row.
+    pub fn pushed_bytes_by_row(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = (0..self.len()).map(|row| self.line(row).len()).collect();
+        self.pushed_values().for_each(|(row, bytes)| sizes[row] += bytes);
+        sizes
+    }
+
+    /// Row and size, name included, of each pushed value.
+    fn pushed_values(&self) -> impl Iterator<Item = (usize, usize)> {
+        let pushed = self.columns.iter().filter(|column| !column.is_derived());
+        pushed.flat_map(|column| column.present(0..column.len()).map(|(row, value)| (row, value.len() + column.name().len())))
     }
 
     /// Bytes of memory held.
@@ -280,6 +291,7 @@ mod tests {
         assert!(!rows.is_sorted());
         assert_eq!(rows.time_span(), Some((Timestamp(1), Timestamp(3))));
         assert_eq!(rows.pushed_bytes(), 8 + 6 + 5);
+        assert_eq!(rows.pushed_bytes_by_row(), [3 + 6, 0, 5 + 5]);
         let sorted = rows.gather(&[1, 0, 2]);
         assert_eq!(sorted.timestamps(), [1, 2, 3]);
         assert!(sorted.same_entry(1, &rows, 0));
