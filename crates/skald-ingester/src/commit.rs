@@ -253,7 +253,8 @@ impl Committer {
     fn seal_if_due(&mut self) {
         let Some(memtable) = self.shared.open_memtable() else { return };
         let age = self.clock.monotonic().saturating_sub(memtable.opened());
-        if let Some(reason) = seal_reason(&memtable, age, self.shared.memory_bytes(), self.shared.sealed_len(), &self.settings) {
+        let used = Used { memory: self.shared.memory_bytes(), wal: self.wal.bytes(), sealed_len: self.shared.sealed_len() };
+        if let Some(reason) = seal_reason(&memtable, age, &used, &self.settings) {
             self.seal(reason);
         }
     }
@@ -301,8 +302,15 @@ fn collect_group(first: PendingPush, commands: &Receiver<Command>, group: &mut V
     None
 }
 
+/// What all generations together take.
+struct Used {
+    memory: u64,
+    wal: u64,
+    sealed_len: usize,
+}
+
 /// Why an open memtable should be sealed now, if it should. Pure.
-fn seal_reason(memtable: &Memtable, age: Duration, memory_bytes: u64, sealed_len: usize, settings: &Settings) -> Option<&'static str> {
+fn seal_reason(memtable: &Memtable, age: Duration, used: &Used, settings: &Settings) -> Option<&'static str> {
     if memtable.is_empty() {
         return None;
     }
@@ -315,7 +323,14 @@ fn seal_reason(memtable: &Memtable, age: Duration, memory_bytes: u64, sealed_len
     if memtable.objects() >= settings.objects_max {
         return Some("objects");
     }
-    (memory_bytes >= settings.memory_budget / 2 && sealed_len == 0).then_some("memory")
+    if used.sealed_len > 0 {
+        return None;
+    }
+    if used.memory >= settings.memory_budget / 2 {
+        return Some("memory");
+    }
+    // The log repeats the labels in every record: of small pushes it takes many times what memory does.
+    (used.wal >= settings.wal_bytes_max / 2).then_some("wal")
 }
 
 /// The WAL record of a push.
@@ -340,4 +355,36 @@ fn reply(push: PendingPush, result: Result<(), PushError>) {
 
 fn is_storage_full(error: &WalError) -> bool {
     matches!(error, WalError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skald_model::Generation;
+
+    #[track_caller]
+    fn check(used: Used, want: Option<&'static str>) {
+        let memtable = Memtable::new(GenerationPart { generation: Generation(1), part: 0 }, Duration::ZERO);
+        let labels = Labels::from_pairs([("app", "a")]).expect("one name");
+        memtable.append(&TenantId::parse("t").expect("valid"), &labels, Arc::new(skald_testkit::rows(&[(1, "line")])));
+        let settings = Settings {
+            target_bytes: 1 << 20,
+            max_age: Duration::from_secs(60),
+            max_sealed: 4,
+            memory_budget: 100,
+            wal_bytes_max: 1000,
+            free_space_floor: 0,
+            written_dirs: Vec::new(),
+            objects_max: 10,
+        };
+        assert_eq!(seal_reason(&memtable, Duration::ZERO, &used, &settings), want);
+    }
+
+    #[test]
+    fn a_generation_is_sealed_before_memory_or_log_are_used_up_unless_one_is_being_flushed() {
+        check(Used { memory: 49, wal: 499, sealed_len: 0 }, None);
+        check(Used { memory: 50, wal: 0, sealed_len: 0 }, Some("memory"));
+        check(Used { memory: 0, wal: 500, sealed_len: 0 }, Some("wal"));
+        check(Used { memory: 50, wal: 500, sealed_len: 1 }, None);
+    }
 }

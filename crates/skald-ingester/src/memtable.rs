@@ -119,13 +119,11 @@ impl Memtable {
         self.rows.fetch_add(rows.len() as u64, Ordering::Relaxed);
         let stream = self.stream(&table, labels);
         let mut chunks = stream.chunks.lock();
-        let before: usize = chunks.iter().rev().take(2).map(|chunk| chunk.heap_bytes()).sum();
-        let known = chunks.len().min(2);
-        let first = chunks.len() - known;
+        self.bytes.fetch_add(rows.heap_bytes() as u64, Ordering::Relaxed);
         chunks.push(rows);
-        join_small(&mut chunks);
-        let after: usize = chunks[first.min(chunks.len())..].iter().map(|chunk| chunk.heap_bytes()).sum();
-        self.bytes.fetch_add(after.saturating_sub(before) as u64, Ordering::Relaxed);
+        let (gone, new) = join_small(&mut chunks);
+        self.bytes.fetch_add(new, Ordering::Relaxed);
+        self.bytes.fetch_sub(gone, Ordering::Relaxed);
     }
 
     fn note_days(&self, table: &TenantTable, rows: &Rows, min: Timestamp, max: Timestamp) {
@@ -208,16 +206,21 @@ impl Memtable {
 
 /// Joins the last chunks while they are small and the last but one is not much larger than the last:
 /// each row is copied a logarithmic number of times, and a stream fed line by line does not end up with a chunk a line.
-fn join_small(chunks: &mut Vec<Arc<Rows>>) {
+/// Bytes of memory of the chunks that are gone, and of those that came.
+fn join_small(chunks: &mut Vec<Arc<Rows>>) -> (u64, u64) {
+    let (mut gone, mut new) = (0, 0);
     while let [.., one, two] = &chunks[..] {
         let small = |rows: &Rows| rows.len() < SMALL_ROWS && rows.heap_bytes() < SMALL_BYTES;
         if !small(one) || !small(two) || one.len() > 2 * two.len() {
-            return;
+            break;
         }
         let joined = Rows::concat(&[one, two]);
+        gone += (one.heap_bytes() + two.heap_bytes()) as u64;
+        new += joined.heap_bytes() as u64;
         chunks.truncate(chunks.len() - 2);
         chunks.push(Arc::new(joined));
     }
+    (gone, new)
 }
 
 #[cfg(test)]
@@ -274,6 +277,16 @@ mod tests {
         assert!(held < 300 * (rows * names) as usize, "{held} bytes");
         assert!(memtable.bytes() >= held as u64);
         assert!(chunks.len() < 50, "{} chunks", chunks.len());
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_chunks_however_often_they_were_joined() {
+        let (memtable, tenant) = (memtable(), TenantId::parse("t").expect("valid"));
+        for at in 0..5000 {
+            memtable.append(&tenant, &labels("a"), one_row(at));
+        }
+        let held: usize = memtable.streams(&tenant)[0].chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
+        assert_eq!(memtable.bytes(), held as u64 + labels("a").text_len() as u64 + STREAM_OVERHEAD);
     }
 
     #[test]
