@@ -6,6 +6,7 @@ pub mod ast;
 pub mod exec;
 mod format;
 mod parse;
+mod pattern;
 pub mod plan;
 pub mod regex;
 pub mod units;

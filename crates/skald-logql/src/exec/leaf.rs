@@ -239,7 +239,7 @@ impl LeafState {
             };
             match leaf.value {
                 LeafValue::Folded(fold) => self.add_value(fold, series, span, value, batch.timestamps[row])?,
-                _ => self.add(series, span, 1, batch.lines.map_or(0, |lines| lines.line_len(row)) as u64),
+                _ => self.add(series, span, 1, self.line_len(batch, row)),
             }
         }
         Ok(matched)
@@ -275,6 +275,12 @@ impl LeafState {
         let bytes = self.leaf.value.counts_bytes().then(Differences::new);
         self.series.push(Counted { labels, rows: Differences::new(), bytes, samples: Samples::default() });
         Ok(self.series.len() - 1)
+    }
+
+    /// Length of the line that went through the stages last.
+    fn line_len(&self, batch: &Batch<'_>, row: usize) -> u64 {
+        let original = batch.lines.map_or(0, |lines| lines.line_len(row));
+        self.scratch.changed_line_len().unwrap_or(original) as u64
     }
 
     fn add(&mut self, series: usize, span: Span, rows: u64, bytes: u64) {

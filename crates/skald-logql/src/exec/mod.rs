@@ -3,6 +3,7 @@
 mod batch;
 mod binary;
 mod column_test;
+mod decolorize;
 mod error;
 mod extract;
 mod ip;
@@ -25,6 +26,8 @@ mod samples;
 mod selector;
 mod series_key;
 mod steps;
+mod text_parser;
+mod unpack;
 mod unwrap;
 mod vector;
 
@@ -54,5 +57,6 @@ pub(crate) use row::{ERROR, EXTRACTED};
 pub(crate) use samples::SampleFold;
 pub(crate) use series_key::{SeriesKey, sorted_names};
 pub(crate) use steps::Windows;
+pub(crate) use text_parser::{PatternParser, RegexpParser};
 pub(crate) use unwrap::Unwrapper;
 pub(crate) use vector::{StepVectors, aggregate, result, scalar_result};

@@ -1,5 +1,6 @@
 use super::batch::{Batch, Selection, Stats};
 use super::column_test::ColumnTest;
+use super::decolorize::decolorize;
 use super::extract::{Extractor, PutBuffers, extract_keys, extract_paths};
 use super::json::{self, JsonBuffers};
 use super::json_path::PathPart;
@@ -8,6 +9,8 @@ use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
 use super::row::{ERROR, EXTRACTED, RowLabels};
+use super::text_parser::{PatternParser, RegexpParser};
+use super::unpack;
 use crate::plan::Direction;
 use skald_model::{Column, Labels, Timestamp};
 use std::ops::ControlFlow;
@@ -76,6 +79,12 @@ pub(crate) enum Step {
         strict: bool,
         keys: Vec<(String, String)>,
     },
+    Regexp(RegexpParser),
+    Pattern(PatternParser),
+    Unpack,
+    Decolorize,
+    /// A line filter behind a step that changes lines.
+    Line(LineMatcher),
     Drop(Vec<Named>),
     Keep(Vec<Named>),
 }
@@ -83,7 +92,20 @@ pub(crate) enum Step {
 impl Step {
     /// Whether it reads labels from the line.
     pub(crate) fn is_parser(&self) -> bool {
-        matches!(self, Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. })
+        matches!(
+            self,
+            Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } | Step::Regexp(_) | Step::Pattern(_) | Step::Unpack
+        )
+    }
+
+    /// Whether later steps see another line.
+    pub(crate) fn changes_line(&self) -> bool {
+        matches!(self, Step::Unpack | Step::Decolorize)
+    }
+
+    /// Whether it looks at the line.
+    fn reads_line(&self) -> bool {
+        self.is_parser() || self.changes_line() || matches!(self, Step::Line(_))
     }
 }
 
@@ -126,6 +148,21 @@ pub struct Entry<'a> {
 pub struct Scratch {
     pub(crate) row: RowLabels,
     parsers: ParserBuffers,
+    /// The line, where a step changed it.
+    line: Vec<u8>,
+    line_changed: bool,
+}
+
+impl Scratch {
+    /// The line of the entry that went through last; `original` unless a step changed it.
+    pub(crate) fn line<'a>(&'a self, original: &'a [u8]) -> &'a [u8] {
+        if self.line_changed { &self.line } else { original }
+    }
+
+    /// Length of that line, where a step changed it.
+    pub(crate) fn changed_line_len(&self) -> Option<usize> {
+        self.line_changed.then_some(self.line.len())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -133,22 +170,26 @@ struct ParserBuffers {
     json: JsonBuffers,
     logfmt: LogfmtBuffers,
     put: PutBuffers,
+    /// The line that a step makes.
+    line: Vec<u8>,
 }
 
 impl Pipeline {
     /// Puts compiled parts together. `needs` is what the use of its result needs.
     pub(crate) fn new(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: Hints, mut needs: Needs) -> Self {
         let line_filters: Vec<_> = line_filters.into_iter().filter(|filter| !filter.is_always_true()).collect();
-        let parses = steps.iter().any(Step::is_parser);
-        if parses || !line_filters.is_empty() {
+        if steps.iter().any(Step::reads_line) || !line_filters.is_empty() {
             needs.lines = LineNeed::Bytes;
         }
         for step in &steps {
             match step {
                 Step::Filter(condition) => condition.each_name(&mut |name| needs.columns.add(name)),
-                Step::Json | Step::Logfmt(_) => hints.required.iter().flatten().for_each(|name| needs.columns.add(name)),
+                Step::Json | Step::Logfmt(_) | Step::Regexp(_) | Step::Pattern(_) | Step::Unpack => {
+                    hints.required.iter().flatten().for_each(|name| needs.columns.add(name))
+                }
                 Step::JsonPaths(paths) => paths.iter().for_each(|(name, _)| needs.columns.add(name)),
                 Step::LogfmtKeys { keys, .. } => keys.iter().for_each(|(name, _)| needs.columns.add(name)),
+                Step::Decolorize | Step::Line(_) => {}
                 Step::Drop(items) | Step::Keep(items) => items.iter().for_each(|item| needs.columns.add(&item.name)),
             }
         }
@@ -172,9 +213,10 @@ impl Pipeline {
         for step in &self.steps {
             match step {
                 Step::Filter(condition) if condition.eval_stream(labels) == Some(false) => return false,
-                // Parsers never write a label that the stream has.
+                // Parsers never write a label that the stream has; only `unpack` can, where its name has to be changed.
                 Step::Filter(_) | Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => {}
-                Step::Drop(_) | Step::Keep(_) => return true,
+                Step::Regexp(_) | Step::Pattern(_) | Step::Decolorize | Step::Line(_) => {}
+                Step::Unpack | Step::Drop(_) | Step::Keep(_) => return true,
             }
         }
         true
@@ -187,7 +229,7 @@ impl Pipeline {
 
     /// Whether it looks at lines.
     pub(crate) fn reads_lines(&self) -> bool {
-        !self.line_filters.is_empty() || self.steps.iter().any(Step::is_parser)
+        !self.line_filters.is_empty() || self.steps.iter().any(Step::reads_line)
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
@@ -223,9 +265,11 @@ impl Pipeline {
     }
 
     /// Runs the steps from `first` on over one entry; false drops it.
-    pub(crate) fn run_steps(&self, first: usize, line: &[u8], scratch: &mut Scratch) -> bool {
-        let Scratch { row, parsers } = scratch;
+    pub(crate) fn run_steps(&self, first: usize, original: &[u8], scratch: &mut Scratch) -> bool {
+        let Scratch { row, parsers, line: changed, line_changed } = scratch;
+        *line_changed = false;
         for step in &self.steps[first..] {
+            let line = if *line_changed { changed.as_slice() } else { original };
             match step {
                 Step::Filter(condition) => {
                     if !condition.eval(row) {
@@ -250,6 +294,46 @@ impl Pipeline {
                     }
                     if let Err(details) = result {
                         row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
+                    }
+                }
+                Step::Regexp(parser) => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    parser.extract(line, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                }
+                Step::Pattern(parser) => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    parser.extract(line, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                }
+                Step::Unpack => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let result = unpack::extract(line, &mut parsers.json, &mut parsers.line, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                    match result {
+                        Ok(true) => {
+                            std::mem::swap(changed, &mut parsers.line);
+                            *line_changed = true;
+                        }
+                        Ok(false) => {}
+                        Err(details) => row.set_error(json::JSON_ERROR, Some(details)),
+                    }
+                }
+                Step::Decolorize => {
+                    if decolorize(line, &mut parsers.line) {
+                        std::mem::swap(changed, &mut parsers.line);
+                        *line_changed = true;
+                    }
+                }
+                Step::Line(filter) => {
+                    if !filter.matches(line) {
+                        return false;
                     }
                 }
                 Step::JsonPaths(paths) => extract_paths(paths, line, row, &mut parsers.put),
@@ -282,6 +366,7 @@ impl Pipeline {
                 return ControlFlow::Continue(());
             }
             stats.matched += 1;
+            let line = scratch.line(line);
             sink(&Entry { row, timestamp: Timestamp(batch.timestamps[row]), line, labels: &scratch.row })
         };
         let mut rows = selected.iter(batch.len());

@@ -3,7 +3,10 @@
 use super::PlanError;
 use super::hints::{Wanted, hints};
 use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage, Unwrap};
-use crate::exec::{Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step, Unwrapper, parse_key, parse_path};
+use crate::exec::{
+    Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, PatternParser, Pipeline, RegexpParser, Step, Unwrapper, parse_key,
+    parse_path,
+};
 
 /// Compiles `stages`, after which `unwrap` takes a value. `needs` is what the use of their result needs, `wanted` the labels that it
 /// looks at.
@@ -13,6 +16,9 @@ pub(super) fn compile(stages: &[Stage], unwrap: Option<&Unwrap>, wanted: Wanted<
     let (mut line_filters, mut steps) = (Vec::new(), Vec::new());
     for run in in_order(stages) {
         match run {
+            Run::Lines(filters) if steps.iter().any(Step::changes_line) => {
+                steps.extend(compile_line_filters(&filters)?.into_iter().map(Step::Line));
+            }
             Run::Lines(filters) => line_filters.extend(compile_line_filters(&filters)?),
             Run::Stage(stage) => steps.extend(step(stage)?.filter(|step| !(skip_parsers && step.is_parser()))),
         }
@@ -27,8 +33,6 @@ enum Run<'a> {
 }
 
 /// Line filters move to the front of the stages around them, up to the next label filter, `line_format` or `unpack`.
-///
-/// None of the stages that this version runs changes a line, so in the end all line filters see the original one.
 fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
     let mut runs = Vec::new();
     let is_barrier = |stage: &Stage| matches!(stage, Stage::LabelFilter(_) | Stage::LineFormat(_) | Stage::Unpack);
@@ -103,11 +107,11 @@ fn step(stage: &Stage) -> Result<Option<Step>, PlanError> {
         Stage::Logfmt { strict, keep_empty, .. } => Step::Logfmt(LogfmtOptions { strict: *strict, keep_empty: *keep_empty }),
         Stage::Drop(items) => Step::Drop(named(items)?),
         Stage::Keep(items) => Step::Keep(named(items)?),
-        Stage::Regexp(_) => return Err(PlanError::not_implemented("regexp")),
-        Stage::Pattern(_) => return Err(PlanError::not_implemented("pattern")),
-        Stage::Unpack => return Err(PlanError::not_implemented("unpack")),
+        Stage::Regexp(pattern) => Step::Regexp(RegexpParser::compile(pattern).map_err(|error| PlanError::Regex(error.to_string()))?),
+        Stage::Pattern(pattern) => Step::Pattern(PatternParser::new(pattern)),
+        Stage::Unpack => Step::Unpack,
+        Stage::Decolorize => Step::Decolorize,
         Stage::LineFormat(_) => return Err(PlanError::not_implemented("line_format")),
         Stage::LabelFormat(_) => return Err(PlanError::not_implemented("label_format")),
-        Stage::Decolorize => return Err(PlanError::not_implemented("decolorize")),
     }))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 mod log_queries;
 mod metric_queries;
+mod stages;
 mod unwrapped;
 
 /// One entry of a stream: seconds, line, structured metadata.
