@@ -181,7 +181,7 @@ impl Committer {
                 stream.bytes = stream.rows.pushed_bytes();
                 changed = true;
             }
-            if let Some(refusal) = admission.refusal {
+            for refusal in admission.refusals {
                 self.metrics.refused.get_or_create(&Reason { reason: refusal.reason }).inc_by(refusal.entries as u64);
                 refusals.push(refusal);
             }
