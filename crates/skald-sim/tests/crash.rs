@@ -426,3 +426,16 @@ fn damage_where_sources_overlap_is_told_and_nothing_counts_twice() {
     assert_eq!(node.sum("t", COUNT), 101.0, "the damaged source is left out whole, the other is counted once");
     assert_eq!(node.lines("t", ALL).len(), 101);
 }
+
+#[test]
+fn an_entry_that_no_object_can_hold_is_refused_and_the_rest_is_kept_and_flushed() {
+    let world = World::new(14);
+    let node = world.start().expect("starts");
+    let long = "x".repeat((64 << 20) + 1);
+    let error = node.push("t", &stream(0), &[(BASE, "line one"), (BASE + 1, &long), (BASE + 2, "line two")]).expect_err("one is too long");
+    assert_eq!(error.kind(), skald_model::ErrorKind::InvalidInput, "{error}");
+    let error = node.push("t", &stream(0), &[(BASE + 1, &long)]).expect_err("it is too long by itself, too");
+    assert_eq!(error.kind(), skald_model::ErrorKind::InvalidInput, "{error}");
+    node.flush();
+    assert_eq!(node.lines("t", ALL), [(BASE, "line one".to_owned()), (BASE + 2, "line two".to_owned())]);
+}
