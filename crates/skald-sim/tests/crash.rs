@@ -358,6 +358,25 @@ fn days_beyond_retention_go_and_others_stay() {
 }
 
 #[test]
+fn old_days_go_for_want_of_room_on_the_disk_of_the_objects_and_on_no_other() {
+    let mut world = World::new(15);
+    world.config.storage.free_space_floor = ByteSize(1000);
+    world.config.compactor.retention_size = Some(ByteSize(1 << 40));
+    let node = world.start().expect("starts");
+    for age in 1..4 {
+        node.push("t", &labels(&[("app", "a"), ("age", &age.to_string())]), &[(BASE - age * 86_400_000_000_000, "line old")])
+            .expect("acknowledged");
+    }
+    node.flush();
+    world.disk.say_free_at(&world.config.storage.data_dir, 0);
+    node.spawner.run(node.compactor(&world).apply_retention());
+    assert_eq!(node.lines("t", ALL).len(), 3, "removing objects makes no room on another disk");
+    world.disk.say_free_at(&world.config.objects_dir(), 999);
+    node.spawner.run(node.compactor(&world).apply_retention());
+    assert_eq!(node.lines("t", ALL).len(), 2);
+}
+
+#[test]
 fn a_restored_copy_without_its_log_uses_no_generation_number_again() {
     let world = World::new(11);
     let node = world.start().expect("starts");
