@@ -292,10 +292,13 @@ impl<S: State> Shared<S> {
                     }
                     (Unit::Block { block, runs }, Some(raw)) => {
                         match raw.decode(block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs))) {
-                            Ok(columns) if self.is_lazy() => lazy.push(LazyBlock { block, runs, columns }),
                             Ok(columns) => {
                                 stats.blocks_read += 1;
-                                add_block(state, &columns, &runs, &mut stats)?;
+                                if self.is_lazy() {
+                                    lazy.push(LazyBlock { block, runs, columns });
+                                } else {
+                                    add_block(state, &columns, &runs, &mut stats)?;
+                                }
                             }
                             Err(error) => damaged.push(block.damaged(error)),
                         }
@@ -318,7 +321,7 @@ impl<S: State> Shared<S> {
                 return Ok(());
             }
         };
-        let mut stats = QueryStats { blocks_read: 1, ..QueryStats::default() };
+        let mut stats = QueryStats::default();
         self.with_state(|state| add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats))?;
         self.outcome.lock().stats.add(&stats);
         Ok(())

@@ -325,6 +325,8 @@ fn a_flipped_bit_in_an_object_costs_its_block_and_the_answer_says_so() {
         node.push("t", &stream(app), &entries).expect("acknowledged");
     }
     node.flush();
+    let stats = node.query("t", ALL).expect("answered").stats;
+    assert_eq!(stats.blocks_read, stats.blocks_matched, "a block that is read in several pieces is one");
     let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
     drop(node);
     let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
