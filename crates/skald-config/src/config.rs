@@ -106,7 +106,7 @@ settings! {
 settings! {
     /// When the entries in memory become data objects.
     pub struct GenerationConfig {
-        /// Raw size at which a generation is sealed; one push may overshoot it. Larger writes fewer, larger objects and replays longer. Default: 48MB, less where
+        /// Raw size at which a generation is sealed, at most 1GB; one push may overshoot it. Larger writes fewer, larger objects and replays longer. Default: 48MB, less where
         /// the memory budget is small.
         pub target_size: ByteSize,
         /// Age at which a generation is sealed. Shorter frees memory and WAL sooner, longer writes fewer, larger objects.
@@ -314,6 +314,8 @@ impl Config {
             must(value >= least, key, format!("{value} is below {least}"));
         }
         must(wal.segment_size <= ByteSize::gib(1), "ingester.wal.segment_size", format!("{} is above 1GB", wal.segment_size));
+        let target_size = generation.target_size;
+        must(target_size <= ByteSize::gib(1), "ingester.generation.target_size", format!("{target_size} is above 1GB"));
         must(wal.max_size >= wal.segment_size, "ingester.wal.max_size", format!("{} is below ingester.wal.segment_size", wal.max_size));
         let fits = querier.query_memory_budget <= querier.memory_budget;
         must(fits, "querier.query_memory_budget", format!("{} is above querier.memory_budget", querier.query_memory_budget));
@@ -464,8 +466,9 @@ mod tests {
         config.ingester.generation.max_sealed = 0;
         config.querier.query_memory_budget = ByteSize::gib(3);
         config.ingester.memory_budget = ByteSize::gib(4);
+        config.ingester.generation.target_size = ByteSize::gib(2);
         config.limits_config.deletion_mode = "perhaps".to_owned();
-        let keys: Vec<_> = config.validate().expect_err("seven things are wrong").into_iter().map(|problem| problem.key).collect();
+        let keys: Vec<_> = config.validate().expect_err("eight things are wrong").into_iter().map(|problem| problem.key).collect();
         assert_eq!(
             keys,
             [
@@ -473,6 +476,7 @@ mod tests {
                 "server.grpc_listen_port",
                 "storage.url",
                 "ingester.generation.max_sealed",
+                "ingester.generation.target_size",
                 "querier.query_memory_budget",
                 "memory_limit",
                 "limits_config.deletion_mode"

@@ -6,9 +6,10 @@ use crate::service::{Reservation, Shared};
 use crate::stream::StreamRegistry;
 use crossbeam::channel::Receiver;
 use futures::channel::oneshot;
+use skald_block::ROW_BYTES_MAX;
 use skald_config::TenantLimits;
 use skald_model::seam::{Clock, Random};
-use skald_model::{GenerationPart, Labels, Rows, TenantId};
+use skald_model::{ErrorKind, GenerationPart, Labels, Rows, TenantId};
 use skald_rpc::{PushError, Refusal, StreamRows};
 use skald_wal::{GenerationWriter, Wal, WalError};
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
 pub(crate) struct PendingPush {
     pub(crate) tenant: TenantId,
     pub(crate) streams: Vec<PendingStream>,
+    /// What was refused of it before it was queued.
+    pub(crate) refusals: Vec<Refusal>,
     /// The WAL record of all of `streams`.
     pub(crate) record: Vec<u8>,
     pub(crate) reply: oneshot::Sender<Result<(), PushError>>,
@@ -173,7 +176,7 @@ impl Committer {
     /// Applies window and limits; replies at once to a push of which nothing is left.
     fn admit(&mut self, mut push: PendingPush) -> Option<(PendingPush, Vec<Refusal>)> {
         let (limits, now) = (self.limits.limits(&push.tenant), self.clock.monotonic());
-        let (mut refusals, mut changed) = (Vec::new(), false);
+        let (mut refusals, mut changed) = (std::mem::take(&mut push.refusals), false);
         for stream in &mut push.streams {
             let admission = self.registry.admit(&push.tenant, &stream.labels, &stream.rows, stream.bytes, &limits, now);
             if let Some(keep) = admission.keep {
@@ -181,7 +184,7 @@ impl Committer {
                 stream.bytes = stream.rows.pushed_bytes();
                 changed = true;
             }
-            if let Some(refusal) = admission.refusal {
+            for refusal in admission.refusals {
                 self.metrics.refused.get_or_create(&Reason { reason: refusal.reason }).inc_by(refusal.entries as u64);
                 refusals.push(refusal);
             }
@@ -339,11 +342,39 @@ pub(crate) fn encode_record(tenant: &TenantId, streams: &[PendingStream]) -> Vec
     skald_proto::encode_frame(tenant, &streams)
 }
 
-/// The streams of a batch, each with its size.
-pub(crate) fn pending_streams(streams: Vec<StreamRows>) -> Vec<PendingStream> {
-    let pending =
-        |stream: StreamRows| PendingStream { bytes: stream.rows.pushed_bytes(), labels: stream.labels, rows: Arc::new(stream.rows) };
-    streams.into_iter().filter(|stream| !stream.rows.is_empty()).map(pending).collect()
+/// The streams of a batch, each with its size, and why entries are left out.
+pub(crate) fn pending_streams(streams: Vec<StreamRows>) -> (Vec<PendingStream>, Vec<Refusal>) {
+    let (mut pending, mut refusals) = (Vec::new(), Vec::new());
+    for StreamRows { labels, mut rows } in streams {
+        if let Some((kept, refusal)) = without_oversized(&labels, &rows) {
+            rows = kept;
+            refusals.push(refusal);
+        }
+        if !rows.is_empty() {
+            pending.push(PendingStream { bytes: rows.pushed_bytes(), labels, rows: Arc::new(rows) });
+        }
+    }
+    (pending, refusals)
+}
+
+/// Leaves out entries that no data object can hold: once in the log, one of them would keep its generation from ever being flushed.
+fn without_oversized(labels: &Labels, rows: &Rows) -> Option<(Rows, Refusal)> {
+    if rows.heap_bytes() <= ROW_BYTES_MAX {
+        return None;
+    }
+    let mut metadata = vec![0; rows.len()];
+    for column in rows.columns() {
+        column.present(0..rows.len()).for_each(|(row, value)| metadata[row] += value.len());
+    }
+    let fits = |row: &u32| rows.line(*row as usize).len().max(metadata[*row as usize]) <= ROW_BYTES_MAX;
+    let (keep, oversized): (Vec<u32>, Vec<u32>) = (0..rows.len() as u32).partition(fits);
+    if oversized.is_empty() {
+        return None;
+    }
+    let entries = oversized.len();
+    let message = format!("{entries} entries of stream {labels} have a line or metadata of more than {ROW_BYTES_MAX} bytes");
+    let bytes = rows.gather(&oversized).pushed_bytes();
+    Some((rows.gather(&keep), Refusal { kind: ErrorKind::InvalidInput, reason: "line_too_long", message, entries, bytes }))
 }
 
 fn reply(push: PendingPush, result: Result<(), PushError>) {

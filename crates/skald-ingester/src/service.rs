@@ -3,7 +3,7 @@
 use crate::commit::{Command, Committer, PendingPush, PendingStream, Settings, encode_record, pending_streams};
 use crate::flush::Flusher;
 use crate::memtable::Memtable;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Reason};
 use crate::recovery::{self, RECORD_BYTES_MAX, RecoveryError};
 use crate::stream::StreamRegistry;
 use async_trait::async_trait;
@@ -219,9 +219,12 @@ fn settings(config: &Config) -> Settings {
 impl skald_rpc::Ingester for Ingester {
     async fn push(&self, tenant: &TenantId, batch: PushBatch) -> Result<(), PushError> {
         self.check_running().map_err(PushError::Unavailable)?;
-        let streams = pending_streams(batch.streams);
+        let (streams, refusals) = pending_streams(batch.streams);
+        for refusal in &refusals {
+            self.inner.metrics.refused.get_or_create(&Reason { reason: refusal.reason }).inc_by(refusal.entries as u64);
+        }
         if streams.is_empty() {
-            return Ok(());
+            return if refusals.is_empty() { Ok(()) } else { Err(PushError::Refused(refusals)) };
         }
         let record = encode_record(tenant, &streams);
         if record.len() > RECORD_BYTES_MAX as usize {
@@ -229,7 +232,7 @@ impl skald_rpc::Ingester for Ingester {
         }
         let reservation = self.reserve(record.len())?;
         let (reply, wait) = oneshot::channel();
-        let push = PendingPush { tenant: tenant.clone(), streams, record, reply, reservation };
+        let push = PendingPush { tenant: tenant.clone(), streams, refusals, record, reply, reservation };
         match self.inner.commands.try_send(Command::Push(push)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(PushError::Unavailable("too many pushes wait to be written".to_owned())),

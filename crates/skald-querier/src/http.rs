@@ -197,13 +197,9 @@ fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
 fn window(querier: &Querier, tenant: &TenantId, params: &Params) -> Result<TimeRange, Refused> {
     let (start, end) = params.bounds(querier.now())?;
     let limits = querier.limits(tenant);
-    if end < start {
-        let lookback = skald_logql::units::format_duration(limits.max_query_lookback);
-        return Err(ParamError(format!("this data is no longer available, it is past now - max_query_lookback ({lookback})")).into());
-    }
+    let start = checks::lookback(start, end, &limits, querier.now())?;
     checks::length(start, end, &limits)?;
-    let oldest = if limits.max_query_lookback.is_zero() { Timestamp::MIN } else { querier.now().minus(limits.max_query_lookback) };
-    Ok(TimeRange::new(start.max(oldest), Timestamp(end.0.saturating_add(1))))
+    Ok(TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
 }
 
 fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
@@ -257,7 +253,9 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     asked.params.step(start, end)?;
     let matchers = parse_matchers(asked.params.get("query"), false).map_err(QueryError::Matchers)?;
     let log = LogExpr { matchers, stages: Vec::new() };
-    checks::length(start, end, &querier.limits(&asked.tenant))?;
+    let limits = querier.limits(&asked.tenant);
+    checks::length(start, end, &limits)?;
+    let start = checks::lookback(start, end, &limits, querier.now())?;
     let params = PlanParams { start, end, step: None, limit: 1, direction: Direction::Backward, interval: Duration::ZERO, max_series: 1 };
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
         return Err(QueryError::Unsupported("only label matchers are supported").into());

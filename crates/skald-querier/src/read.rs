@@ -272,7 +272,11 @@ impl<S: State> Shared<S> {
         let before = state.heap_bytes() as u64;
         let result = work(&mut state, &mut decoder);
         let after = state.heap_bytes() as u64;
-        self.held.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
+        if after >= before {
+            self.held.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.held.fetch_sub(before - after, Ordering::Relaxed);
+        }
         self.states.lock().push(state);
         self.decoders.lock().push(decoder);
         result.map_err(QueryError::Eval)
@@ -293,10 +297,13 @@ impl<S: State> Shared<S> {
                     }
                     (Unit::Block { block, runs }, Some(raw)) => {
                         match raw.decode(decoder, block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs))) {
-                            Ok(columns) if self.is_lazy() => lazy.push(LazyBlock { block, runs, columns }),
                             Ok(columns) => {
                                 stats.blocks_read += 1;
-                                add_block(state, &columns, &runs, &mut stats)?;
+                                if self.is_lazy() {
+                                    lazy.push(LazyBlock { block, runs, columns });
+                                } else {
+                                    add_block(state, &columns, &runs, &mut stats)?;
+                                }
                             }
                             Err(error) => damaged.push(block.damaged(error)),
                         }
@@ -312,7 +319,7 @@ impl<S: State> Shared<S> {
     }
 
     fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &fetch::RawBlock) -> Result<(), QueryError> {
-        let mut stats = QueryStats { blocks_read: 1, ..QueryStats::default() };
+        let mut stats = QueryStats::default();
         let damaged = self.with_state(|state, decoder| match raw.decode_frame(decoder, frame) {
             Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
             Err(error) => Ok(Some(block.block.damaged(error))),
@@ -400,4 +407,45 @@ fn add_rows<S: State>(
     stats.object_bytes += found.line_bytes;
     stats.post_filter_lines += found.matched;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Holds(usize);
+
+    impl State for Holds {
+        fn add(&mut self, _batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
+            Ok(Stats::default())
+        }
+
+        fn heap_bytes(&self) -> usize {
+            self.0
+        }
+
+        fn is_settled(&self, _min: Timestamp, _max: Timestamp) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_states_let_go_of_is_no_longer_held() {
+        let shared = Shared {
+            states: Mutex::default(),
+            new_state: Box::new(|| Holds(0)),
+            needs: Needs { lines: LineNeed::None, columns: skald_logql::exec::Columns::All },
+            laziness: Laziness::Whole,
+            held: AtomicU64::new(0),
+            outcome: Mutex::default(),
+        };
+        for bytes in [100, 10, 100, 30] {
+            let resize = |state: &mut Holds| {
+                state.0 = bytes;
+                Ok(())
+            };
+            shared.with_state(resize).expect("nothing fails");
+            assert_eq!(shared.held.load(Ordering::Relaxed), bytes as u64);
+        }
+    }
 }

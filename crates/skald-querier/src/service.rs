@@ -150,7 +150,7 @@ impl Querier {
         let limits = self.limits(tenant);
         let expr = skald_logql::parse(&request.text)?;
         checks::query(&expr, &request, &limits)?;
-        checks::clamp_lookback(&mut request, &limits, self.now());
+        request.start = checks::lookback(request.start, request.end, &limits, self.now())?;
         let plan = plan(&expr, &plan_params(&expr, &request, &limits))?;
         checks::selectors(&expr, &limits)?;
         let _turn = self.wait_for_turn(tenant).await?;

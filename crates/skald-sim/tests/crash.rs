@@ -325,6 +325,8 @@ fn a_flipped_bit_in_an_object_costs_its_block_and_the_answer_says_so() {
         node.push("t", &stream(app), &entries).expect("acknowledged");
     }
     node.flush();
+    let stats = node.query("t", ALL).expect("answered").stats;
+    assert_eq!(stats.blocks_read, stats.blocks_matched, "a block that is read in several pieces is one");
     let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
     drop(node);
     let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
@@ -355,6 +357,25 @@ fn days_beyond_retention_go_and_others_stay() {
     drop(node);
     world.disk.kill();
     assert_eq!(world.start().expect("starts again").lines("t", ALL).len(), 3);
+}
+
+#[test]
+fn old_days_go_for_want_of_room_on_the_disk_of_the_objects_and_on_no_other() {
+    let mut world = World::new(15);
+    world.config.storage.free_space_floor = ByteSize(1000);
+    world.config.compactor.retention_size = Some(ByteSize(1 << 40));
+    let node = world.start().expect("starts");
+    for age in 1..4 {
+        node.push("t", &labels(&[("app", "a"), ("age", &age.to_string())]), &[(BASE - age * 86_400_000_000_000, "line old")])
+            .expect("acknowledged");
+    }
+    node.flush();
+    world.disk.say_free_at(&world.config.storage.data_dir, 0);
+    node.spawner.run(node.compactor(&world).apply_retention());
+    assert_eq!(node.lines("t", ALL).len(), 3, "removing objects makes no room on another disk");
+    world.disk.say_free_at(&world.config.objects_dir(), 999);
+    node.spawner.run(node.compactor(&world).apply_retention());
+    assert_eq!(node.lines("t", ALL).len(), 2);
 }
 
 #[test]
@@ -425,4 +446,17 @@ fn damage_where_sources_overlap_is_told_and_nothing_counts_twice() {
     }
     assert_eq!(node.sum("t", COUNT), 101.0, "the damaged source is left out whole, the other is counted once");
     assert_eq!(node.lines("t", ALL).len(), 101);
+}
+
+#[test]
+fn an_entry_that_no_object_can_hold_is_refused_and_the_rest_is_kept_and_flushed() {
+    let world = World::new(14);
+    let node = world.start().expect("starts");
+    let long = "x".repeat((64 << 20) + 1);
+    let error = node.push("t", &stream(0), &[(BASE, "line one"), (BASE + 1, &long), (BASE + 2, "line two")]).expect_err("one is too long");
+    assert_eq!(error.kind(), skald_model::ErrorKind::InvalidInput, "{error}");
+    let error = node.push("t", &stream(0), &[(BASE + 1, &long)]).expect_err("it is too long by itself, too");
+    assert_eq!(error.kind(), skald_model::ErrorKind::InvalidInput, "{error}");
+    node.flush();
+    assert_eq!(node.lines("t", ALL), [(BASE, "line one".to_owned()), (BASE + 2, "line two".to_owned())]);
 }

@@ -114,3 +114,30 @@ fn lines_from_a_pipe_are_sent_before_waiting_for_more() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8(output.stderr).unwrap().contains("sent 2 lines"));
 }
+
+#[test]
+fn fsck_names_everything_that_is_bad_and_what_it_did_not_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let fsck = |dir: &Path| {
+        let output = Command::new(binary()).arg("fsck").arg("--data-dir").arg(dir).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = fsck(&dir.path().join("nowhere"));
+    assert!(code == Some(1) && text.contains("nowhere"), "{text}");
+
+    std::fs::write(dir.path().join("skald"), format!("format 1\ndisk {:032x}\n", 1)).unwrap();
+    let (code, text) = fsck(dir.path());
+    assert!(code == Some(0) && text.matches("not checked: there is no '").count() == 2, "{text}");
+    assert!(!dir.path().join("wal").exists(), "it makes nothing");
+
+    let day = dir.path().join("objects/fake/2026-01-15/incoming");
+    std::fs::create_dir_all(&day).unwrap();
+    std::fs::write(day.join(format!("{:032x}-0000000001-0-default", 1)), "no object").unwrap();
+    std::fs::write(dir.path().join("objects/~lock"), "").unwrap();
+    std::fs::create_dir(dir.path().join("wal")).unwrap();
+    std::fs::write(dir.path().join("wal/next-generation"), "no number").unwrap();
+    let (code, text) = fsck(dir.path());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("-0000000001-0-default: ") && text.contains("bad: the log: ") && !text.contains("~lock"), "{text}");
+}
