@@ -433,6 +433,7 @@ mod tests {
     fn what_states_let_go_of_is_no_longer_held() {
         let shared = Shared {
             states: Mutex::default(),
+            decoders: Mutex::default(),
             new_state: Box::new(|| Holds(0)),
             needs: Needs { lines: LineNeed::None, columns: skald_logql::exec::Columns::All },
             laziness: Laziness::Whole,
@@ -440,7 +441,7 @@ mod tests {
             outcome: Mutex::default(),
         };
         for bytes in [100, 10, 100, 30] {
-            let resize = |state: &mut Holds| {
+            let resize = |state: &mut Holds, _: &mut Decoder| {
                 state.0 = bytes;
                 Ok(())
             };
