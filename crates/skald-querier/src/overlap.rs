@@ -5,12 +5,13 @@
 
 use crate::error::QueryError;
 use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
-use crate::gather::{Place, RunSource, Sources, StreamSources, chain};
+use crate::gather::{Place, RunSource, Sources, StreamSources};
 use rustc_hash::FxHashMap;
 use skald_block::Decoder;
 use skald_logql::exec::{Columns, LineNeed, Needs};
 use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{Rows, Timestamp};
+use skald_runtime::chain;
 use skald_store::{Catalog, OpenObject, ReadError};
 use std::collections::{HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};

@@ -3,13 +3,14 @@
 use crate::error::QueryError;
 use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
 use crate::filter;
-use crate::gather::{Place, RunSource, Sources, chain};
+use crate::gather::{Place, RunSource, Sources};
 use crate::stats::QueryStats;
 use parking_lot::Mutex;
 use skald_block::{Decoder, FrameEntry, Run};
 use skald_logql::exec::{Batch, EvalError, LineNeed, Lines, Needs, Probe, Selection, Stats};
 use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{Labels, Rows, Timestamp};
+use skald_runtime::chain;
 use skald_store::{Catalog, ReadError};
 use std::collections::BTreeMap;
 use std::ops::Range;
