@@ -9,6 +9,7 @@ mod parse;
 mod pattern;
 pub mod plan;
 pub mod regex;
+mod template;
 pub mod units;
 
 pub use format::pretty;

@@ -255,7 +255,16 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     let limits = querier.limits(&asked.tenant);
     checks::length(start, end, &limits)?;
     let start = checks::lookback(start, end, &limits, querier.now())?;
-    let params = PlanParams { start, end, step: None, limit: 1, direction: Direction::Backward, interval: Duration::ZERO, max_series: 1 };
+    let params = PlanParams {
+        start,
+        end,
+        step: None,
+        limit: 1,
+        direction: Direction::Backward,
+        interval: Duration::ZERO,
+        max_series: 1,
+        now: start,
+    };
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
         return Err(QueryError::Unsupported("only label matchers are supported").into());
     };

@@ -1,5 +1,6 @@
 use super::batch::{Batch, Selection, Stats};
 use super::error::EvalError;
+use super::format::Origin;
 use super::label_set::LabelSet;
 use super::pipeline::{Columns, Needs, Pipeline, Scratch, is_error};
 use super::row::EXTRACTED;
@@ -218,7 +219,7 @@ impl LeafState {
             }
             self.scratch.row.begin_next();
             self.scratch.row.add_row_metadata(batch, &columns, row);
-            if !leaf.pipeline.run_steps(first, batch.line(row), &mut self.scratch) {
+            if !leaf.pipeline.run_steps(first, Origin { line: batch.line(row), timestamp: batch.timestamps[row] }, &mut self.scratch) {
                 continue;
             }
             let mut value = 0.0;
@@ -309,7 +310,7 @@ impl LeafState {
         let leaf = Arc::clone(&self.leaf);
         let span = leaf.windows.span(run.min.0);
         let Some(by_level) = by_level(&leaf, labels) else { return Ok(false) };
-        if leaf.pipeline.reads_lines() || leaf.unwrap.is_some() || run.max.0 > span.until {
+        if leaf.pipeline.reads_entries() || leaf.unwrap.is_some() || run.max.0 > span.until {
             return Ok(false);
         }
         if span.is_empty() || run.rows == 0 {
@@ -336,7 +337,7 @@ impl LeafState {
 
     /// Passes the entry in `scratch`, which stands for `rows` rows, through the stages.
     fn add_synthetic(&mut self, leaf: &RangeLeaf, timestamp: i64, span: Span, rows: u64, bytes: u64) -> Result<(), EvalError> {
-        if leaf.pipeline.run_steps(0, b"", &mut self.scratch) && !self.fail(timestamp) {
+        if leaf.pipeline.run_steps(0, Origin { line: b"", timestamp }, &mut self.scratch) && !self.fail(timestamp) {
             let series = self.current_series()?;
             self.add(series, span, rows, bytes);
         }

@@ -6,6 +6,7 @@ mod column_test;
 mod decolorize;
 mod error;
 mod extract;
+mod format;
 mod ip;
 mod json;
 mod json_path;
@@ -45,6 +46,7 @@ pub use steps::Steps;
 pub use vector::{MetricResult, Sample, Series};
 
 pub(crate) use binary::{apply, apply_scalar, join};
+pub(crate) use format::{LabelFormatter, LineFormatter};
 pub(crate) use json_path::parse_path;
 pub(crate) use label_filter::{Condition, ConditionError, Named, Test};
 pub(crate) use leaf::LeafValue;

@@ -2,6 +2,7 @@ use super::batch::{Batch, Selection, Stats};
 use super::column_test::ColumnTest;
 use super::decolorize::decolorize;
 use super::extract::{Extractor, PutBuffers, extract_keys, extract_paths};
+use super::format::{LabelFormatter, LineFormatter, Origin};
 use super::json::{self, JsonBuffers};
 use super::json_path::PathPart;
 use super::label_filter::{Condition, Named, Test};
@@ -12,6 +13,7 @@ use super::row::{ERROR, EXTRACTED, RowLabels};
 use super::text_parser::{PatternParser, RegexpParser};
 use super::unpack;
 use crate::plan::Direction;
+use crate::template::Template;
 use skald_model::{Column, Labels, Timestamp};
 use std::ops::ControlFlow;
 
@@ -53,6 +55,14 @@ impl Columns {
         }
     }
 
+    /// Adds what a template looks at.
+    fn add_fields(&mut self, template: &Template) {
+        if template.sees_all_labels() {
+            *self = Columns::All;
+        }
+        template.fields().iter().for_each(|name| self.add(name));
+    }
+
     /// Adds what the label `name` can come from.
     pub(crate) fn add(&mut self, name: &str) {
         if let Columns::Names(names) = self {
@@ -83,6 +93,8 @@ pub(crate) enum Step {
     Pattern(PatternParser),
     Unpack,
     Decolorize,
+    LineFormat(Box<LineFormatter>),
+    LabelFormat(LabelFormatter),
     /// A line filter behind a step that changes lines.
     Line(LineMatcher),
     Drop(Vec<Named>),
@@ -100,12 +112,18 @@ impl Step {
 
     /// Whether later steps see another line.
     pub(crate) fn changes_line(&self) -> bool {
-        matches!(self, Step::Unpack | Step::Decolorize)
+        matches!(self, Step::Unpack | Step::Decolorize | Step::LineFormat(_))
     }
 
     /// Whether it looks at the line.
     fn reads_line(&self) -> bool {
-        self.is_parser() || self.changes_line() || matches!(self, Step::Line(_))
+        let by_template = matches!(self, Step::LabelFormat(format) if format.templates().any(Template::sees_line));
+        by_template || self.is_parser() || self.changes_line() || matches!(self, Step::Line(_))
+    }
+
+    /// Whether it looks at more of an entry than its labels.
+    fn reads_entry(&self) -> bool {
+        self.reads_line() || matches!(self, Step::LabelFormat(_))
     }
 }
 
@@ -190,6 +208,11 @@ impl Pipeline {
                 Step::JsonPaths(paths) => paths.iter().for_each(|(name, _)| needs.columns.add(name)),
                 Step::LogfmtKeys { keys, .. } => keys.iter().for_each(|(name, _)| needs.columns.add(name)),
                 Step::Decolorize | Step::Line(_) => {}
+                Step::LineFormat(format) => needs.columns.add_fields(format.template()),
+                Step::LabelFormat(format) => {
+                    format.each_name(&mut |name| needs.columns.add(name));
+                    format.templates().for_each(|template| needs.columns.add_fields(template));
+                }
                 Step::Drop(items) | Step::Keep(items) => items.iter().for_each(|item| needs.columns.add(&item.name)),
             }
         }
@@ -216,7 +239,8 @@ impl Pipeline {
                 // Parsers never write a label that the stream has; only `unpack` can, where its name has to be changed.
                 Step::Filter(_) | Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => {}
                 Step::Regexp(_) | Step::Pattern(_) | Step::Decolorize | Step::Line(_) => {}
-                Step::Unpack | Step::Drop(_) | Step::Keep(_) => return true,
+                Step::LineFormat(_) => {}
+                Step::Unpack | Step::LabelFormat(_) | Step::Drop(_) | Step::Keep(_) => return true,
             }
         }
         true
@@ -227,9 +251,9 @@ impl Pipeline {
         self.hints.preserve_errors
     }
 
-    /// Whether it looks at lines.
-    pub(crate) fn reads_lines(&self) -> bool {
-        !self.line_filters.is_empty() || self.steps.iter().any(Step::reads_line)
+    /// Whether it looks at more of entries than their labels.
+    pub(crate) fn reads_entries(&self) -> bool {
+        !self.line_filters.is_empty() || self.steps.iter().any(Step::reads_entry)
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
@@ -265,11 +289,11 @@ impl Pipeline {
     }
 
     /// Runs the steps from `first` on over one entry; false drops it.
-    pub(crate) fn run_steps(&self, first: usize, original: &[u8], scratch: &mut Scratch) -> bool {
+    pub(crate) fn run_steps(&self, first: usize, entry: Origin<'_>, scratch: &mut Scratch) -> bool {
         let Scratch { row, parsers, line: changed, line_changed } = scratch;
         *line_changed = false;
         for step in &self.steps[first..] {
-            let line = if *line_changed { changed.as_slice() } else { original };
+            let line = if *line_changed { changed.as_slice() } else { entry.line };
             match step {
                 Step::Filter(condition) => {
                     if !condition.eval(row) {
@@ -331,6 +355,13 @@ impl Pipeline {
                         *line_changed = true;
                     }
                 }
+                Step::LineFormat(format) => {
+                    if format.format(Origin { line, ..entry }, row, &mut parsers.line) {
+                        std::mem::swap(changed, &mut parsers.line);
+                        *line_changed = true;
+                    }
+                }
+                Step::LabelFormat(format) => format.format(Origin { line, ..entry }, row),
                 Step::Line(filter) => {
                     if !filter.matches(line) {
                         return false;
@@ -362,7 +393,7 @@ impl Pipeline {
             scratch.row.begin_next();
             scratch.row.add_row_metadata(batch, &columns, row);
             let line = batch.line(row);
-            if !self.run_steps(first, line, scratch) {
+            if !self.run_steps(first, Origin { line, timestamp: batch.timestamps[row] }, scratch) {
                 return ControlFlow::Continue(());
             }
             stats.matched += 1;
@@ -380,7 +411,7 @@ impl Pipeline {
     /// What looking at the selected rows costs.
     pub(crate) fn stats(&self, batch: &Batch<'_>, selection: &Selection) -> Stats {
         let len = batch.len();
-        let lines = batch.lines.filter(|_| self.reads_lines());
+        let lines = batch.lines.filter(|_| self.reads_entries());
         let bytes = |lines: super::Lines<'_>| selection.runs(len).map(|run| lines.byte_len(run) as u64).sum();
         Stats { rows: selection.len(len) as u64, matched: 0, line_bytes: lines.map_or(0, bytes) }
     }

@@ -1,12 +1,14 @@
 use super::hints::Wanted;
 use super::{Params, PlanError, stages};
 use crate::ast::{
-    BinaryExpr, BinaryOp, Grouping, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorMatching, VectorOp,
+    BinaryExpr, BinaryOp, Grouping, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp, Stage, VectorAggregation, VectorMatching,
+    VectorOp,
 };
 use crate::exec::{
     EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, SampleFold, Selector, SeriesKey,
     StepVectors, Steps, Windows, aggregate, apply, apply_scalar, join, result, scalar_result, sorted_names,
 };
+use skald_model::Timestamp;
 use std::sync::Arc;
 
 /// Most series that a leaf below other functions may count.
@@ -67,7 +69,7 @@ impl MetricPlan {
             Some(step) => Steps::range(params.start, params.end, step).ok_or(PlanError::TooManySteps)?,
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
-        let mut builder = Builder { steps, leaves: Vec::new(), series_max: params.max_series };
+        let mut builder = Builder { steps, leaves: Vec::new(), series_max: params.max_series, now: params.now };
         let root = builder.node(expr, true)?;
         Ok(MetricPlan { root, leaves: builder.leaves, steps, instant, keep_order: sorts(expr), series_max: params.max_series })
     }
@@ -150,6 +152,7 @@ struct Builder {
     steps: Steps,
     leaves: Vec<Arc<RangeLeaf>>,
     series_max: usize,
+    now: Timestamp,
 }
 
 impl Builder {
@@ -202,6 +205,7 @@ impl Builder {
             Some(Some(grouping)) => grouped(grouping, true),
         };
         let lines = if value.counts_bytes() { LineNeed::Lengths } else { LineNeed::None };
+        let log_stages = &without_idle_formats(&range.log.stages, value);
         let unwrap = range.unwrap.as_ref().map(stages::unwrapper).transpose()?;
         let mut columns = key.columns();
         unwrap.iter().for_each(|unwrap| unwrap.each_name(&mut |name| columns.add(name)));
@@ -209,7 +213,7 @@ impl Builder {
             names.push(unwrap.label.clone());
         }
         let wanted = if let SeriesKey::By(names) = &key { Wanted::Groups(names) } else { Wanted::All };
-        let pipeline = stages::compile(&range.log.stages, range.unwrap.as_ref(), wanted, Needs { lines, columns })?;
+        let pipeline = stages::compile(log_stages, range.unwrap.as_ref(), self.now, wanted, Needs { lines, columns })?;
         let selector = Selector::compile(&range.log.matchers).map_err(PlanError::Regex)?;
         let length = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows { steps: self.steps, range: length, offset: range.offset_nanos };
@@ -252,6 +256,26 @@ fn leaf_value(range: &RangeAggregation) -> Result<LeafValue, PlanError> {
         RangeOp::RateCounter => SampleFold::RateCounter,
     };
     if unwraps { Ok(LeafValue::Folded(fold)) } else { Err(PlanError::not_implemented(format!("{} without unwrap", range.op))) }
+}
+
+/// The stages without `line_format` where nobody looks at the line that it makes.
+fn without_idle_formats(stages: &[Stage], value: LeafValue) -> Vec<Stage> {
+    let mut kept = stages.to_vec();
+    if !value.counts_bytes() {
+        let looks = |stage: &Stage| {
+            !matches!(
+                stage,
+                Stage::LabelFilter(_) | Stage::LineFormat(_) | Stage::LabelFormat(_) | Stage::Decolorize | Stage::Drop(_) | Stage::Keep(_)
+            )
+        };
+        let last = kept.iter().rposition(looks).map_or(0, |at| at + 1);
+        let mut at = 0;
+        kept.retain(|stage| {
+            at += 1;
+            at <= last || !matches!(stage, Stage::LineFormat(_))
+        });
+    }
+    kept
 }
 
 /// Whether a sum over series can be counted in the first place.

@@ -33,6 +33,8 @@ pub struct Params {
     pub interval: Duration,
     /// Most series of a metric query.
     pub max_series: usize,
+    /// What templates see as the current time.
+    pub now: Timestamp,
 }
 
 /// Order in which lines are taken and given.

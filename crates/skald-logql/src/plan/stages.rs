@@ -4,15 +4,20 @@ use super::PlanError;
 use super::hints::{Wanted, hints};
 use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage, Unwrap};
 use crate::exec::{
-    Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, PatternParser, Pipeline, RegexpParser, Step, Unwrapper, parse_key,
-    parse_path,
+    Condition, ConditionError, LabelFormatter, LineFormatter, LineMatcher, LogfmtOptions, Named, Needs, PatternParser, Pipeline,
+    RegexpParser, Step, Unwrapper, parse_key, parse_path,
 };
+use skald_model::Timestamp;
 
 /// Compiles `stages`, after which `unwrap` takes a value. `needs` is what the use of their result needs, `wanted` the labels that it
 /// looks at.
-pub(super) fn compile(stages: &[Stage], unwrap: Option<&Unwrap>, wanted: Wanted<'_>, needs: Needs) -> Result<Pipeline, PlanError> {
-    let hints = hints(stages, unwrap, wanted)?;
-    let skip_parsers = hints.required.as_ref().is_some_and(Vec::is_empty);
+pub(super) fn compile(
+    stages: &[Stage],
+    unwrap: Option<&Unwrap>,
+    now: Timestamp,
+    wanted: Wanted<'_>,
+    needs: Needs,
+) -> Result<Pipeline, PlanError> {
     let (mut line_filters, mut steps) = (Vec::new(), Vec::new());
     for run in in_order(stages) {
         match run {
@@ -20,8 +25,12 @@ pub(super) fn compile(stages: &[Stage], unwrap: Option<&Unwrap>, wanted: Wanted<
                 steps.extend(compile_line_filters(&filters)?.into_iter().map(Step::Line));
             }
             Run::Lines(filters) => line_filters.extend(compile_line_filters(&filters)?),
-            Run::Stage(stage) => steps.extend(step(stage)?.filter(|step| !(skip_parsers && step.is_parser()))),
+            Run::Stage(stage) => steps.extend(step(stage, now)?),
         }
+    }
+    let hints = hints(stages, &steps, unwrap, wanted)?;
+    if hints.required.as_ref().is_some_and(Vec::is_empty) {
+        steps.retain(|step| !step.is_parser());
     }
     Ok(Pipeline::new(line_filters, steps, hints, needs))
 }
@@ -95,7 +104,8 @@ fn compile_each<T>(
     items.iter().map(one).collect()
 }
 
-fn step(stage: &Stage) -> Result<Option<Step>, PlanError> {
+fn step(stage: &Stage, now: Timestamp) -> Result<Option<Step>, PlanError> {
+    let failed = |cause| PlanError::Stage { stage: stage.to_string(), cause };
     Ok(Some(match stage {
         Stage::LineFilter(_) => return Ok(None),
         Stage::LabelFilter(filter) => Step::Filter(condition(filter)?),
@@ -111,7 +121,7 @@ fn step(stage: &Stage) -> Result<Option<Step>, PlanError> {
         Stage::Pattern(pattern) => Step::Pattern(PatternParser::new(pattern)),
         Stage::Unpack => Step::Unpack,
         Stage::Decolorize => Step::Decolorize,
-        Stage::LineFormat(_) => return Err(PlanError::not_implemented("line_format")),
-        Stage::LabelFormat(_) => return Err(PlanError::not_implemented("label_format")),
+        Stage::LineFormat(template) => Step::LineFormat(Box::new(LineFormatter::compile(template, now.0).map_err(failed)?)),
+        Stage::LabelFormat(formats) => Step::LabelFormat(LabelFormatter::compile(formats, now.0).map_err(failed)?),
     }))
 }

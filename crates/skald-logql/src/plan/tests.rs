@@ -88,6 +88,7 @@ fn params() -> Params {
         direction: Direction::Forward,
         interval: Duration::ZERO,
         max_series: 500,
+        now: Timestamp::from_secs(20_000),
     }
 }
 

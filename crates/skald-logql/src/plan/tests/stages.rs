@@ -67,3 +67,49 @@ fn colours_go_after_filters_before_a_barrier() {
     check(r#"| decolorize |= "[31m""#, &["\u{1b}[31mred"], &["{} red"]);
     check(r#"| decolorize | job="web" |= "[31m""#, &["\u{1b}[31mred"], &[]);
 }
+
+#[test]
+fn lines_are_rewritten() {
+    check(r#"| logfmt | line_format "{{.a}}-{{.nope}}-{{__line__}}""#, &["a=x"], &[r#"{a="x"} x--a=x"#]);
+    check(r#"| logfmt | line_format "{{.nope}}""#, &["a=x"], &[r#"{a="x"} "#]);
+    let details = r#"template: line:1:2: executing \"line\" at <div 1 0>: error calling div: runtime error: integer divide by zero"#;
+    let marked = format!(r#"{{__error__="TemplateFormatErr", __error_details__="{details}", a="x"}} a=x"#);
+    check(r#"| logfmt | line_format "{{div 1 0}}""#, &["a=x"], &[&marked]);
+    check(r#"| json | line_format "{{.m}}" | logfmt"#, &[r#"{"m":"a=2 b=3","a":"1"}"#], &[r#"{a="1", b="3", m="a=2 b=3"} a=2 b=3"#]);
+    check(r#"| line_format "x{{__line__}}" |= "xa""#, &["a", "b"], &["{} xa"]);
+    check(
+        r#"| json | line_format "{{.__error__}}""#,
+        &["bad"],
+        &[r#"{__error__="JSONParserErr", __error_details__="Value looks like object, but can't find closing '}' symbol"} "#],
+    );
+    check(r#"| json | line_format "<{{.__error__}}>" | drop __error__, __error_details__"#, &["bad"], &["{} <JSONParserErr>"]);
+}
+
+#[test]
+fn labels_are_renamed_and_rendered() {
+    check(r#"| logfmt | label_format x=a, y="{{.a}}{{.x}}""#, &["a=1"], &[r#"{x="1", y="1"} a=1"#]);
+    check(r#"| logfmt | label_format x="{{.a}}9", y="{{.x}}""#, &["a=1"], &[r#"{a="1", x="19", y=""} a=1"#]);
+    check("| logfmt | label_format x=nope", &["a=1"], &[r#"{a="1"} a=1"#]);
+    check("| logfmt | label_format job=a", &["a=1"], &[r#"{job="1"} a=1"#]);
+    check(r#"| label_format a="z" | json"#, &[r#"{"a":"1"}"#], &[r#"{a="z"} {"a":"1"}"#]);
+    check(r#"| label_format a="z" | json a="a""#, &[r#"{"a":"1"}"#], &[r#"{a="1"} {"a":"1"}"#]);
+    check(r#"| json | label_format a="y" | a="y""#, &[r#"{"a":"1"}"#], &[]);
+    check(r#"| json | label_format a="y" | (a="y" or a="q")"#, &[r#"{"a":"1"}"#], &[r#"{a="y"} {"a":"1"}"#]);
+    check("| json | label_format e=__error__", &[r#"{"__error__":"mine"}"#], &[r#"{e="mine"} {"__error__":"mine"}"#]);
+    check("| json | label_format e=__error__", &[r#"{"a":"1"}"#], &[r#"{a="1"} {"a":"1"}"#]);
+}
+
+#[test]
+fn templates_that_do_not_compile_name_their_stage() {
+    for (stage, want) in [
+        (r#"| line_format "{{.a""#, "invalid line template: template: line:1: unclosed action"),
+        (r#"| line_format "{{nofn .a}}""#, "invalid line template: template: line:1: function \"nofn\" not defined"),
+        (r#"| label_format a="{{nofn}}""#, "invalid template for label 'a': template: label:1: function \"nofn\" not defined"),
+        (r#"| label_format a=b,a="c""#, "multiple label name 'a' not allowed in a single format operation"),
+        (r#"| label_format __error__="x""#, "__error__ cannot be formatted"),
+    ] {
+        let error = plan(&crate::parse(&format!("{{job=\"web\"}} {stage}")).expect("parses"), &params()).expect_err("does not plan");
+        assert_eq!(error.to_string(), format!("parse error : stage '{stage}' : {want}"));
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+}

@@ -95,3 +95,15 @@ fn values_convert_or_fail_the_query() {
     let series = r#"{__error__="SampleExtractionErr", __error_details__="time: invalid duration \"oops\"", app="a", d="oops"}"#;
     assert!(refused.starts_with(&format!("pipeline error: 'SampleExtractionErr' for series: '{series}'.\n")), "{refused}");
 }
+
+#[test]
+fn formats_that_nobody_looks_at_are_left_out() {
+    check(r#"sum(count_over_time({app="a"} | line_format "{{nofn}}" [1m]))"#, "{} 4");
+    check(r#"sum(bytes_over_time({app="a"} | line_format "x{{__line__}}" [1m]))"#, "{} 17");
+    check(r#"sum(count_over_time({app="a"} | line_format "{{__line__}}0" |= "v=10" [1m]))"#, "{} 1");
+    check(r#"sum by (w) (count_over_time({app="a"} | logfmt | label_format w="w{{.v}}" | v="2" [1m]))"#, r#"{w="w2"} 1"#);
+    check(
+        r#"max by (m) (max_over_time({app="a"} | logfmt | label_format m="{{ __timestamp__ | unixEpoch }}" | unwrap v [30s]))"#,
+        r#"{m="1060"} 10"#,
+    );
+}
