@@ -2,8 +2,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
-PROPTEST_CASES ?= 64
-export PROPTEST_CASES
 
 .PHONY: help run check test sim fuzz bench docs deny
 
@@ -27,7 +25,7 @@ sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
 	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
 
 fuzz: ## Long property tests of every decoder and parser (CASES=n).
-	PROPTEST_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
+	SKALD_FUZZ_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
 
 bench: ## Micro-benchmarks.
 	$(CARGO) bench --workspace

@@ -240,6 +240,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(skald_testkit::property(64))]
+
         #[test]
         fn random_bytes_are_an_error_or_a_column(encoding in 0u8..5, mut bytes in proptest::collection::vec(any::<u8>(), 0..300), rows in 0usize..100) {
             bytes.insert(0, encoding);

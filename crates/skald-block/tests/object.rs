@@ -273,7 +273,7 @@ fn entry() -> impl Strategy<Value = (u32, String, String, &'static str)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(skald_testkit::property(32))]
     #[test]
     fn any_rows_come_back(
         streams in prop::collection::btree_map("[a-e]{1,2}", prop::collection::vec(entry(), 0..80), 1..6),

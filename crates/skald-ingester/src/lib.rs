@@ -7,7 +7,7 @@
 //! Data moves in one direction: `service` encodes a push and queues it; the one commit thread (`commit`) decides the out-of-order window,
 //! writes a group of records with one fsync, appends the rows to the open memtable and only then replies; it also seals. Since one thread does
 //! all four, a sealed memtable holds exactly the rows of its WAL records: no push can be between the two. The flusher (`flush`) writes the data
-//! objects of sealed memtables, publishes them in the catalogue, lets go of the memtable, and removes the WAL directory last.
+//! objects of sealed memtables, publishes them in the catalogue, removes the WAL directory, and lets go of the memtable last.
 //! `recovery` turns what the WAL holds at start into sealed memtables.
 
 mod commit;

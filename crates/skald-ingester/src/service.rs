@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 
 /// Pushes that may wait for the commit thread.
 const QUEUE_LEN_MAX: usize = 4096;
+/// Time between looks for room in the queue of the commit thread.
+const QUEUE_WAIT: Duration = Duration::from_millis(10);
 /// How often ages and free space are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Data objects that one generation may become: tenants times UTC days.
@@ -145,7 +147,7 @@ impl Ingester {
     /// Seals what is open and waits until all that was sealed stands in data objects.
     pub async fn flush(&self, reason: &'static str) {
         let (done, wait) = oneshot::channel();
-        if self.inner.commands.send(Command::Seal { reason, done }).is_ok() {
+        if self.queue(Command::Seal { reason, done }).await {
             let _ = wait.await;
         }
         self.inner.flusher.wait_until_empty().await;
@@ -158,10 +160,22 @@ impl Ingester {
             return;
         }
         let (done, wait) = oneshot::channel();
-        if self.inner.commands.send(Command::Stop { done }).is_ok() {
+        if self.queue(Command::Stop { done }).await {
             let _ = wait.await;
         }
         self.inner.flusher.wait_until_empty().await;
+    }
+
+    /// Queues a command behind the pushes that wait; false when the commit thread has ended.
+    async fn queue(&self, mut command: Command) -> bool {
+        loop {
+            match self.inner.commands.try_send(command) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(back)) => command = back,
+            }
+            self.inner.seams.clock.sleep(QUEUE_WAIT).await;
+        }
     }
 
     fn check_running(&self) -> Result<(), String> {

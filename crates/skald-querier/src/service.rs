@@ -264,39 +264,59 @@ impl Querier {
     /// Label sets of all streams with entries in `range` that any of `selectors` wants (all, when there is none), in order.
     ///
     /// # Errors
-    /// When the ingester does not answer.
+    /// When the ingester does not answer, or not in time.
     pub async fn series(
         &self,
         tenant: &TenantId,
         selectors: &[Selector],
         range: TimeRange,
     ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
-        let (mut found, mut warnings) = (BTreeSet::new(), BTreeSet::new());
-        for selector in selectors {
-            let request = SelectRequest { matcher: Arc::new(Matching(selector.clone())), range, labels_only: true };
-            let selected = self.inner.ingester.select(tenant, request).await.map_err(QueryError::Select)?;
-            let (objects, missing) = gather::open_objects(&self.inner.reader.catalog, tenant, range, &selected).await?;
-            warnings.extend(missing);
-            found.extend(selected.streams.into_iter().map(|stream| stream.labels));
+        let find = async {
+            let (mut found, mut warnings) = (BTreeSet::new(), BTreeSet::new());
+            for selector in selectors {
+                let (streams, missing) = self.series_of(tenant, selector, range).await?;
+                found.extend(streams);
+                warnings.extend(missing);
+            }
+            Ok((found, warnings.into_iter().collect()))
+        };
+        self.within(self.limits(tenant).query_timeout, find).await
+    }
+
+    async fn series_of(
+        &self,
+        tenant: &TenantId,
+        selector: &Selector,
+        range: TimeRange,
+    ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
+        let request = SelectRequest { matcher: Arc::new(Matching(selector.clone())), range, labels_only: true };
+        let selected = self.inner.ingester.select(tenant, request).await.map_err(QueryError::Select)?;
+        let (objects, missing) = gather::open_objects(&self.inner.reader.catalog, tenant, range, &selected).await?;
+        let selector = selector.clone();
+        let find = move || {
+            let mut found: BTreeSet<Labels> = selected.streams.into_iter().map(|stream| stream.labels).collect();
             for open in objects {
                 let (min, max) = open.footer.summary.time_span();
                 let whole = range.covers(min, max);
-                for stream in gather::matching_streams(&open, selector) {
+                for stream in gather::matching_streams(&open, &selector) {
                     if whole || open.footer.runs_of(stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {
                         found.insert(open.labels[stream as usize].clone());
                     }
                 }
             }
-        }
-        Ok((found, warnings.into_iter().collect()))
+            found
+        };
+        let found = run_on_pool(self.inner.reader.pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
+        Ok((found, missing))
     }
 
     /// What a selector would read.
     ///
     /// # Errors
-    /// When the ingester does not answer.
+    /// When the ingester does not answer, or not in time.
     pub async fn index_stats(&self, tenant: &TenantId, plan: LogPlan, range: TimeRange) -> Result<(IndexStats, Vec<String>), QueryError> {
-        let sources = self.sources(tenant, Arc::new(plan), range).await?;
+        let find = self.sources(tenant, Arc::new(plan), range);
+        let sources = self.within(self.limits(tenant).query_timeout, find).await?;
         let mut stats = IndexStats::default();
         for stream in sources.streams.iter().filter(|stream| !stream.runs.is_empty()) {
             stats.streams += 1;
@@ -477,6 +497,44 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
+    use skald_rpc::{PushBatch, PushError, SelectError, Selected};
+
+    /// An ingester that never answers.
+    struct Silent;
+
+    #[async_trait::async_trait]
+    impl Ingester for Silent {
+        async fn push(&self, _tenant: &TenantId, _batch: PushBatch) -> Result<(), PushError> {
+            futures::future::pending().await
+        }
+
+        async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+            futures::future::pending().await
+        }
+    }
+
+    #[test]
+    fn a_question_for_series_ends_with_the_query_timeout() {
+        let world = skald_testkit::SimWorld::new(1);
+        let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
+        let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
+        let store = Arc::new(skald_store::MemoryStore::new());
+        let catalog = futures::executor::block_on(Catalog::open(store, sizes, metrics)).expect("it is empty");
+        let querier = Querier::new(Parts {
+            seams: world.seams(),
+            config: Arc::default(),
+            limits: Arc::new(Limits { query_timeout: Duration::from_secs(10), ..Limits::default() }),
+            ingester: Arc::new(Silent),
+            catalog: Arc::new(catalog),
+            metrics: Metrics::register(&mut Default::default()),
+        });
+        let (tenant, selector) = (TenantId::parse("t").expect("valid"), [Selector::compile(&[]).expect("valid")]);
+        let mut series = Box::pin(querier.series(&tenant, &selector, TimeRange::ALL));
+        assert!((&mut series).now_or_never().is_none());
+        world.clock.advance(Duration::from_secs(10));
+        assert!(matches!(series.now_or_never(), Some(Err(QueryError::Timeout))));
+    }
 
     #[test]
     fn ranges_are_aligned_outwards() {

@@ -95,15 +95,13 @@ fn greet(serving: &Serving) {
     );
 }
 
-/// A store outside of the data directory is locked by itself: two processes on it would take each other's unfinished files away.
-fn lock_store(config: &Config, disk: &dyn Disk) -> Result<Option<Box<dyn Send + Sync>>, Failure> {
+/// The store is locked by itself, since another process may be told to use it with a data directory of its own: two on it would take each
+/// other's unfinished files away.
+fn lock_store(config: &Config, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, Failure> {
     let dir = config.objects_dir();
-    if config.storage.url.is_none() {
-        return Ok(None);
-    }
     disk.create_dir_all(&dir)?;
     let lock = disk.lock(&dir.join(LocalStore::LOCK));
-    lock.map(Some).map_err(|error| format!("cannot lock the store '{}', another process may use it: {error}", dir.display()).into())
+    lock.map_err(|error| format!("cannot lock the store '{}', another process may use it: {error}", dir.display()).into())
 }
 
 async fn open_catalog(runtime: &Runtime, store: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Result<Catalog, skald_store::StoreError> {

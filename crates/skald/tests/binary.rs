@@ -141,3 +141,32 @@ fn fsck_names_everything_that_is_bad_and_what_it_did_not_check() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("-0000000001-0-default: ") && text.contains("bad: the log: ") && !text.contains("~lock"), "{text}");
 }
+
+#[test]
+fn a_store_that_a_process_uses_is_not_used_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let serve = |data_dir: &str| {
+        let mut command = Command::new(binary());
+        command
+            .args(["serve", "--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir.path().join(data_dir));
+        command.stderr(Stdio::piped());
+        command
+    };
+    // The first line by which a process says that it runs, or that it does not.
+    let outcome = |command: &mut Command| {
+        let mut process = command.spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        let line = log.lines().map(Result::unwrap).find(|line| line.contains("listening") || line.contains("failed"));
+        (process, line.unwrap_or_default())
+    };
+    let (mut first, said) = outcome(&mut serve("a"));
+    assert!(said.contains("listening"), "{said}");
+    let url = format!("file://{}", dir.path().join("a/objects").display());
+    let (mut second, said) = outcome(serve("b").args(["--storage", &url]));
+    for process in [&mut first, &mut second] {
+        let _ = process.kill();
+        process.wait().unwrap();
+    }
+    assert!(said.contains("cannot lock the store"), "{said}");
+}

@@ -90,7 +90,7 @@ fn rows_of_names(entries: &[(i64, Option<u8>)]) -> Rows {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(skald_testkit::property(64))]
     #[test]
     fn rows_of_many_names_agree_with_the_naive_way(
         chunks in proptest::collection::vec(proptest::collection::vec((0i64..40, proptest::option::of(0u8..60)), 0..60), 0..5),
@@ -116,7 +116,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(skald_testkit::property(64))]
     #[test]
     fn agrees_with_the_naive_way(entries in proptest::collection::vec((0i64..6, 0u8..4, 0u8..3), 0..60), cut in 0usize..60) {
         let entries: Vec<_> = entries.iter().map(|(at, line, trace)| (*at, ["", "a", "bb", "c"][*line as usize], ["", "x", "y"][*trace as usize])).collect();

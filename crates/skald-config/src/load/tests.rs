@@ -178,7 +178,7 @@ fn relative_limits_files_lie_beside_the_configuration() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(skald_testkit::property(256))]
 
     #[test]
     fn any_bytes_load_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {

@@ -635,7 +635,7 @@ fn what_came_is_counted() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(skald_testkit::property(64))]
 
     #[test]
     fn hostile_bodies_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>(), json in any::<bool>()) {

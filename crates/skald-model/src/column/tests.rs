@@ -99,7 +99,7 @@ fn values() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(skald_testkit::property(128))]
 
     #[test]
     fn every_form_answers_alike(values in values(), from: prop::sample::Index, to: prop::sample::Index) {
