@@ -50,7 +50,8 @@ impl Columns {
         }
     }
 
-    fn add(&mut self, name: &str) {
+    /// Adds what the label `name` can come from.
+    pub(crate) fn add(&mut self, name: &str) {
         if let Columns::Names(names) = self {
             // Metadata under a name of the stream is seen under the longer name.
             for name in [name, name.strip_suffix(EXTRACTED).unwrap_or(name)] {

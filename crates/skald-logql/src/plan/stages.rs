@@ -2,12 +2,13 @@
 
 use super::PlanError;
 use super::hints::{Wanted, hints};
-use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage};
-use crate::exec::{Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step, parse_key, parse_path};
+use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage, Unwrap};
+use crate::exec::{Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step, Unwrapper, parse_key, parse_path};
 
-/// Compiles `stages`. `needs` is what the use of their result needs, `wanted` the labels that it looks at.
-pub(super) fn compile(stages: &[Stage], wanted: Wanted<'_>, needs: Needs) -> Result<Pipeline, PlanError> {
-    let hints = hints(stages, wanted)?;
+/// Compiles `stages`, after which `unwrap` takes a value. `needs` is what the use of their result needs, `wanted` the labels that it
+/// looks at.
+pub(super) fn compile(stages: &[Stage], unwrap: Option<&Unwrap>, wanted: Wanted<'_>, needs: Needs) -> Result<Pipeline, PlanError> {
+    let hints = hints(stages, unwrap, wanted)?;
     let skip_parsers = hints.required.as_ref().is_some_and(Vec::is_empty);
     let (mut line_filters, mut steps) = (Vec::new(), Vec::new());
     for run in in_order(stages) {
@@ -56,10 +57,19 @@ fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<LineMatcher>, Pla
 
 /// Compiles a label filter.
 pub(super) fn condition(filter: &LabelFilter) -> Result<Condition, PlanError> {
-    Condition::compile(filter).map_err(|error| match error {
+    Condition::compile(filter).map_err(wrong_condition)
+}
+
+/// Compiles what takes values from a label.
+pub(super) fn unwrapper(unwrap: &Unwrap) -> Result<Unwrapper, PlanError> {
+    Unwrapper::compile(unwrap).map_err(wrong_condition)
+}
+
+fn wrong_condition(error: ConditionError) -> PlanError {
+    match error {
         ConditionError::Regex(cause) => PlanError::Regex(cause),
         ConditionError::Ip { filter, cause } => PlanError::Stage { stage: filter, cause },
-    })
+    }
 }
 
 fn named(items: &[NamedOrMatcher]) -> Result<Vec<Named>, PlanError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 mod log_queries;
 mod metric_queries;
+mod unwrapped;
 
 /// One entry of a stream: seconds, line, structured metadata.
 type Given<'a> = (i64, &'a str, &'a [(&'a str, &'a str)]);
