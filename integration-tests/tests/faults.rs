@@ -1,7 +1,7 @@
 //! Faults on the real process: kills under load, signals, a directory in use or of a later version, damaged files, wrong settings.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test on real processes and files")]
 
-use integration_tests::{GENEROUS, Ran, Server, entries, files_below, flip_byte, now_ns, only_file_below, push_body, run_skald, until};
+use integration_tests::{GENEROUS, Ran, Server, entries, files_below, flip_byte, now_ns, only_file_below, push_body, run_skald};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
@@ -354,7 +354,7 @@ fn a_damaged_wal_record_costs_that_push_and_the_log_says_so() {
     let log = server.log();
     assert!(log.contains("level=warn") && log.contains("records of the write-ahead log are lost") && log.contains("lost=1"), "{log}");
     assert_eq!(server.metric("skald_ingester_wal_lost_records_total"), 1.0);
-    until("what is left is flushed", || (server.metric("skald_ingester_wal_bytes") == 0.0).then_some(()));
+    server.wait_until_flushed();
     assert_eq!(lines(&server, "wal", start), found);
 }
 
