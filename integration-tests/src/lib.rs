@@ -5,7 +5,7 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    clippy::missing_panics_doc,
+    clippy::print_stderr,
     reason = "real processes, files, sockets and times are what this crate is for, and its failures are those of a test"
 )]
 

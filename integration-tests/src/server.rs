@@ -1,4 +1,4 @@
-use crate::{Answer, Ran, run_skald, skald_binary};
+use crate::{Answer, Ran, files_below, run_skald, skald_binary};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -218,13 +218,20 @@ impl Server {
         samples.sum()
     }
 
-    /// Flushes everything and waits until memory and the write-ahead log are empty.
+    /// Flushes everything and waits until it is done.
     #[track_caller]
     pub fn flush(&self) {
         assert_eq!(self.post("/flush", &[], b"").status, 204);
+        self.wait_until_flushed();
+    }
+
+    /// Waits until every entry is in a data object: no segment of the write-ahead log is left, and no sealed generation.
+    #[track_caller]
+    pub fn wait_until_flushed(&self) {
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wal");
         until("everything is flushed", || {
-            let left = self.metric("skald_ingester_wal_bytes") + self.metric("skald_ingester_sealed_generations");
-            (left == 0.0).then_some(())
+            let segments = files_below(&self.data_dir().join("wal")).iter().any(is_segment);
+            (!segments && self.metric("skald_ingester_sealed_generations") == 0.0).then_some(())
         });
     }
 

@@ -1,7 +1,7 @@
 //! Faults on the real process: kills under load, signals, a directory in use or of a later version, damaged files, wrong settings.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test on real processes and files")]
 
-use integration_tests::{GENEROUS, Ran, Server, entries, files_below, flip_byte, now_ns, only_file_below, push_body, run_skald, until};
+use integration_tests::{GENEROUS, Ran, Server, entries, files_below, flip_byte, now_ns, only_file_below, push_body, run_skald};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
@@ -176,7 +176,7 @@ fn unknown_keys_are_refused_with_their_place_and_the_nearest_name() {
     refused(&server.arguments(), 2, &says);
     assert_eq!(run_skald(["config", "--config", &file]).code, 2);
     assert!(!server.data_dir().exists(), "nothing is made before the configuration is right");
-    for garbage in ["\u{0}\u{1}", "a: [", "- 1\n- 2\n", "querier: 7"] {
+    for garbage in ["\u{0}\u{1}", "a: [", "- 1\n- 2\n", "server: 7"] {
         let server = Server::stopped(garbage);
         refused(&server.arguments(), 2, &["skald.yaml:1:"]);
     }
@@ -265,7 +265,7 @@ fn a_damaged_block_costs_its_rows_and_the_answer_says_so() {
     let checked = server.fsck();
     assert_eq!(checked.code, 1, "{checked:?}");
     let report = String::from_utf8(checked.stdout).unwrap();
-    assert!(report.contains(&"bad: fake/") && report.contains(&name) && report.contains(": 1 bad"), "{report}");
+    assert!(report.contains("bad: fake/") && report.contains(&name) && report.contains(": 1 bad"), "{report}");
 
     server.restart();
     let answer = select_all(&server, "{job=\"blocks\"}", start);
@@ -287,6 +287,42 @@ fn a_damaged_block_costs_its_rows_and_the_answer_says_so() {
     let elsewhere = select_all(&server, "{job=\"other\"}", start);
     assert_eq!((entries(&elsewhere).len(), elsewhere.get("warnings")), (1, None));
     assert!(server.metric("skald_querier_incomplete_answers_total") >= 2.0);
+}
+
+#[test]
+fn a_damaged_footer_costs_its_object_and_the_answer_says_so() {
+    let start = now_ns() - HOUR_NS;
+    let mut server = Server::start(&unlimited());
+    server.push("", &push_body(&[("job", "footer")], &[(start, "entry that is lost")]));
+    server.flush();
+    let object = only_object(&server.data_dir());
+    server.push("", &push_body(&[("job", "footer")], &[(start + 1, "entry that is left")]));
+    server.flush();
+    server.terminate();
+    let len = std::fs::metadata(&object).unwrap().len() as usize;
+    let name = object.file_name().unwrap().to_str().unwrap();
+    // The last section, before the 72 bytes of the trailer, describes the filters: without them everything is searched.
+    flip_byte(&object, len - 73);
+    assert_eq!(server.fsck().code, 1);
+    server.restart();
+    assert_eq!(lines(&server, "footer", start - 1).len(), 2);
+    server.terminate();
+    // Without the trailer nothing of the object can be read.
+    flip_byte(&object, len - 40);
+    let checked = server.fsck();
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(String::from_utf8(checked.stdout).unwrap().contains(name));
+
+    server.restart();
+    let answer = select_all(&server, "{job=\"footer\"}", start - 1);
+    assert_eq!(entries(&answer), [(start + 1, "entry that is left".to_owned())]);
+    assert!(answer["warnings"].to_string().contains(name), "{answer}");
+    let count = server.ask("/loki/api/v1/query", &[("query", "sum(count_over_time({job=\"footer\"}[2h]))")]).json();
+    assert!(count["warnings"].to_string().contains(name), "{count}");
+    for path in ["labels", "label/job/values", "series"] {
+        let answer = server.ask(&format!("/loki/api/v1/{path}"), &[("start", &(start - 1).to_string()), ("end", &now_ns().to_string())]);
+        assert!(answer.json()["warnings"].to_string().contains(name), "{path}: {}", answer.text());
+    }
 }
 
 #[test]
@@ -318,7 +354,7 @@ fn a_damaged_wal_record_costs_that_push_and_the_log_says_so() {
     let log = server.log();
     assert!(log.contains("level=warn") && log.contains("records of the write-ahead log are lost") && log.contains("lost=1"), "{log}");
     assert_eq!(server.metric("skald_ingester_wal_lost_records_total"), 1.0);
-    until("what is left is flushed", || (server.metric("skald_ingester_wal_bytes") == 0.0).then_some(()));
+    server.wait_until_flushed();
     assert_eq!(lines(&server, "wal", start), found);
 }
 

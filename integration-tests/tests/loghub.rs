@@ -168,13 +168,21 @@ fn show(files: &[LogFile]) {
     server.terminate();
     server.restart();
     check_all(&server, "after the next start");
-    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let mut names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    names.sort_unstable();
     assert_eq!(server.cli(&["labels", "file"]).text(), printed(&names));
 }
 
 #[test]
 fn lines_and_counts_of_the_samples_are_those_of_the_files() {
-    show(&log_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("samples")));
+    let mut files = log_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("samples"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.log");
+    // Of several frames, and near the longest that is taken.
+    let long: String = (0_u64..25_000).map(|i| format!("{:08x}. ", i * 2_654_435_761_u64 % 4_294_967_291)).collect();
+    std::fs::write(&path, format!("before an error\n{long}x12345678 failed\n\nafter")).unwrap();
+    files.push(LogFile::read(path));
+    show(&files);
 }
 
 #[test]
