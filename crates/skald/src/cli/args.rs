@@ -1,5 +1,6 @@
 //! The argument tree.
 
+use super::settings::DEFAULT_ADDRESS;
 use super::time::TimestampFormat;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -59,7 +60,7 @@ pub enum Ask {
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
     /// Address of the server; a path prefix is allowed.
-    #[arg(long, global = true, env = "LOKI_ADDR", default_value = "http://localhost:3100", hide_env_values = true)]
+    #[arg(long, global = true, env = "LOKI_ADDR", default_value = DEFAULT_ADDRESS, hide_env_values = true)]
     pub addr: String,
     /// User name for basic authentication.
     #[arg(long, global = true, env = "LOKI_USERNAME", default_value = "", hide_default_value = true, hide_env_values = true)]
