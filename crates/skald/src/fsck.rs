@@ -50,7 +50,8 @@ pub fn run(args: &FsckArgs) -> ExitCode {
 
 fn check(path: &Path) -> Result<Report, Failure> {
     let disk: Arc<dyn Disk> = Arc::new(StdDisk);
-    if !disk.list(path)?.iter().any(|entry| entry.name == "skald") {
+    let listed = disk.list(path).map_err(|error| format!("'{}': {error}", path.display()))?;
+    if !listed.iter().any(|entry| entry.name == "skald") {
         return Err(format!("'{}' is not a data directory", path.display()).into());
     }
     let data_dir = DataDir::open(disk.as_ref(), path, &OsRandom::new()?)?;
