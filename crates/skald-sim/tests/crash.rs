@@ -426,3 +426,12 @@ fn damage_where_sources_overlap_is_told_and_nothing_counts_twice() {
     assert_eq!(node.sum("t", COUNT), 101.0, "the damaged source is left out whole, the other is counted once");
     assert_eq!(node.lines("t", ALL).len(), 101);
 }
+
+#[test]
+fn the_first_push_already_finds_a_disk_below_the_floor() {
+    let mut world = World::new(7);
+    world.config.storage.free_space_floor = ByteSize(u64::MAX);
+    let node = world.start().expect("reading needs no room");
+    let error = node.push("t", &stream(0), &[(BASE, "line")]).expect_err("there is no room");
+    assert!(error.to_string().contains("below the floor"), "{error}");
+}
