@@ -435,3 +435,17 @@ fn the_first_push_already_finds_a_disk_below_the_floor() {
     let error = node.push("t", &stream(0), &[(BASE, "line")]).expect_err("there is no room");
     assert!(error.to_string().contains("below the floor"), "{error}");
 }
+
+#[test]
+fn lines_that_no_filter_reads_count_as_processed_once_they_are_returned() {
+    let node = World::new(8).start().expect("an empty disk is fine");
+    node.push("t", &stream(0), &[(BASE, "12345"), (BASE + 1, "678")]).expect("there is room");
+    let processed = |query: &str| {
+        let json = node.query("t", query).expect("it is a query").stats.to_json();
+        json["summary"]["totalBytesProcessed"].as_u64()
+    };
+    let check = || assert_eq!([processed(r#"{app="a"}"#), processed(r#"{app="a"} |= "5""#)], [Some(8), Some(8)]);
+    check();
+    node.flush();
+    check();
+}

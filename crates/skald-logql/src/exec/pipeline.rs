@@ -281,6 +281,8 @@ impl Pipeline {
                 return ControlFlow::Continue(());
             }
             stats.matched += 1;
+            // Filters have not looked at this line, its reader will.
+            stats.line_bytes += if self.reads_lines() { 0 } else { line.len() as u64 };
             sink(&Entry { row, timestamp: Timestamp(batch.timestamps[row]), line, labels: &scratch.row })
         };
         let mut rows = selected.iter(batch.len());
