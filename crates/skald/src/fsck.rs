@@ -25,7 +25,7 @@ struct Report {
 
 /// Checks `args.data_dir`. Exits with 0 when all is well, 1 when something is bad or cannot be read.
 pub fn run(args: &FsckArgs) -> ExitCode {
-    let result = check(&args.data_dir);
+    let result = check(&args.data_dir, args.storage.as_deref());
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     // A report that cannot be written has no reader; the exit code still tells.
     match result {
@@ -48,7 +48,7 @@ pub fn run(args: &FsckArgs) -> ExitCode {
     }
 }
 
-fn check(path: &Path) -> Result<Report, Failure> {
+fn check(path: &Path, storage: Option<&str>) -> Result<Report, Failure> {
     let disk: Arc<dyn Disk> = Arc::new(StdDisk);
     let listed = disk.list(path).map_err(|error| format!("'{}': {error}", path.display()))?;
     if !listed.iter().any(|entry| entry.name == "skald") {
@@ -56,7 +56,13 @@ fn check(path: &Path) -> Result<Report, Failure> {
     }
     let data_dir = DataDir::open(disk.as_ref(), path, &OsRandom::new()?)?;
     let mut report = Report::default();
-    let objects = path.join("objects");
+    let objects = match storage {
+        None => path.join("objects"),
+        Some(url) => PathBuf::from(url.strip_prefix("file://").ok_or_else(|| format!("--storage '{url}': must be file:///directory"))?),
+    };
+    if let Err(error) = disk.list(&objects) {
+        report.bad.push(format!("data objects in '{}': {error}; with storage.url they lie elsewhere, see --storage", objects.display()));
+    }
     check_objects(disk.as_ref(), &objects, String::new(), &mut report)?;
     let (_wal, generations) = Wal::open(disk.clone(), &path.join("wal"), data_dir.disk_id(), WalConfig::default())?;
     for generation in generations {
@@ -94,6 +100,9 @@ fn check_objects(disk: &dyn Disk, folder: &Path, prefix: String, report: &mut Re
                 continue;
             }
             check_objects(disk, &path, format!("{name}/"), report)?;
+            continue;
+        }
+        if name == "~lock" {
             continue;
         }
         if name.parse::<ObjectName>().is_err() {

@@ -114,3 +114,18 @@ fn lines_from_a_pipe_are_sent_before_waiting_for_more() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8(output.stderr).unwrap().contains("sent 2 lines"));
 }
+
+#[test]
+fn fsck_does_not_call_well_what_it_did_not_find() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (dir.path().join("data"), dir.path().join("elsewhere"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    std::fs::write(data.join("skald"), format!("format 1\ndisk {}\n", "0".repeat(32))).unwrap();
+    let data = data.display().to_string();
+    let found = output("", &["fsck", "--data-dir", &data]);
+    let text = String::from_utf8_lossy(&found.stdout).into_owned() + &String::from_utf8_lossy(&found.stderr);
+    assert!(found.status.code() == Some(1) && text.contains("see --storage"), "{text}");
+    let found = output("", &["fsck", "--data-dir", &data, "--storage", &format!("file://{}", elsewhere.display())]);
+    assert_eq!(found.status.code(), Some(0), "{}", String::from_utf8_lossy(&found.stderr));
+}

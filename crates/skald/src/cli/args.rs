@@ -368,6 +368,9 @@ pub struct FsckArgs {
     /// Directory that holds the data.
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// Where the data objects lie, as in `storage.url`; without it, in the data directory.
+    #[arg(long, value_name = "URL")]
+    pub storage: Option<String>,
 }
 
 /// Reads the arguments of the process, the first of which is its name. `--no-<switch>` turns a switch off, also one that the
