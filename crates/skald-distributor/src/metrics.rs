@@ -82,29 +82,29 @@ impl Metrics {
             inflight_bytes: Gauge::default(),
             tenants: Mutex::default(),
         };
-        registry.register("discarded_samples", "Entries that were refused.", metrics.discarded_samples.clone());
+        registry.register("discarded_samples", "Entries that were refused", metrics.discarded_samples.clone());
         registry.register(
             "discarded_bytes",
-            "Bytes of entries that were refused, or of bodies too large to read.",
+            "Bytes of entries that were refused, or of bodies too large to read",
             metrics.discarded_bytes.clone(),
         );
-        registry.register("mutated_samples", "Entries whose line was cut.", metrics.mutated_samples.clone());
-        registry.register("mutated_bytes", "Bytes that were cut off lines.", metrics.mutated_bytes.clone());
+        registry.register("mutated_samples", "Entries whose line was cut", metrics.mutated_samples.clone());
+        registry.register("mutated_bytes", "Bytes that were cut off lines", metrics.mutated_bytes.clone());
         let own = registry.sub_registry_with_prefix("distributor");
-        own.register("bytes_received", "Bytes of lines and structured metadata in pushes.", metrics.bytes_received.clone());
-        own.register("lines_received", "Lines in pushes.", metrics.lines_received.clone());
+        own.register("bytes_received", "Bytes of lines and structured metadata in pushes", metrics.bytes_received.clone());
+        own.register("lines_received", "Lines in pushes", metrics.lines_received.clone());
         own.register(
             "structured_metadata_bytes_received",
-            "Bytes of structured metadata in pushes.",
+            "Bytes of structured metadata in pushes",
             metrics.metadata_bytes_received.clone(),
         );
-        own.register("push_duration_seconds", "Time from the head of a push to its answer.", metrics.push_duration.clone());
+        own.register("push_duration_seconds", "Time from the head of a push to its answer", metrics.push_duration.clone());
         own.register(
             "rate_limiter_fill",
-            "Part of the tenant's burst that was used after its last push.",
+            "Part of the tenant's burst that was used after its last push",
             metrics.rate_limiter_fill.clone(),
         );
-        own.register("inflight_bytes", "Bytes of pushes being worked on.", metrics.inflight_bytes.clone());
+        own.register("inflight_bytes", "Bytes of pushes being worked on", metrics.inflight_bytes.clone());
         metrics
     }
 

@@ -94,6 +94,8 @@ pub(crate) struct Settings {
 impl Committer {
     /// Serves `commands` until told to stop or all senders are gone.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        // The first push is not to find out later than the first tick that there is no room.
+        self.shared.note_space(&self.settings);
         let mut group = Vec::new();
         while let Ok(first) = commands.recv() {
             let mut next = Some(first);

@@ -460,3 +460,26 @@ fn an_entry_that_no_object_can_hold_is_refused_and_the_rest_is_kept_and_flushed(
     node.flush();
     assert_eq!(node.lines("t", ALL), [(BASE, "line one".to_owned()), (BASE + 2, "line two".to_owned())]);
 }
+
+#[test]
+fn the_first_push_already_finds_a_disk_below_the_floor() {
+    let mut world = World::new(7);
+    world.config.storage.free_space_floor = ByteSize(u64::MAX);
+    let node = world.start().expect("reading needs no room");
+    let error = node.push("t", &stream(0), &[(BASE, "line")]).expect_err("there is no room");
+    assert!(error.to_string().contains("below the floor"), "{error}");
+}
+
+#[test]
+fn lines_that_no_filter_reads_count_as_processed_once_they_are_returned() {
+    let node = World::new(8).start().expect("an empty disk is fine");
+    node.push("t", &stream(0), &[(BASE, "12345"), (BASE + 1, "678")]).expect("there is room");
+    let processed = |query: &str| {
+        let json = node.query("t", query).expect("it is a query").stats.to_json();
+        json["summary"]["totalBytesProcessed"].as_u64()
+    };
+    let check = || assert_eq!([processed(r#"{app="a"}"#), processed(r#"{app="a"} |= "5""#)], [Some(8), Some(8)]);
+    check();
+    node.flush();
+    check();
+}

@@ -170,3 +170,19 @@ fn a_store_that_a_process_uses_is_not_used_by_another() {
     }
     assert!(said.contains("cannot lock the store"), "{said}");
 }
+
+#[test]
+fn fsck_checks_a_store_that_lies_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (dir.path().join("data"), dir.path().join("elsewhere"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("skald"), format!("format 1\ndisk {}\n", "0".repeat(32))).unwrap();
+    let data = data.display().to_string();
+    let fsck = || output("", &["fsck", "--data-dir", &data, "--storage", &format!("file://{}", elsewhere.display())]);
+    let found = fsck();
+    assert_eq!(found.status.code(), Some(1), "a store that is not there cannot be well");
+    std::fs::create_dir_all(elsewhere.join("fake")).unwrap();
+    std::fs::write(elsewhere.join("fake/junk"), "junk").unwrap();
+    let found = fsck();
+    assert!(found.status.code() == Some(1) && String::from_utf8_lossy(&found.stdout).contains("fake/junk"));
+}

@@ -151,6 +151,7 @@ fn what_is_not_yaml_is_refused_with_its_place() {
     for yaml in ["a: [", "server: {a: 1, a: 2}", "a: b: c", "\tx: 1", "a: 1\n---\nb: 2\n"] {
         let error = load_yaml(yaml).expect_err(yaml).to_string();
         assert!(error.starts_with("/etc/skald.yaml:") && error.lines().count() == 1, "{yaml:?} gave {error}");
+        assert!(!error.contains("Options") && !error.contains("from_str"), "the user does not call the parser: {error}");
     }
     let disk = TestDisk::with(&[]);
     let error = load(&source(&[]).file("/none.yaml"), &disk).expect_err("there is no file");
