@@ -6,6 +6,7 @@ use crate::service::{SealedMemtable, Shared};
 use skald_block::{EncodeError, EncodedObject, MergeError, ObjectInfo, ObjectWriter, WriterOptions, merge_rows};
 use skald_model::seam::{Seams, run_blocking, run_on_pool};
 use skald_model::{Day, DiskId, Rows, TenantId, Timestamp};
+use skald_runtime::chain;
 use skald_store::{Catalog, ObjectName, PublishError};
 use skald_wal::Wal;
 use std::sync::Arc;
@@ -205,10 +206,4 @@ fn rows_of_day(rows: &Rows, day: Day) -> std::ops::Range<usize> {
     let start = times.partition_point(|at| Day::of(Timestamp(*at)) < day);
     let end = times.partition_point(|at| Day::of(Timestamp(*at)) <= day);
     start..end
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

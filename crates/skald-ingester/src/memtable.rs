@@ -13,7 +13,7 @@ use std::time::Duration;
 const STREAM_OVERHEAD: u64 = 200;
 /// Chunks below these sizes are joined with their neighbours.
 const SMALL_ROWS: usize = 2048;
-const SMALL_BYTES: usize = 128 * 1024;
+const SMALL_BYTES: usize = 256 * 1024;
 
 /// Append-only rows of all tenants in one part of a generation.
 ///
@@ -210,7 +210,7 @@ impl Memtable {
 fn join_small(chunks: &mut Vec<Arc<Rows>>) -> (u64, u64) {
     let (mut gone, mut new) = (0, 0);
     while let [.., one, two] = &chunks[..] {
-        let small = |rows: &Rows| rows.len() < SMALL_ROWS && rows.line_bytes().len() < SMALL_BYTES;
+        let small = |rows: &Rows| rows.len() < SMALL_ROWS && rows.heap_bytes() < SMALL_BYTES;
         if !small(one) || !small(two) || one.len() > 2 * two.len() {
             break;
         }
@@ -261,6 +261,22 @@ mod tests {
         assert_eq!(all, (0..5000).collect::<Vec<_>>());
         assert!(streams[0].chunks.len() < 20, "{} chunks", streams[0].chunks.len());
         assert_eq!((memtable.rows(), memtable.objects()), (5000, 1));
+    }
+
+    #[test]
+    fn rows_with_ever_new_metadata_names_cost_what_is_in_them() {
+        let (memtable, tenant, rows, names) = (memtable(), TenantId::parse("t").expect("valid"), 3000, 5);
+        for at in 0..rows {
+            let mut builder = RowsBuilder::default();
+            builder.push(Timestamp(at), b"line");
+            (0..names).for_each(|i| builder.set_metadata(&format!("name-{at}-{i}"), b"value", false));
+            memtable.append(&tenant, &labels("a"), Arc::new(builder.finish()));
+        }
+        let chunks = &memtable.streams(&tenant)[0].chunks;
+        let held: usize = chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
+        assert!(held < 300 * (rows * names) as usize, "{held} bytes");
+        assert!(memtable.bytes() >= held as u64);
+        assert!(chunks.len() < 50, "{} chunks", chunks.len());
     }
 
     #[test]

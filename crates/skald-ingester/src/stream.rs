@@ -170,12 +170,10 @@ impl StreamState {
     fn take_each(&mut self, tenant: &TenantId, labels: &Labels, rows: &Rows, limits: &Limits) -> Admission {
         let mut admission = self.window(tenant, labels, rows, limits);
         let wanted = admission.keep.take().unwrap_or_else(|| all(rows));
-        let (keep, fast): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|row| {
-            let bytes = rows.slice(*row as usize..*row as usize + 1).pushed_bytes();
-            self.take(bytes, limits)
-        });
+        let sizes = rows.pushed_bytes_by_row();
+        let (keep, fast): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|row| self.take(sizes[*row as usize], limits));
         if !fast.is_empty() {
-            let bytes = rows.gather(&fast).pushed_bytes();
+            let bytes = fast.iter().map(|row| sizes[*row as usize]).sum();
             admission.refusals.push(rate_refusal(tenant, labels, rows, &fast, bytes, limits));
         }
         if !admission.refusals.is_empty() {

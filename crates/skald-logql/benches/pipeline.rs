@@ -3,8 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use skald_logql::ast::*;
 use skald_logql::exec::{Batch, LeafState, Selection};
+use skald_logql::parse;
 use skald_logql::plan::{Direction, Params, Plan, plan};
 use skald_model::{Labels, Rows, RowsBuilder, Timestamp};
 use std::fmt::Write;
@@ -45,33 +45,30 @@ fn logfmt_line(i: usize, out: &mut String) {
     .unwrap();
 }
 
-fn line(op: LineOp, text: &str) -> Stage {
-    Stage::LineFilter(LineFilter { op, operands: vec![LineOperand::Text(text.to_owned())] })
-}
-
-fn server_errors() -> Stage {
-    Stage::LabelFilter(LabelFilter::Number { name: "status".to_owned(), op: CompareOp::GreaterOrEqual, value: 500.0 })
-}
-
-fn logfmt() -> Stage {
-    Stage::Logfmt { strict: false, keep_empty: false, extractions: Vec::new() }
-}
+/// Query, and the rows it is asked of: JSON or logfmt.
+const CASES: [(&str, &str, bool); 15] = [
+    ("count", r#"sum by (app) (rate({app="api"}[30s]))"#, true),
+    ("absent_substring", r#"sum by (app) (rate({app="api"} |= "no such needle" [30s]))"#, true),
+    ("common_substring", r#"sum by (app) (rate({app="api"} |= "\"status\":500" [30s]))"#, true),
+    ("regex_with_literal", r#"sum by (app) (rate({app="api"} |~ "orders/[0-9]*77\"" [30s]))"#, true),
+    ("regex_any_case", r#"sum by (app) (rate({app="api"} |~ "(?i)timeout|refused|USER-97" [30s]))"#, true),
+    ("json_filter", r#"sum(rate({app="api"} | json | status >= 500 [30s]))"#, true),
+    ("json_filter_by_two", r#"sum by (method, status) (rate({app="api"} | json | status >= 500 [30s]))"#, true),
+    ("json_quantile", r#"quantile_over_time(0.99, {app="api"} | json | unwrap duration_ms [30s]) by (app)"#, true),
+    ("json_line_format", r#"sum(bytes_over_time({app="api"} | json | line_format "{{.method}} {{.status | ToLower}}" [30s]))"#, true),
+    ("json_label_format", r#"sum by (m) (rate({app="api"} | json | label_format m=method [30s]))"#, true),
+    ("logfmt_filter", r#"sum(rate({app="api"} | logfmt | status >= 500 [30s]))"#, false),
+    ("logfmt_by_field", r#"sum by (status) (rate({app="api"} | logfmt [30s]))"#, false),
+    ("logfmt_duration_sum", r#"sum by (status) (sum_over_time({app="api"} | logfmt | unwrap duration(duration) [30s]))"#, false),
+    ("regexp_by_group", r#"sum by (s) (rate({app="api"} | regexp "status=(?P<s>[0-9]+)" [30s]))"#, false),
+    ("pattern_by_capture", r#"sum by (s) (rate({app="api"} | pattern "<_> status=<s> <_>" [30s]))"#, false),
+];
 
 fn bench(c: &mut Criterion) {
-    let (json, logfmt_rows) = (rows(json_line), rows(logfmt_line));
-    let cases: [(&str, &Rows, Vec<Stage>, &[&str]); 9] = [
-        ("count", &json, vec![], &["app"]),
-        ("absent_substring", &json, vec![line(LineOp::Contains, "no such needle")], &["app"]),
-        ("common_substring", &json, vec![line(LineOp::Contains, "\"status\":500")], &["app"]),
-        ("regex_with_literal", &json, vec![line(LineOp::Regex, "orders/[0-9]*77\"")], &["app"]),
-        ("regex_any_case", &json, vec![line(LineOp::Regex, "(?i)timeout|refused|USER-97")], &["app"]),
-        ("json_filter", &json, vec![Stage::Json(Vec::new()), server_errors()], &[]),
-        ("json_filter_by_two", &json, vec![Stage::Json(Vec::new()), server_errors()], &["method", "status"]),
-        ("logfmt_filter", &logfmt_rows, vec![logfmt(), server_errors()], &[]),
-        ("logfmt_by_field", &logfmt_rows, vec![logfmt()], &["status"]),
-    ];
+    let (json, logfmt) = (rows(json_line), rows(logfmt_line));
     let labels = Labels::from_pairs([("app", "api"), ("env", "prod"), ("pod", "api-1")]).unwrap();
     let params = Params {
+        now: Timestamp(0),
         start: Timestamp(0),
         end: Timestamp(ROWS as i64 * 10_000_000),
         step: Some(Duration::from_secs(5)),
@@ -82,26 +79,15 @@ fn bench(c: &mut Criterion) {
     };
     let mut group = c.benchmark_group("leaf");
     group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    for (name, rows, stages, by) in cases {
-        let matchers = vec![Matcher { name: "app".to_owned(), op: MatchOp::Equal, value: "api".to_owned() }];
-        let range = RangeAggregation {
-            op: RangeOp::Rate,
-            parameter: None,
-            log: LogExpr { matchers, stages },
-            unwrap: None,
-            range: Duration::from_secs(30),
-            offset_nanos: 0,
-            grouping: None,
-        };
-        let grouping = Some(Grouping { without: false, labels: by.iter().map(|name| (*name).to_owned()).collect() });
-        let sum = VectorAggregation { op: VectorOp::Sum, parameter: None, inner: Box::new(MetricExpr::Range(range)), grouping };
-        let Ok(Plan::Metric(plan)) = plan(&Expr::Metric(MetricExpr::Vector(sum)), &params) else { panic!("{name} plans") };
+    for (name, query, is_json) in CASES {
+        let rows = if is_json { &json } else { &logfmt };
+        let Ok(Plan::Metric(plan)) = plan(&parse(query).unwrap(), &params) else { panic!("{name} plans") };
         group.throughput(Throughput::Bytes(rows.line_bytes().len() as u64));
         group.bench_function(name, |b| {
             b.iter(|| {
                 let mut state = LeafState::new(Arc::clone(&plan.leaves()[0]));
                 black_box(state.add_batch(&Batch::new(&labels, rows), &Selection::All)).unwrap();
-                black_box(state)
+                black_box(plan.finish(vec![state])).unwrap()
             });
         });
     }

@@ -6,8 +6,10 @@ pub mod ast;
 pub mod exec;
 mod format;
 mod parse;
+mod pattern;
 pub mod plan;
 pub mod regex;
+mod template;
 pub mod units;
 
 pub use format::pretty;

@@ -11,7 +11,7 @@ mod translate;
 pub use error::RegexError;
 pub use simplify::simplifies;
 pub(crate) use simplify::{Piece, Simple, simplify};
-pub use translate::{WIDE_CLASSES_MAX, capture_names, translate, wide_classes};
+pub use translate::{WIDE_CLASSES_MAX, capture_groups, capture_names, translate, wide_classes};
 
 use regex_syntax::hir::{Hir, HirKind, Look};
 

@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// A column keeps the numbers of the rows with a value, rather than a bound for every row, when less than one row in so many has one.
 const SPARSE_BELOW: usize = 8;
 
+/// What an allocation costs beside its bytes, about; it counts where columns have a value or two.
+const ALLOCATION_BYTES: usize = 16;
+
 /// One metadata name over a number of rows. A row without the name has the empty value.
 ///
 /// Columns with few distinct values keep each value once and a number per row ([`Column::dictionary`]). Columns with few values
@@ -110,6 +113,16 @@ impl Column {
         Present::new(&self.values, range)
     }
 
+    /// All values end to end, for a column that keeps them so.
+    pub fn value_bytes(&self) -> Option<&[u8]> {
+        match &self.values {
+            Values::Plain { ends, bytes } | Values::Sparse(Sparse { ends, bytes, .. }) => {
+                Some(&bytes[..start_of(ends, ends.len()) as usize])
+            }
+            Values::Dictionary { .. } => None,
+        }
+    }
+
     /// Number of rows with a value.
     pub fn present_len(&self) -> usize {
         match &self.values {
@@ -127,14 +140,14 @@ impl Column {
         }
     }
 
-    /// Bytes held by the name, the values and their bounds.
+    /// Bytes held by the name, the values and their bounds, and about what their allocations cost beside.
     pub fn heap_bytes(&self) -> usize {
         let values = match &self.values {
             Values::Plain { ends, bytes } => 4 * ends.capacity() + bytes.capacity(),
             Values::Dictionary { ids, ends, bytes } => 4 * (ids.capacity() + ends.capacity()) + bytes.capacity(),
             Values::Sparse(sparse) => 4 * (sparse.rows.capacity() + sparse.ends.capacity()) + sparse.bytes.capacity(),
         };
-        self.name.len() + values
+        4 * ALLOCATION_BYTES + self.name.len() + values
     }
 }
 

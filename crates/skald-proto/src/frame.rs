@@ -133,7 +133,10 @@ fn put_stream(out: &mut Vec<u8>, labels: &Labels, rows: &Rows, size: &StreamSize
         put_header(out, 3, size.value_lengths);
         put_value_lengths(out, column);
         put_header(out, 4, size.values);
-        column.present(0..column.len()).for_each(|(_, value)| out.extend_from_slice(value));
+        match column.value_bytes() {
+            Some(bytes) => out.extend_from_slice(bytes),
+            None => column.present(0..column.len()).for_each(|(_, value)| out.extend_from_slice(value)),
+        }
     }
 }
 
@@ -141,7 +144,9 @@ fn put_stream(out: &mut Vec<u8>, labels: &Labels, rows: &Rows, size: &StreamSize
 fn put_value_lengths(out: &mut Vec<u8>, column: &Column) {
     let mut next = 0;
     for (row, value) in column.present(0..column.len()) {
-        out.resize(out.len() + row - next, 0);
+        if row > next {
+            out.resize(out.len() + row - next, 0);
+        }
         encode_varint(value.len() as u64, out);
         next = row + 1;
     }

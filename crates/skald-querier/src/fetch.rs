@@ -79,8 +79,13 @@ impl RawBlock {
     }
 
     /// Decodes what was read of `block`.
-    pub(crate) fn decode(&self, block: &BlockEntry, needs: &Needs, frames: &FramesOf<'_>) -> Result<BlockColumns, FormatError> {
-        let mut decoder = Decoder::new();
+    pub(crate) fn decode(
+        &self,
+        decoder: &mut Decoder,
+        block: &BlockEntry,
+        needs: &Needs,
+        frames: &FramesOf<'_>,
+    ) -> Result<BlockColumns, FormatError> {
         let timestamps = decoder.timestamps(block, self.part(&block.timestamps))?;
         let line_ends = match needs.lines {
             LineNeed::None => Vec::new(),
@@ -94,8 +99,8 @@ impl RawBlock {
     }
 
     /// Decodes one frame of lines.
-    pub(crate) fn decode_frame(&self, frame: &FrameEntry) -> Result<Vec<u8>, FormatError> {
-        Decoder::new().frame(frame, self.part(&frame.extent))
+    pub(crate) fn decode_frame(&self, decoder: &mut Decoder, frame: &FrameEntry) -> Result<Vec<u8>, FormatError> {
+        decoder.frame(frame, self.part(&frame.extent))
     }
 }
 

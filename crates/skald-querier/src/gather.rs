@@ -9,6 +9,7 @@ use skald_logql::plan::LogPlan;
 use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
+use skald_runtime::chain;
 use skald_store::{Catalog, OpenObject};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -129,12 +130,6 @@ pub(crate) async fn open_objects(
         }
     }
     Ok((objects, warnings))
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// A selector, as ingesters ask it.

@@ -3,7 +3,6 @@
 use crate::checks;
 use crate::encode;
 use crate::error::QueryError;
-use crate::gather::chain;
 use crate::metrics::Status;
 use crate::params::{ParamError, Params, check_order};
 use crate::service::{Answer, AnswerData, Querier, QueryRequest};
@@ -20,7 +19,7 @@ use skald_logql::parse_matchers;
 use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
 use skald_model::{ErrorKind, Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::http_status;
-use skald_runtime::tenancy;
+use skald_runtime::{chain, tenancy};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
@@ -256,7 +255,16 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     let limits = querier.limits(&asked.tenant);
     checks::length(start, end, &limits)?;
     let start = checks::lookback(start, end, &limits, querier.now())?;
-    let params = PlanParams { start, end, step: None, limit: 1, direction: Direction::Backward, interval: Duration::ZERO, max_series: 1 };
+    let params = PlanParams {
+        start,
+        end,
+        step: None,
+        limit: 1,
+        direction: Direction::Backward,
+        interval: Duration::ZERO,
+        max_series: 1,
+        now: start,
+    };
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
         return Err(QueryError::Unsupported("only label matchers are supported").into());
     };

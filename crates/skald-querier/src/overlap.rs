@@ -5,11 +5,13 @@
 
 use crate::error::QueryError;
 use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
-use crate::gather::{Place, RunSource, Sources, StreamSources, chain};
+use crate::gather::{Place, RunSource, Sources, StreamSources};
 use rustc_hash::FxHashMap;
+use skald_block::Decoder;
 use skald_logql::exec::{Columns, LineNeed, Needs};
 use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{Rows, Timestamp};
+use skald_runtime::chain;
 use skald_store::{Catalog, OpenObject, ReadError};
 use std::collections::{HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
@@ -185,7 +187,7 @@ impl Finder<'_> {
         let extents = fetch::extents_needed(block.entry(), needs, &FramesOf(std::slice::from_ref(&rows)));
         let raw = fetch::read(self.catalog, &block.open, &extents).await.map_err(|error| missing(&error))?;
         let (of_block, needs) = (block.clone(), needs.clone());
-        let decode = move || raw.decode(of_block.entry(), &needs, &FramesOf(std::slice::from_ref(&rows)));
+        let decode = move || raw.decode(&mut Decoder::new(), of_block.entry(), &needs, &FramesOf(std::slice::from_ref(&rows)));
         let decoded = run_on_pool(self.pool.as_ref(), decode).await.map_err(|_| Failure::Stopped)?;
         decoded.map_err(|error| missing(&block.damaged(error)))
     }

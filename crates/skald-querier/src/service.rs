@@ -151,7 +151,7 @@ impl Querier {
         let expr = skald_logql::parse(&request.text)?;
         checks::query(&expr, &request, &limits)?;
         request.start = checks::lookback(request.start, request.end, &limits, self.now())?;
-        let plan = plan(&expr, &plan_params(&expr, &request, &limits))?;
+        let plan = plan(&expr, &plan_params(&expr, &request, &limits, self.now()))?;
         checks::selectors(&expr, &limits)?;
         let _turn = self.wait_for_turn(tenant).await?;
         let queue_time = self.inner.clock.monotonic() - started;
@@ -399,7 +399,7 @@ fn run_counts(run: &Run) -> RunCounts {
     RunCounts { rows: u64::from(run.rows), line_bytes: u64::from(run.line_bytes), min: run.min_time, max: run.max_time, levels }
 }
 
-fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits) -> PlanParams {
+fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timestamp) -> PlanParams {
     let (mut start, mut end) = (request.start, request.end);
     if let (Expr::Metric(_), Some(step)) = (expr, request.step) {
         (start, end) = align(start, end, step);
@@ -412,6 +412,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits) -> PlanPara
         direction: if request.forward { Direction::Forward } else { Direction::Backward },
         interval: request.interval,
         max_series: limits.max_query_series,
+        now,
     }
 }
 

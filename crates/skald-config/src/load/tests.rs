@@ -124,6 +124,18 @@ fn every_wrong_key_and_value_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_later_layer_does_not_hide_what_is_wrong_in_the_file() {
+    let disk = TestDisk::with(&[MEMINFO, ("s.yaml", "server: 7\n")]);
+    let source = source(&[]).file("s.yaml").flag("--log-level", "server.log_level", "loud");
+    let error = load(&source, &disk).expect_err("two things are wrong").to_string();
+    let want = [
+        "s.yaml:1:9: server: expected a section of keys, found 7",
+        "flag --log-level: server.log_level: expected trace, debug, info, warn or error, found 'loud'",
+    ];
+    assert_eq!(error.lines().collect::<Vec<_>>(), want);
+}
+
+#[test]
 fn broken_rules_name_the_place_of_the_value() {
     refused(
         "storage:\n  url: ftp://x\nquerier:\n  max_concurrent: 0\n",

@@ -70,9 +70,15 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    fn put(&mut self, name: &[u8], value: &[u8]) -> Flow {
+    /// Writes a label as it is; the first of a name stays.
+    pub(crate) fn put(&mut self, name: &[u8], value: &[u8]) -> Flow {
+        self.put_as(name, name, value)
+    }
+
+    /// Writes a label that gets a suffix where `original` is the name of another.
+    pub(crate) fn put_as(&mut self, original: &[u8], name: &[u8], value: &[u8]) -> Flow {
         let mut longer = std::mem::take(&mut self.buffers.name);
-        let name = if self.row.collides(name) {
+        let name = if self.row.collides(original) {
             longer.clear();
             longer.extend_from_slice(name);
             longer.extend_from_slice(EXTRACTED.as_bytes());

@@ -13,6 +13,7 @@ const CUT_OFF: &str = "Value is array, but can't find closing ']' symbol";
 const CUT_OFF_STRING: &str = "Value is string, but can't find closing '\"' symbol";
 const UNKNOWN_TYPE: &str = "Unknown value type";
 const MALFORMED: &str = "Malformed JSON error";
+const BAD_ESCAPE: &str = "Encountered an invalid escape sequence in a string";
 
 /// Why reading ended before the object did.
 enum Stop {
@@ -42,6 +43,60 @@ pub(crate) fn extract(line: &[u8], buffers: &mut JsonBuffers, out: &mut Extracto
         Ok(()) | Err(Stop::Enough) => Ok(()),
         Err(Stop::Error(error)) => Err(error),
     }
+}
+
+/// Calls `visit` with name and value of each member of an object whose value is a text, until it stops.
+pub(crate) fn string_members(
+    line: &[u8],
+    buffers: &mut JsonBuffers,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Flow,
+) -> Result<(), &'static str> {
+    let mut reader = Reader::new(line);
+    if reader.token() != Some(b'{') {
+        return Err(NOT_AN_OBJECT);
+    }
+    reader.at += 1;
+    let JsonBuffers { key, value, .. } = buffers;
+    let mut next = reader.token().ok_or(MALFORMED)?;
+    while next != b'}' {
+        if next != b'"' {
+            return Err(NOT_AN_OBJECT);
+        }
+        reader.at += 1;
+        let (name, name_escaped) = reader.string().ok_or(MALFORMED)?;
+        if reader.token() != Some(b':') {
+            return Err(MALFORMED);
+        }
+        reader.at += 1;
+        let first = reader.token().ok_or(MALFORMED)?;
+        if first == b'"' {
+            reader.at += 1;
+            let (text, escaped) = reader.string().ok_or(CUT_OFF_STRING)?;
+            let name = resolved(name, name_escaped, key).ok_or(BAD_ESCAPE)?;
+            if visit(name, resolved(text, escaped, value).unwrap_or_default()) == Flow::Stop {
+                return Ok(());
+            }
+        } else {
+            reader.raw_value(first)?;
+        }
+        match reader.token() {
+            None => return Err(CUT_OFF),
+            Some(b'}') => return Ok(()),
+            Some(b',') => reader.at += 1,
+            Some(_) => return Err(NOT_AN_OBJECT),
+        }
+        next = reader.token().ok_or(CUT_OFF)?;
+    }
+    Ok(())
+}
+
+/// A text with its escapes resolved; `None` when one is wrong.
+fn resolved<'a>(raw: &'a [u8], escaped: bool, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    if !escaped {
+        return Some(raw);
+    }
+    buffer.clear();
+    unescape(raw, Escapes::Json, buffer).then_some(buffer.as_slice())
 }
 
 /// Walks over the members of an object.
@@ -92,7 +147,7 @@ impl Members<'_, '_> {
         push_path(&mut self.buffers.path, if escaped { &unescaped } else { key });
         self.buffers.key = unescaped;
         if !usable {
-            return Err(Stop::Error("Encountered an invalid escape sequence in a string"));
+            return Err(Stop::Error(BAD_ESCAPE));
         }
         let result = self.value(first, out, depth, self.buffers.path.len() > path_len);
         self.buffers.path.truncate(path_len);

@@ -1,12 +1,16 @@
 use super::batch::{Batch, Selection, Stats};
 use super::error::EvalError;
+use super::format::Origin;
 use super::label_set::LabelSet;
 use super::pipeline::{Columns, Needs, Pipeline, Scratch, is_error};
-use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
+use super::row::EXTRACTED;
+use super::samples::{SampleFold, Samples};
 use super::selector::Selector;
+use super::series_key::SeriesKey;
 use super::steps::{Differences, Span, SpanCursor, Windows};
+use super::unwrap::Unwrapper;
 use rustc_hash::FxHashMap;
-use skald_model::{Column, Labels, Level, TimeRange, Timestamp};
+use skald_model::{Labels, Level, TimeRange, Timestamp};
 use std::sync::Arc;
 
 /// One range aggregation of a metric query: what to read, and how its rows become series.
@@ -14,6 +18,8 @@ use std::sync::Arc;
 pub struct RangeLeaf {
     pub(crate) selector: Selector,
     pub(crate) pipeline: Pipeline,
+    /// Where the value of an entry comes from, if not from its being there.
+    pub(crate) unwrap: Option<Unwrapper>,
     pub(crate) windows: Windows,
     pub(crate) value: LeafValue,
     pub(crate) key: SeriesKey,
@@ -21,95 +27,19 @@ pub struct RangeLeaf {
 }
 
 /// What a leaf gives per step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum LeafValue {
     Count,
     Rate,
     Bytes,
     BytesRate,
+    /// Made of unwrapped values.
+    Folded(SampleFold),
 }
 
 impl LeafValue {
     pub(crate) fn counts_bytes(self) -> bool {
         matches!(self, LeafValue::Bytes | LeafValue::BytesRate)
-    }
-}
-
-/// Which labels of an entry name its series.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SeriesKey {
-    /// These, sorted, where present.
-    By(Vec<String>),
-    /// All but these.
-    Without { names: Vec<String>, drop_empty: bool },
-}
-
-impl SeriesKey {
-    /// Columns that it looks at.
-    pub(crate) fn columns(&self) -> Columns {
-        match self {
-            SeriesKey::Without { .. } => Columns::All,
-            SeriesKey::By(names) => {
-                let mut columns: Vec<String> = names.iter().filter(|name| *name != ERROR && *name != ERROR_DETAILS).cloned().collect();
-                columns.extend(names.iter().filter_map(|name| name.strip_suffix(EXTRACTED)).map(str::to_owned));
-                Columns::Names(columns)
-            }
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        match self {
-            SeriesKey::By(names) => names.iter().any(|n| n == name),
-            SeriesKey::Without { names, .. } => !names.iter().any(|n| n == name),
-        }
-    }
-
-    /// Whether the values of a metadata column can show in the key of entries of this stream.
-    fn depends_on(&self, column: &Column, stream: &Labels) -> bool {
-        let name = column.name();
-        if stream.get(name).is_some() { self.has(&format!("{name}{EXTRACTED}")) } else { self.has(name) }
-    }
-
-    /// Writes the key of an entry; equal keys are one series.
-    fn write(&self, row: &RowLabels, key: &mut Vec<u8>) {
-        key.clear();
-        match self {
-            SeriesKey::By(names) => names.iter().for_each(|name| push_part(key, special(row, name).unwrap_or_else(|| row.get(name)))),
-            SeriesKey::Without { names, drop_empty } => {
-                let mut pairs: Vec<(&[u8], &[u8])> = Vec::new();
-                row.for_each(|name, value, _| {
-                    let left_out = names.iter().any(|n| n.as_bytes() == name) || (*drop_empty && value.is_empty());
-                    if !left_out {
-                        pairs.push((name, value));
-                    }
-                });
-                pairs.sort_unstable();
-                pairs.into_iter().flat_map(|(name, value)| [name, value]).for_each(|part| push_part(key, Some(part)));
-            }
-        }
-    }
-
-    /// The labels of an entry's series.
-    fn labels(&self, row: &RowLabels) -> LabelSet {
-        let drop_empty = matches!(self, SeriesKey::Without { drop_empty: true, .. });
-        let all = row.to_set(None);
-        all.filtered(|name, value| self.has(name) && !(drop_empty && value.is_empty()))
-    }
-}
-
-/// Appends a value, or that there is none, so that different sequences give different bytes.
-fn push_part(key: &mut Vec<u8>, value: Option<&[u8]>) {
-    let len = value.map_or(u32::MAX, |value| value.len() as u32);
-    key.extend_from_slice(&len.to_le_bytes());
-    key.extend_from_slice(value.unwrap_or_default());
-}
-
-/// Value of the names of errors, which are not labels of an entry. The outer option says whether it is one.
-fn special<'a>(row: &'a RowLabels, name: &str) -> Option<Option<&'a [u8]>> {
-    match name {
-        ERROR => Some(row.error().map(str::as_bytes)),
-        ERROR_DETAILS => Some(row.details().map(str::as_bytes)),
-        _ => None,
     }
 }
 
@@ -160,6 +90,7 @@ pub struct LeafState {
     scratch: Scratch,
     key: Vec<u8>,
     label_bytes: usize,
+    values: usize,
 }
 
 /// Counts of one series.
@@ -169,7 +100,12 @@ pub(crate) struct Counted {
     pub(crate) rows: Differences,
     /// Line bytes, where they are asked for.
     pub(crate) bytes: Option<Differences>,
+    /// Unwrapped values; then nothing else is counted.
+    pub(crate) samples: Samples,
 }
+
+/// Most unwrapped values of a leaf that are kept because the function needs all of them.
+const VALUES_MAX: usize = 32 << 20;
 
 /// The earliest entry with an error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,13 +129,13 @@ impl LeafState {
     /// Nothing counted yet.
     pub fn new(leaf: Arc<RangeLeaf>) -> Self {
         let (index, series) = (FxHashMap::default(), Vec::new());
-        LeafState { leaf, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0 }
+        LeafState { leaf, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0, values: 0 }
     }
 
     /// Counts the selected rows of a batch. Sorted timestamps are counted faster.
     ///
     /// # Errors
-    /// [`EvalError::TooManySeries`].
+    /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
     pub fn add_batch(&mut self, batch: &Batch<'_>, selection: &Selection) -> Result<Stats, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let mut stats = leaf.pipeline.stats(batch, selection);
@@ -208,7 +144,7 @@ impl LeafState {
             return Ok(stats);
         }
         self.scratch.row.begin(batch.labels);
-        let keying = if first == leaf.pipeline.step_count() { keying(&leaf, batch) } else { Keying::Row };
+        let keying = if first == leaf.pipeline.step_count() && leaf.unwrap.is_none() { keying(&leaf, batch) } else { Keying::Row };
         stats.matched = match keying {
             Keying::One => self.count_one(batch, &selected)?,
             Keying::Word { column, ids, words } => self.count_words(batch, &selected, batch.columns[column].name(), ids, &words)?,
@@ -283,8 +219,15 @@ impl LeafState {
             }
             self.scratch.row.begin_next();
             self.scratch.row.add_row_metadata(batch, &columns, row);
-            if !leaf.pipeline.run_steps(first, batch.line(row), &mut self.scratch) {
+            if !leaf.pipeline.run_steps(first, Origin { line: batch.line(row), timestamp: batch.timestamps[row] }, &mut self.scratch) {
                 continue;
+            }
+            let mut value = 0.0;
+            if let Some(unwrap) = &leaf.unwrap {
+                match unwrap.value(&mut self.scratch.row) {
+                    Some(unwrapped) => value = unwrapped,
+                    None => continue,
+                }
             }
             matched += 1;
             if self.fail(batch.timestamps[row]) {
@@ -295,7 +238,10 @@ impl LeafState {
             } else {
                 self.current_series()?
             };
-            self.add(series, span, 1, batch.lines.map_or(0, |lines| lines.line_len(row)) as u64);
+            match leaf.value {
+                LeafValue::Folded(fold) => self.add_value(fold, series, span, value, batch.timestamps[row])?,
+                _ => self.add(series, span, 1, self.line_len(batch, row)),
+            }
         }
         Ok(matched)
     }
@@ -328,8 +274,14 @@ impl LeafState {
         self.label_bytes += labels.heap_bytes() + key.len();
         self.index.insert(key, self.series.len());
         let bytes = self.leaf.value.counts_bytes().then(Differences::new);
-        self.series.push(Counted { labels, rows: Differences::new(), bytes });
+        self.series.push(Counted { labels, rows: Differences::new(), bytes, samples: Samples::default() });
         Ok(self.series.len() - 1)
+    }
+
+    /// Length of the line that went through the stages last.
+    fn line_len(&self, batch: &Batch<'_>, row: usize) -> u64 {
+        let original = batch.lines.map_or(0, |lines| lines.line_len(row));
+        self.scratch.changed_line_len().unwrap_or(original) as u64
     }
 
     fn add(&mut self, series: usize, span: Span, rows: u64, bytes: u64) {
@@ -339,6 +291,13 @@ impl LeafState {
         if let Some(sums) = &mut counted.bytes {
             sums.add(span, bytes as i64, steps);
         }
+    }
+
+    fn add_value(&mut self, fold: SampleFold, series: usize, span: Span, value: f64, at: i64) -> Result<(), EvalError> {
+        self.values += usize::from(fold.keeps_values());
+        check_values(self.values)?;
+        self.series[series].samples.add(fold, span, value, at);
+        Ok(())
     }
 
     /// Counts a whole run of rows without reading it. False when that cannot be exact; then nothing was added.
@@ -351,7 +310,7 @@ impl LeafState {
         let leaf = Arc::clone(&self.leaf);
         let span = leaf.windows.span(run.min.0);
         let Some(by_level) = by_level(&leaf, labels) else { return Ok(false) };
-        if leaf.pipeline.reads_lines() || run.max.0 > span.until {
+        if leaf.pipeline.reads_entries() || leaf.unwrap.is_some() || run.max.0 > span.until {
             return Ok(false);
         }
         if span.is_empty() || run.rows == 0 {
@@ -378,7 +337,7 @@ impl LeafState {
 
     /// Passes the entry in `scratch`, which stands for `rows` rows, through the stages.
     fn add_synthetic(&mut self, leaf: &RangeLeaf, timestamp: i64, span: Span, rows: u64, bytes: u64) -> Result<(), EvalError> {
-        if leaf.pipeline.run_steps(0, b"", &mut self.scratch) && !self.fail(timestamp) {
+        if leaf.pipeline.run_steps(0, Origin { line: b"", timestamp }, &mut self.scratch) && !self.fail(timestamp) {
             let series = self.current_series()?;
             self.add(series, span, rows, bytes);
         }
@@ -388,13 +347,15 @@ impl LeafState {
     /// Adds what another state of the same leaf counted over other rows.
     ///
     /// # Errors
-    /// [`EvalError::TooManySeries`].
+    /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
     pub fn merge(&mut self, other: LeafState) -> Result<(), EvalError> {
         let steps = self.leaf.windows.steps.count();
         self.failed = match (self.failed.take(), other.failed) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
+        self.values += other.values;
+        check_values(self.values)?;
         let mut keys: Vec<_> = other.index.into_iter().collect();
         keys.sort_unstable_by_key(|(_, at)| *at);
         for ((key, _), counted) in keys.into_iter().zip(other.series) {
@@ -404,6 +365,9 @@ impl LeafState {
             };
             let mine = &mut self.series[at];
             mine.rows.merge(counted.rows, steps);
+            if let LeafValue::Folded(fold) = self.leaf.value {
+                mine.samples.merge(fold, counted.samples);
+            }
             if let (Some(mine), Some(other)) = (&mut mine.bytes, counted.bytes) {
                 mine.merge(other, steps);
             }
@@ -413,7 +377,9 @@ impl LeafState {
 
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
-        let counts = |counted: &Counted| counted.rows.heap_bytes() + counted.bytes.as_ref().map_or(0, Differences::heap_bytes);
+        let counts = |counted: &Counted| {
+            counted.rows.heap_bytes() + counted.bytes.as_ref().map_or(0, Differences::heap_bytes) + counted.samples.heap_bytes()
+        };
         self.label_bytes + self.series.iter().map(|counted| counts(counted) + std::mem::size_of::<Counted>() + 48).sum::<usize>()
     }
 
@@ -434,6 +400,10 @@ impl LeafState {
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
+}
+
+fn check_values(values: usize) -> Result<(), EvalError> {
+    if values > VALUES_MAX { Err(EvalError::TooLarge { what: "values", max: VALUES_MAX }) } else { Ok(()) }
 }
 
 /// The value in `slot`, worked out the first time.
@@ -473,12 +443,4 @@ fn by_level(leaf: &RangeLeaf, labels: &Labels) -> Option<bool> {
         }
     }
     Some(by_level)
-}
-
-/// Names of a key as they are kept.
-pub(crate) fn sorted_names(names: &[String]) -> Vec<String> {
-    let mut names = names.to_vec();
-    names.sort();
-    names.dedup();
-    names
 }

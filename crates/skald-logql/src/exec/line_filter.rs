@@ -108,7 +108,6 @@ impl LineMatcher {
     }
 
     /// Whether one line passes.
-    #[cfg(test)]
     pub(crate) fn matches(&self, line: &[u8]) -> bool {
         (self.tests.is_empty() || self.tests.iter().any(|test| test.matches(line))) != self.negated
     }
@@ -257,7 +256,6 @@ fn lower(c: char) -> char {
 }
 
 impl LineTest {
-    #[cfg(test)]
     fn matches(&self, line: &[u8]) -> bool {
         match self {
             LineTest::Literals(searcher) => searcher.find(line, 0).is_some(),

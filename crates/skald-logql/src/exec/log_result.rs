@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Most bytes that a collector holds; only a query with an interval, which has to see every entry, can come near it.
+/// Most bytes that a collector holds; only a query with an interval, which keeps `limit` entries of each hour, can come near it.
 const HELD_BYTES_MAX: usize = 256 << 20;
+
+const HOUR_NANOS: i64 = 3_600_000_000_000;
 
 /// What a log query asks for.
 #[derive(Debug)]
@@ -27,8 +29,8 @@ pub(crate) struct LogRequest {
 #[derive(Debug)]
 pub struct LogCollector {
     request: Arc<LogRequest>,
-    /// The last in order on top.
-    kept: BinaryHeap<Kept>,
+    /// The first `limit` entries, with an interval of each hour; the last in order on top.
+    kept: BTreeMap<i64, BinaryHeap<Kept>>,
     held_bytes: usize,
     scratch: Scratch,
 }
@@ -92,7 +94,7 @@ impl Kept {
 
 impl LogCollector {
     pub(crate) fn new(request: Arc<LogRequest>) -> Self {
-        LogCollector { request, kept: BinaryHeap::new(), held_bytes: 0, scratch: Scratch::default() }
+        LogCollector { request, kept: BTreeMap::new(), held_bytes: 0, scratch: Scratch::default() }
     }
 
     /// Takes the selected rows of a batch that are in the range and pass the stages.
@@ -127,28 +129,32 @@ impl LogCollector {
         result.map(|()| stats)
     }
 
-    fn is_full(&self) -> bool {
-        self.request.interval == 0 && self.kept.len() >= self.request.limit
+    /// Whether there is no place for an entry of this rank.
+    fn has_no_place(&self, part: i64, rank: Rank) -> bool {
+        let full = self.kept.get(&part).filter(|heap| heap.len() >= self.request.limit);
+        self.request.limit == 0 || full.and_then(BinaryHeap::peek).is_some_and(|last| last.rank <= rank)
     }
 
     fn offer(&mut self, rank: Rank, entry: &Entry<'_>) -> Result<(), EvalError> {
-        if self.is_full() && self.kept.peek().is_none_or(|last| last.rank <= rank) {
+        if self.has_no_place(self.request.part(entry.timestamp), rank) {
             return Ok(());
         }
         self.push(Kept::new(rank, entry))
     }
 
     fn push(&mut self, kept: Kept) -> Result<(), EvalError> {
-        if self.is_full() {
-            if self.kept.peek().is_none_or(|last| last.rank <= kept.rank) {
-                return Ok(());
-            }
-            if let Some(gone) = self.kept.pop() {
-                self.held_bytes -= gone.heap_bytes();
-            }
+        let part = self.request.part(kept.timestamp);
+        if self.has_no_place(part, kept.rank) {
+            return Ok(());
         }
+        let heap = self.kept.entry(part).or_default();
         self.held_bytes += kept.heap_bytes();
-        self.kept.push(kept);
+        heap.push(kept);
+        if heap.len() > self.request.limit
+            && let Some(gone) = heap.pop()
+        {
+            self.held_bytes -= gone.heap_bytes();
+        }
         if self.request.interval > 0 && self.held_bytes > HELD_BYTES_MAX {
             return Err(EvalError::TooLarge { what: "bytes of lines", max: HELD_BYTES_MAX });
         }
@@ -157,7 +163,8 @@ impl LogCollector {
 
     /// Once there are enough entries: the time of the last. What lies beyond it (older going backward, newer going forward) cannot enter.
     pub fn horizon(&self) -> Option<Timestamp> {
-        if self.is_full() { self.kept.peek().map(|last| last.timestamp) } else { None }
+        let all = self.kept.get(&0).filter(|heap| self.request.interval == 0 && heap.len() >= self.request.limit)?;
+        all.peek().map(|last| last.timestamp)
     }
 
     /// Adds what another collector of the same query took from other rows.
@@ -165,7 +172,7 @@ impl LogCollector {
     /// # Errors
     /// [`EvalError::TooLarge`], with an interval only.
     pub fn merge(&mut self, other: LogCollector) -> Result<(), EvalError> {
-        other.kept.into_iter().try_for_each(|kept| self.push(kept))
+        other.kept.into_values().flatten().try_for_each(|kept| self.push(kept))
     }
 
     /// Bytes of memory held, about.
@@ -175,23 +182,37 @@ impl LogCollector {
 
     /// The entries in order.
     pub fn finish(self) -> LogEntries {
-        let mut entries = self.kept.into_sorted_vec();
-        if self.request.interval > 0 {
-            let mut last: Option<i64> = None;
-            entries.retain(|entry| {
-                let taken = last.is_none_or(|last| entry.timestamp.0.abs_diff(last) >= self.request.interval as u64);
-                if taken {
-                    last = Some(entry.timestamp.0);
-                }
-                taken
-            });
-            entries.truncate(self.request.limit);
+        let mut parts: Vec<Vec<Kept>> = self.kept.into_values().map(BinaryHeap::into_sorted_vec).collect();
+        if self.request.direction == Direction::Backward {
+            parts.reverse();
         }
+        if self.request.interval > 0 {
+            parts.iter_mut().for_each(|part| thin(part, self.request.interval as u64));
+        }
+        let mut entries: Vec<Kept> = parts.into_iter().flatten().collect();
+        entries.truncate(self.request.limit);
         LogEntries { entries }
     }
 }
 
+/// Takes out entries that follow one that stays by less than `interval`.
+fn thin(entries: &mut Vec<Kept>, interval: u64) {
+    let mut last: Option<i64> = None;
+    entries.retain(|entry| {
+        let taken = last.is_none_or(|last| entry.timestamp.0.abs_diff(last) >= interval);
+        if taken {
+            last = Some(entry.timestamp.0);
+        }
+        taken
+    });
+}
+
 impl LogRequest {
+    /// What is limited and thinned by itself: with an interval an hour, else everything.
+    fn part(&self, timestamp: Timestamp) -> i64 {
+        if self.interval > 0 { timestamp.0.div_euclid(HOUR_NANOS) } else { 0 }
+    }
+
     /// Backward is the exact reverse of forward.
     fn rank(&self, timestamp: Timestamp, stream: u64, source: u64, row: u64) -> Rank {
         match self.direction {

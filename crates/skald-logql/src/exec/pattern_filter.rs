@@ -1,3 +1,4 @@
+use crate::pattern::{Part, parts};
 use memchr::memmem;
 
 /// The pattern of `|>`: texts with something between them.
@@ -13,34 +14,23 @@ pub(crate) struct LinePattern {
 impl LinePattern {
     /// Reads a pattern. The error is the text for the user.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut literals: Vec<String> = Vec::new();
-        let (mut open_start, mut after_wildcard) = (false, true);
-        let mut rest = text;
-        let mut at_start = true;
-        while !rest.is_empty() {
-            match capture(rest) {
-                Some("_") if at_start || !after_wildcard => {
-                    open_start |= at_start;
-                    after_wildcard = true;
-                    rest = &rest[3..];
+        let parts = parts(text);
+        for (at, part) in parts.iter().enumerate() {
+            match part {
+                Part::Capture("_") if at > 0 && matches!(parts[at - 1], Part::Capture(_)) => {
+                    return Err("found consecutive capture '<_><_>': invalid expression".to_owned());
                 }
-                Some("_") => return Err("found consecutive capture '<_><_>': invalid expression".to_owned()),
-                Some(name) => return Err(format!("named captures are not allowed: found '<{name}>'")),
-                None => {
-                    let len = rest.chars().next().map_or(0, char::len_utf8);
-                    if after_wildcard {
-                        literals.push(String::new());
-                    }
-                    literals.last_mut().expect("pushed before the first character").push_str(&rest[..len]);
-                    after_wildcard = false;
-                    rest = &rest[len..];
-                }
+                Part::Capture(name) if *name != "_" => return Err(format!("named captures are not allowed: found '<{name}>'")),
+                Part::Capture(_) | Part::Literal(_) => {}
             }
-            at_start = false;
         }
-        let open_end = after_wildcard && !text.is_empty();
-        let literals = literals.iter().map(|literal| memmem::Finder::new(literal).into_owned()).collect();
-        Ok(LinePattern { literals, open_start, open_end })
+        let open = |part: Option<&Part<'_>>| matches!(part, Some(Part::Capture(_)));
+        let literal = |part: &Part<'_>| match part {
+            Part::Literal(text) => Some(memmem::Finder::new(text).into_owned()),
+            Part::Capture(_) => None,
+        };
+        let (open_start, open_end) = (open(parts.first()), open(parts.last()));
+        Ok(LinePattern { literals: parts.iter().filter_map(literal).collect(), open_start, open_end })
     }
 
     /// Texts that a matching line holds.
@@ -60,14 +50,6 @@ impl LinePattern {
         }
         if self.open_end { at < line.len() } else { at == line.len() }
     }
-}
-
-/// The name of the capture at the start of `text`.
-fn capture(text: &str) -> Option<&str> {
-    let (name, _) = text.strip_prefix('<')?.split_once('>')?;
-    let mut bytes = name.bytes();
-    let named = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    named.then_some(name)
 }
 
 #[cfg(test)]

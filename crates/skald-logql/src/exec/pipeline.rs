@@ -1,6 +1,8 @@
 use super::batch::{Batch, Selection, Stats};
 use super::column_test::ColumnTest;
+use super::decolorize::decolorize;
 use super::extract::{Extractor, PutBuffers, extract_keys, extract_paths};
+use super::format::{LabelFormatter, LineFormatter, Origin};
 use super::json::{self, JsonBuffers};
 use super::json_path::PathPart;
 use super::label_filter::{Condition, Named, Test};
@@ -8,7 +10,10 @@ use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
 use super::row::{ERROR, EXTRACTED, RowLabels};
+use super::text_parser::{PatternParser, RegexpParser};
+use super::unpack;
 use crate::plan::Direction;
+use crate::template::Template;
 use skald_model::{Column, Labels, Timestamp};
 use std::ops::ControlFlow;
 
@@ -50,7 +55,16 @@ impl Columns {
         }
     }
 
-    fn add(&mut self, name: &str) {
+    /// Adds what a template looks at.
+    fn add_fields(&mut self, template: &Template) {
+        if template.sees_all_labels() {
+            *self = Columns::All;
+        }
+        template.fields().iter().for_each(|name| self.add(name));
+    }
+
+    /// Adds what the label `name` can come from.
+    pub(crate) fn add(&mut self, name: &str) {
         if let Columns::Names(names) = self {
             // Metadata under a name of the stream is seen under the longer name.
             for name in [name, name.strip_suffix(EXTRACTED).unwrap_or(name)] {
@@ -75,6 +89,14 @@ pub(crate) enum Step {
         strict: bool,
         keys: Vec<(String, String)>,
     },
+    Regexp(RegexpParser),
+    Pattern(PatternParser),
+    Unpack,
+    Decolorize,
+    LineFormat(Box<LineFormatter>),
+    LabelFormat(LabelFormatter),
+    /// A line filter behind a step that changes lines.
+    Line(LineMatcher),
     Drop(Vec<Named>),
     Keep(Vec<Named>),
 }
@@ -82,7 +104,26 @@ pub(crate) enum Step {
 impl Step {
     /// Whether it reads labels from the line.
     pub(crate) fn is_parser(&self) -> bool {
-        matches!(self, Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. })
+        matches!(
+            self,
+            Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } | Step::Regexp(_) | Step::Pattern(_) | Step::Unpack
+        )
+    }
+
+    /// Whether later steps see another line.
+    pub(crate) fn changes_line(&self) -> bool {
+        matches!(self, Step::Unpack | Step::Decolorize | Step::LineFormat(_))
+    }
+
+    /// Whether it looks at the line.
+    fn reads_line(&self) -> bool {
+        let by_template = matches!(self, Step::LabelFormat(format) if format.templates().any(Template::sees_line));
+        by_template || self.is_parser() || self.changes_line() || matches!(self, Step::Line(_))
+    }
+
+    /// Whether it looks at more of an entry than its labels.
+    fn reads_entry(&self) -> bool {
+        self.reads_line() || matches!(self, Step::LabelFormat(_))
     }
 }
 
@@ -125,6 +166,21 @@ pub struct Entry<'a> {
 pub struct Scratch {
     pub(crate) row: RowLabels,
     parsers: ParserBuffers,
+    /// The line, where a step changed it.
+    line: Vec<u8>,
+    line_changed: bool,
+}
+
+impl Scratch {
+    /// The line of the entry that went through last; `original` unless a step changed it.
+    pub(crate) fn line<'a>(&'a self, original: &'a [u8]) -> &'a [u8] {
+        if self.line_changed { &self.line } else { original }
+    }
+
+    /// Length of that line, where a step changed it.
+    pub(crate) fn changed_line_len(&self) -> Option<usize> {
+        self.line_changed.then_some(self.line.len())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -132,22 +188,31 @@ struct ParserBuffers {
     json: JsonBuffers,
     logfmt: LogfmtBuffers,
     put: PutBuffers,
+    /// The line that a step makes.
+    line: Vec<u8>,
 }
 
 impl Pipeline {
     /// Puts compiled parts together. `needs` is what the use of its result needs.
     pub(crate) fn new(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: Hints, mut needs: Needs) -> Self {
         let line_filters: Vec<_> = line_filters.into_iter().filter(|filter| !filter.is_always_true()).collect();
-        let parses = steps.iter().any(Step::is_parser);
-        if parses || !line_filters.is_empty() {
+        if steps.iter().any(Step::reads_line) || !line_filters.is_empty() {
             needs.lines = LineNeed::Bytes;
         }
         for step in &steps {
             match step {
                 Step::Filter(condition) => condition.each_name(&mut |name| needs.columns.add(name)),
-                Step::Json | Step::Logfmt(_) => hints.required.iter().flatten().for_each(|name| needs.columns.add(name)),
+                Step::Json | Step::Logfmt(_) | Step::Regexp(_) | Step::Pattern(_) | Step::Unpack => {
+                    hints.required.iter().flatten().for_each(|name| needs.columns.add(name))
+                }
                 Step::JsonPaths(paths) => paths.iter().for_each(|(name, _)| needs.columns.add(name)),
                 Step::LogfmtKeys { keys, .. } => keys.iter().for_each(|(name, _)| needs.columns.add(name)),
+                Step::Decolorize | Step::Line(_) => {}
+                Step::LineFormat(format) => needs.columns.add_fields(format.template()),
+                Step::LabelFormat(format) => {
+                    format.each_name(&mut |name| needs.columns.add(name));
+                    format.templates().for_each(|template| needs.columns.add_fields(template));
+                }
                 Step::Drop(items) | Step::Keep(items) => items.iter().for_each(|item| needs.columns.add(&item.name)),
             }
         }
@@ -171,9 +236,11 @@ impl Pipeline {
         for step in &self.steps {
             match step {
                 Step::Filter(condition) if condition.eval_stream(labels) == Some(false) => return false,
-                // Parsers never write a label that the stream has.
+                // Parsers never write a label that the stream has; only `unpack` can, where its name has to be changed.
                 Step::Filter(_) | Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => {}
-                Step::Drop(_) | Step::Keep(_) => return true,
+                Step::Regexp(_) | Step::Pattern(_) | Step::Decolorize | Step::Line(_) => {}
+                Step::LineFormat(_) => {}
+                Step::Unpack | Step::LabelFormat(_) | Step::Drop(_) | Step::Keep(_) => return true,
             }
         }
         true
@@ -184,9 +251,9 @@ impl Pipeline {
         self.hints.preserve_errors
     }
 
-    /// Whether it looks at lines.
-    pub(crate) fn reads_lines(&self) -> bool {
-        !self.line_filters.is_empty() || self.steps.iter().any(Step::is_parser)
+    /// Whether it looks at more of entries than their labels.
+    pub(crate) fn reads_entries(&self) -> bool {
+        !self.line_filters.is_empty() || self.steps.iter().any(Step::reads_entry)
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
@@ -222,9 +289,11 @@ impl Pipeline {
     }
 
     /// Runs the steps from `first` on over one entry; false drops it.
-    pub(crate) fn run_steps(&self, first: usize, line: &[u8], scratch: &mut Scratch) -> bool {
-        let Scratch { row, parsers } = scratch;
+    pub(crate) fn run_steps(&self, first: usize, entry: Origin<'_>, scratch: &mut Scratch) -> bool {
+        let Scratch { row, parsers, line: changed, line_changed } = scratch;
+        *line_changed = false;
         for step in &self.steps[first..] {
+            let line = if *line_changed { changed.as_slice() } else { entry.line };
             match step {
                 Step::Filter(condition) => {
                     if !condition.eval(row) {
@@ -249,6 +318,53 @@ impl Pipeline {
                     }
                     if let Err(details) = result {
                         row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
+                    }
+                }
+                Step::Regexp(parser) => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    parser.extract(line, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                }
+                Step::Pattern(parser) => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    parser.extract(line, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                }
+                Step::Unpack => {
+                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let result = unpack::extract(line, &mut parsers.json, &mut parsers.line, &mut out);
+                    if out.dropped {
+                        return false;
+                    }
+                    match result {
+                        Ok(true) => {
+                            std::mem::swap(changed, &mut parsers.line);
+                            *line_changed = true;
+                        }
+                        Ok(false) => {}
+                        Err(details) => row.set_error(json::JSON_ERROR, Some(details)),
+                    }
+                }
+                Step::Decolorize => {
+                    if decolorize(line, &mut parsers.line) {
+                        std::mem::swap(changed, &mut parsers.line);
+                        *line_changed = true;
+                    }
+                }
+                Step::LineFormat(format) => {
+                    if format.format(Origin { line, ..entry }, row, &mut parsers.line) {
+                        std::mem::swap(changed, &mut parsers.line);
+                        *line_changed = true;
+                    }
+                }
+                Step::LabelFormat(format) => format.format(Origin { line, ..entry }, row),
+                Step::Line(filter) => {
+                    if !filter.matches(line) {
+                        return false;
                     }
                 }
                 Step::JsonPaths(paths) => extract_paths(paths, line, row, &mut parsers.put),
@@ -277,10 +393,11 @@ impl Pipeline {
             scratch.row.begin_next();
             scratch.row.add_row_metadata(batch, &columns, row);
             let line = batch.line(row);
-            if !self.run_steps(first, line, scratch) {
+            if !self.run_steps(first, Origin { line, timestamp: batch.timestamps[row] }, scratch) {
                 return ControlFlow::Continue(());
             }
             stats.matched += 1;
+            let line = scratch.line(line);
             sink(&Entry { row, timestamp: Timestamp(batch.timestamps[row]), line, labels: &scratch.row })
         };
         let mut rows = selected.iter(batch.len());
@@ -294,7 +411,7 @@ impl Pipeline {
     /// What looking at the selected rows costs.
     pub(crate) fn stats(&self, batch: &Batch<'_>, selection: &Selection) -> Stats {
         let len = batch.len();
-        let lines = batch.lines.filter(|_| self.reads_lines());
+        let lines = batch.lines.filter(|_| self.reads_entries());
         let bytes = |lines: super::Lines<'_>| selection.runs(len).map(|run| lines.byte_len(run) as u64).sum();
         Stats { rows: selection.len(len) as u64, matched: 0, line_bytes: lines.map_or(0, bytes) }
     }

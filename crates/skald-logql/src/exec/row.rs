@@ -145,13 +145,16 @@ impl RowLabels {
         match name {
             ERROR => self.error = None,
             ERROR_DETAILS => self.details = None,
-            _ => {
-                while let Some(at) = self.find(name.as_bytes(), |slot| slot.live) {
-                    self.slots[at].live = false;
-                }
-                self.mask(name);
-            }
+            _ => self.remove_label(name),
         }
+    }
+
+    /// Removes a label, whatever its name.
+    pub(crate) fn remove_label(&mut self, name: &str) {
+        while let Some(at) = self.find(name.as_bytes(), |slot| slot.live) {
+            self.slots[at].live = false;
+        }
+        self.mask(name);
     }
 
     fn mask(&mut self, name: &str) {

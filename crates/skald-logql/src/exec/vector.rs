@@ -1,7 +1,8 @@
 use super::binary::mean_step;
 use super::error::EvalError;
 use super::label_set::LabelSet;
-use super::leaf::{Counted, LeafValue, RangeLeaf, sorted_names};
+use super::leaf::{Counted, LeafValue, RangeLeaf};
+use super::series_key::sorted_names;
 use super::steps::{Differences, Steps};
 use crate::ast::{Grouping, VectorOp};
 use rustc_hash::FxHashMap;
@@ -60,15 +61,21 @@ impl StepVectors {
         let seconds = leaf.windows.range as f64 / 1e9;
         let mut vectors = StepVectors { series: Vec::with_capacity(counted.len()), steps: vec![Vec::new(); count] };
         let mut points = 0;
-        for (at, Counted { labels, rows, bytes }) in counted.into_iter().enumerate() {
+        for (at, Counted { labels, rows, bytes, samples }) in counted.into_iter().enumerate() {
+            if let LeafValue::Folded(fold) = leaf.value {
+                samples.finish(fold, &leaf.windows, |step, value| {
+                    vectors.steps[step].push((at as u32, value));
+                    points += 1;
+                });
+                vectors.series.push(labels);
+                check_points(points)?;
+                continue;
+            }
             let rows = rows.into_sums(count);
             let values = bytes.map(|bytes: Differences| bytes.into_sums(count));
             for (step, n) in rows.iter().enumerate().filter(|(_, n)| **n > 0) {
                 let value = values.as_ref().map_or(*n, |values| values[step]) as f64;
-                let value = match leaf.value {
-                    LeafValue::Count | LeafValue::Bytes => value,
-                    LeafValue::Rate | LeafValue::BytesRate => value / seconds,
-                };
+                let value = if matches!(leaf.value, LeafValue::Rate | LeafValue::BytesRate) { value / seconds } else { value };
                 vectors.steps[step].push((at as u32, value));
                 points += 1;
             }

@@ -1,44 +1,26 @@
 //! The expression of the `pattern` stage, as far as the parser checks it.
 
+use crate::pattern::{Part, parts};
+use std::collections::HashSet;
+
 /// Refuses an expression without a named capture, with two captures side by side, or with a name twice.
 pub(super) fn check(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("parse error at line 1, col 1: syntax error: unexpected $end, expecting IDENTIFIER or LITERAL".to_owned());
     }
-    let captures = captures(text);
-    if captures.iter().all(|capture| capture.name == "_") {
+    let parts = parts(text);
+    let mut names = parts.iter().filter_map(|part| if let Part::Capture(name) = part { Some(*name) } else { None });
+    if names.clone().all(|name| name == "_") {
         return Err("at least one capture is required".to_owned());
     }
-    if let Some(pair) = captures.windows(2).find(|pair| pair[0].end == pair[1].start) {
-        return Err(format!("found consecutive capture '<{}><{}>': invalid expression", pair[0].name, pair[1].name));
-    }
-    for (i, capture) in captures.iter().enumerate() {
-        if capture.name != "_" && captures[..i].iter().any(|earlier| earlier.name == capture.name) {
-            return Err(format!("duplicate capture name ({}): invalid expression", capture.name));
+    for pair in parts.windows(2) {
+        if let [Part::Capture(one), Part::Capture(two)] = pair {
+            return Err(format!("found consecutive capture '<{one}><{two}>': invalid expression"));
         }
     }
-    Ok(())
-}
-
-/// `<name>` and the bytes that it takes.
-struct Capture<'a> {
-    name: &'a str,
-    start: usize,
-    end: usize,
-}
-
-fn captures(text: &str) -> Vec<Capture<'_>> {
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(start) = text[from..].find('<').map(|at| from + at) {
-        let body = &text[start + 1..];
-        let len = body.bytes().take_while(|c| *c == b'_' || c.is_ascii_alphanumeric()).count();
-        let name = &body[..len];
-        from = start + 1;
-        if body[len..].starts_with('>') && name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic()) {
-            from += len + 1;
-            found.push(Capture { name, start, end: from });
-        }
+    let mut seen = HashSet::new();
+    match names.find(|name| *name != "_" && !seen.insert(*name)) {
+        Some(twice) => Err(format!("duplicate capture name ({twice}): invalid expression")),
+        None => Ok(()),
     }
-    found
 }

@@ -3,8 +3,8 @@
 //! This decides which labels are extracted and so which errors are seen: a parser stops once it has found all that is listed.
 
 use super::PlanError;
-use crate::ast::{LabelFilter, LabelFormat, Stage};
-use crate::exec::{Condition, ERROR, EXTRACTED, Hints};
+use crate::ast::{LabelFilter, LabelFormat, Stage, Unwrap};
+use crate::exec::{Condition, ERROR, EXTRACTED, Hints, Step};
 
 /// Which labels of entries the rest of the query looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,18 +15,18 @@ pub(super) enum Wanted<'a> {
     Groups(&'a [String]),
 }
 
-/// The hints for `stages` under `wanted`.
-pub(super) fn hints(stages: &[Stage], wanted: Wanted<'_>) -> Result<Hints, PlanError> {
+/// The hints for `stages` and what is unwrapped after them, under `wanted`.
+pub(super) fn hints(stages: &[Stage], steps: &[Step], unwrap: Option<&Unwrap>, wanted: Wanted<'_>) -> Result<Hints, PlanError> {
     let (required, early) = match wanted {
         Wanted::All => (None, true),
-        Wanted::Groups(groups) => (Some(required(stages, groups)), groups.is_empty()),
+        Wanted::Groups(groups) => (Some(required(stages, steps, unwrap, groups)), groups.is_empty()),
     };
     let preserve_errors = required.as_ref().is_some_and(|names| names.iter().any(|name| name == ERROR));
     let early = if early { early_filters(stages)? } else { Vec::new() };
     Ok(Hints { required, early, preserve_errors })
 }
 
-fn required(stages: &[Stage], groups: &[String]) -> Vec<String> {
+fn required(stages: &[Stage], steps: &[Step], unwrap: Option<&Unwrap>, groups: &[String]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut add = |name: &str| {
         for name in [name, name.strip_suffix(EXTRACTED).unwrap_or(name)] {
@@ -46,6 +46,17 @@ fn required(stages: &[Stage], groups: &[String]) -> Vec<String> {
             }),
             _ => {}
         }
+    }
+    for step in steps {
+        match step {
+            Step::LineFormat(format) => format.template().fields().iter().for_each(|name| add(name)),
+            Step::LabelFormat(format) => format.templates().flat_map(|template| template.fields()).for_each(|name| add(name)),
+            _ => {}
+        }
+    }
+    if let Some(unwrap) = unwrap {
+        add(&unwrap.label);
+        unwrap.filters.iter().for_each(|filter| each_name(filter, &mut add));
     }
     names
 }

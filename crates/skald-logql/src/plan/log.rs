@@ -15,7 +15,8 @@ pub struct LogPlan {
 impl LogPlan {
     pub(super) fn new(log: &LogExpr, params: &Params) -> Result<Self, PlanError> {
         let selector = Selector::compile(&log.matchers).map_err(PlanError::Regex)?;
-        let pipeline = stages::compile(&log.stages, Wanted::All, Needs { lines: LineNeed::Bytes, columns: Columns::All })?;
+        let pipeline =
+            stages::compile(&log.stages, None, params.now, Wanted::All, Needs { lines: LineNeed::Bytes, columns: Columns::All })?;
         let interval = i64::try_from(params.interval.as_nanos()).unwrap_or(i64::MAX);
         let request = LogRequest { pipeline, range: params.log_range(), direction: params.direction, limit: params.limit, interval };
         Ok(LogPlan { selector, request: Arc::new(request) })

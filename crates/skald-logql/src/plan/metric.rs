@@ -1,12 +1,14 @@
 use super::hints::Wanted;
 use super::{Params, PlanError, stages};
 use crate::ast::{
-    BinaryExpr, BinaryOp, Grouping, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorMatching, VectorOp,
+    BinaryExpr, BinaryOp, Grouping, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp, Stage, VectorAggregation, VectorMatching,
+    VectorOp,
 };
 use crate::exec::{
-    EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, Selector, SeriesKey, StepVectors, Steps,
-    Windows, aggregate, apply, apply_scalar, join, result, scalar_result, sorted_names,
+    EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, SampleFold, Selector, SeriesKey,
+    StepVectors, Steps, Windows, aggregate, apply, apply_scalar, join, result, scalar_result, sorted_names,
 };
+use skald_model::Timestamp;
 use std::sync::Arc;
 
 /// Most series that a leaf below other functions may count.
@@ -67,7 +69,7 @@ impl MetricPlan {
             Some(step) => Steps::range(params.start, params.end, step).ok_or(PlanError::TooManySteps)?,
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
-        let mut builder = Builder { steps, leaves: Vec::new(), series_max: params.max_series };
+        let mut builder = Builder { steps, leaves: Vec::new(), series_max: params.max_series, now: params.now };
         let root = builder.node(expr, true)?;
         Ok(MetricPlan { root, leaves: builder.leaves, steps, instant, keep_order: sorts(expr), series_max: params.max_series })
     }
@@ -150,6 +152,7 @@ struct Builder {
     steps: Steps,
     leaves: Vec<Arc<RangeLeaf>>,
     series_max: usize,
+    now: Timestamp,
 }
 
 impl Builder {
@@ -177,8 +180,8 @@ impl Builder {
         match (vector.op, &*vector.inner) {
             (VectorOp::ApproxTopk, _) => return Err(PlanError::not_implemented("approx_topk")),
             (_, MetricExpr::Literal(_)) => return Err(PlanError::NoSeries("*syntax.LiteralExpr")),
-            // Counts add up exactly, so the sum over groups is counted in the first place.
-            (VectorOp::Sum, MetricExpr::Range(range)) if leaf_value(range.op).is_some() && range.grouping.is_none() => {
+            // Counts and sums add up, so the sum over groups is counted in the first place.
+            (VectorOp::Sum, MetricExpr::Range(range)) if adds_up(range) => {
                 return self.leaf(range, Some(vector.grouping.as_ref()), is_root);
             }
             _ => {}
@@ -194,24 +197,28 @@ impl Builder {
 
     /// A leaf, under the grouping of a sum that it counts for: `Some(None)` is the sum over everything.
     fn leaf(&mut self, range: &RangeAggregation, sum: Option<Option<&Grouping>>, is_root: bool) -> Result<Node, PlanError> {
-        let Some(value) = leaf_value(range.op) else { return Err(PlanError::not_implemented(range_name(range.op))) };
-        if range.unwrap.is_some() {
-            return Err(PlanError::not_implemented("unwrap"));
-        }
+        let value = leaf_value(range)?;
         let nothing = SeriesKey::Without { names: Vec::new(), drop_empty: false };
-        let key = match sum {
+        let mut key = match sum {
             None => range.grouping.as_ref().map_or(nothing, |grouping| grouped(grouping, false)),
             Some(None) => SeriesKey::By(Vec::new()),
             Some(Some(grouping)) => grouped(grouping, true),
         };
         let lines = if value.counts_bytes() { LineNeed::Lengths } else { LineNeed::None };
+        let log_stages = &without_idle_formats(&range.log.stages, value);
+        let unwrap = range.unwrap.as_ref().map(stages::unwrapper).transpose()?;
+        let mut columns = key.columns();
+        unwrap.iter().for_each(|unwrap| unwrap.each_name(&mut |name| columns.add(name)));
+        if let (SeriesKey::Without { names, .. }, Some(unwrap)) = (&mut key, &range.unwrap) {
+            names.push(unwrap.label.clone());
+        }
         let wanted = if let SeriesKey::By(names) = &key { Wanted::Groups(names) } else { Wanted::All };
-        let pipeline = stages::compile(&range.log.stages, wanted, Needs { lines, columns: key.columns() })?;
+        let pipeline = stages::compile(log_stages, range.unwrap.as_ref(), self.now, wanted, Needs { lines, columns })?;
         let selector = Selector::compile(&range.log.matchers).map_err(PlanError::Regex)?;
         let length = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows { steps: self.steps, range: length, offset: range.offset_nanos };
         let series_max = if is_root { self.series_max } else { INNER_SERIES_MAX };
-        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, windows, value, key, series_max }));
+        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max }));
         Ok(Node::Leaf(self.leaves.len() - 1))
     }
 }
@@ -228,32 +235,52 @@ fn absent_labels(matchers: &[Matcher]) -> LabelSet {
     LabelSet::from_pairs(equal.map(|matcher| (matcher.name.clone(), matcher.value.clone())).collect())
 }
 
-fn leaf_value(op: RangeOp) -> Option<LeafValue> {
-    match op {
-        RangeOp::CountOverTime => Some(LeafValue::Count),
-        RangeOp::Rate => Some(LeafValue::Rate),
-        RangeOp::BytesOverTime => Some(LeafValue::Bytes),
-        RangeOp::BytesRate => Some(LeafValue::BytesRate),
-        _ => None,
-    }
+/// What a leaf makes of its entries.
+fn leaf_value(range: &RangeAggregation) -> Result<LeafValue, PlanError> {
+    let unwraps = range.unwrap.is_some();
+    let fold = match range.op {
+        RangeOp::CountOverTime | RangeOp::AbsentOverTime => return Ok(LeafValue::Count),
+        RangeOp::Rate if !unwraps => return Ok(LeafValue::Rate),
+        RangeOp::BytesOverTime => return Ok(LeafValue::Bytes),
+        RangeOp::BytesRate => return Ok(LeafValue::BytesRate),
+        RangeOp::Rate => SampleFold::Rate,
+        RangeOp::SumOverTime => SampleFold::Sum,
+        RangeOp::AvgOverTime => SampleFold::Avg,
+        RangeOp::MinOverTime => SampleFold::Min,
+        RangeOp::MaxOverTime => SampleFold::Max,
+        RangeOp::StdvarOverTime => SampleFold::Stdvar,
+        RangeOp::StddevOverTime => SampleFold::Stddev,
+        RangeOp::QuantileOverTime => SampleFold::Quantile(range.parameter.unwrap_or(f64::NAN)),
+        RangeOp::FirstOverTime => SampleFold::First,
+        RangeOp::LastOverTime => SampleFold::Last,
+        RangeOp::RateCounter => SampleFold::RateCounter,
+    };
+    if unwraps { Ok(LeafValue::Folded(fold)) } else { Err(PlanError::not_implemented(format!("{} without unwrap", range.op))) }
 }
 
-fn range_name(op: RangeOp) -> &'static str {
-    match op {
-        RangeOp::Rate => "rate",
-        RangeOp::RateCounter => "rate_counter",
-        RangeOp::CountOverTime => "count_over_time",
-        RangeOp::BytesRate => "bytes_rate",
-        RangeOp::BytesOverTime => "bytes_over_time",
-        RangeOp::AvgOverTime => "avg_over_time",
-        RangeOp::SumOverTime => "sum_over_time",
-        RangeOp::MinOverTime => "min_over_time",
-        RangeOp::MaxOverTime => "max_over_time",
-        RangeOp::StdvarOverTime => "stdvar_over_time",
-        RangeOp::StddevOverTime => "stddev_over_time",
-        RangeOp::QuantileOverTime => "quantile_over_time",
-        RangeOp::FirstOverTime => "first_over_time",
-        RangeOp::LastOverTime => "last_over_time",
-        RangeOp::AbsentOverTime => "absent_over_time",
+/// The stages without `line_format` where nobody looks at the line that it makes.
+fn without_idle_formats(stages: &[Stage], value: LeafValue) -> Vec<Stage> {
+    let mut kept = stages.to_vec();
+    if !value.counts_bytes() {
+        let looks = |stage: &Stage| {
+            !matches!(
+                stage,
+                Stage::LabelFilter(_) | Stage::LineFormat(_) | Stage::LabelFormat(_) | Stage::Decolorize | Stage::Drop(_) | Stage::Keep(_)
+            )
+        };
+        let last = kept.iter().rposition(looks).map_or(0, |at| at + 1);
+        let mut at = 0;
+        kept.retain(|stage| {
+            at += 1;
+            at <= last || !matches!(stage, Stage::LineFormat(_))
+        });
     }
+    kept
+}
+
+/// Whether a sum over series can be counted in the first place.
+fn adds_up(range: &RangeAggregation) -> bool {
+    let additive =
+        matches!(range.op, RangeOp::Rate | RangeOp::CountOverTime | RangeOp::BytesRate | RangeOp::BytesOverTime | RangeOp::SumOverTime);
+    additive && range.grouping.is_none()
 }

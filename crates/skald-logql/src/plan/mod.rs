@@ -29,10 +29,12 @@ pub struct Params {
     pub limit: usize,
     /// Order of lines.
     pub direction: Direction,
-    /// Least distance of lines; zero takes all.
+    /// Least distance of lines; zero takes all. Each hour is thinned by itself, after its first `limit` lines were taken.
     pub interval: Duration,
     /// Most series of a metric query.
     pub max_series: usize,
+    /// What templates see as the current time.
+    pub now: Timestamp,
 }
 
 /// Order in which lines are taken and given.
@@ -65,8 +67,9 @@ pub fn plan(expr: &Expr, params: &Params) -> Result<Plan, PlanError> {
 }
 
 impl Params {
-    /// The lines of a log query, end exclusive.
+    /// The lines of a log query, end exclusive; an instant holds itself.
     pub(crate) fn log_range(&self) -> TimeRange {
-        TimeRange::new(self.start, self.end)
+        let end = if self.start == self.end { Timestamp(self.end.0.saturating_add(1)) } else { self.end };
+        TimeRange::new(self.start, end)
     }
 }

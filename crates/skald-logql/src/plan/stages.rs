@@ -2,19 +2,35 @@
 
 use super::PlanError;
 use super::hints::{Wanted, hints};
-use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage};
-use crate::exec::{Condition, ConditionError, LineMatcher, LogfmtOptions, Named, Needs, Pipeline, Step, parse_key, parse_path};
+use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage, Unwrap};
+use crate::exec::{
+    Condition, ConditionError, LabelFormatter, LineFormatter, LineMatcher, LogfmtOptions, Named, Needs, PatternParser, Pipeline,
+    RegexpParser, Step, Unwrapper, parse_key, parse_path,
+};
+use skald_model::Timestamp;
 
-/// Compiles `stages`. `needs` is what the use of their result needs, `wanted` the labels that it looks at.
-pub(super) fn compile(stages: &[Stage], wanted: Wanted<'_>, needs: Needs) -> Result<Pipeline, PlanError> {
-    let hints = hints(stages, wanted)?;
-    let skip_parsers = hints.required.as_ref().is_some_and(Vec::is_empty);
+/// Compiles `stages`, after which `unwrap` takes a value. `needs` is what the use of their result needs, `wanted` the labels that it
+/// looks at.
+pub(super) fn compile(
+    stages: &[Stage],
+    unwrap: Option<&Unwrap>,
+    now: Timestamp,
+    wanted: Wanted<'_>,
+    needs: Needs,
+) -> Result<Pipeline, PlanError> {
     let (mut line_filters, mut steps) = (Vec::new(), Vec::new());
     for run in in_order(stages) {
         match run {
+            Run::Lines(filters) if steps.iter().any(Step::changes_line) => {
+                steps.extend(compile_line_filters(&filters)?.into_iter().map(Step::Line));
+            }
             Run::Lines(filters) => line_filters.extend(compile_line_filters(&filters)?),
-            Run::Stage(stage) => steps.extend(step(stage)?.filter(|step| !(skip_parsers && step.is_parser()))),
+            Run::Stage(stage) => steps.extend(step(stage, now)?),
         }
+    }
+    let hints = hints(stages, &steps, unwrap, wanted)?;
+    if hints.required.as_ref().is_some_and(Vec::is_empty) {
+        steps.retain(|step| !step.is_parser());
     }
     Ok(Pipeline::new(line_filters, steps, hints, needs))
 }
@@ -26,8 +42,6 @@ enum Run<'a> {
 }
 
 /// Line filters move to the front of the stages around them, up to the next label filter, `line_format` or `unpack`.
-///
-/// None of the stages that this version runs changes a line, so in the end all line filters see the original one.
 fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
     let mut runs = Vec::new();
     let is_barrier = |stage: &Stage| matches!(stage, Stage::LabelFilter(_) | Stage::LineFormat(_) | Stage::Unpack);
@@ -56,10 +70,19 @@ fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<LineMatcher>, Pla
 
 /// Compiles a label filter.
 pub(super) fn condition(filter: &LabelFilter) -> Result<Condition, PlanError> {
-    Condition::compile(filter).map_err(|error| match error {
+    Condition::compile(filter).map_err(wrong_condition)
+}
+
+/// Compiles what takes values from a label.
+pub(super) fn unwrapper(unwrap: &Unwrap) -> Result<Unwrapper, PlanError> {
+    Unwrapper::compile(unwrap).map_err(wrong_condition)
+}
+
+fn wrong_condition(error: ConditionError) -> PlanError {
+    match error {
         ConditionError::Regex(cause) => PlanError::Regex(cause),
         ConditionError::Ip { filter, cause } => PlanError::Stage { stage: filter, cause },
-    })
+    }
 }
 
 fn named(items: &[NamedOrMatcher]) -> Result<Vec<Named>, PlanError> {
@@ -81,7 +104,8 @@ fn compile_each<T>(
     items.iter().map(one).collect()
 }
 
-fn step(stage: &Stage) -> Result<Option<Step>, PlanError> {
+fn step(stage: &Stage, now: Timestamp) -> Result<Option<Step>, PlanError> {
+    let failed = |cause| PlanError::Stage { stage: stage.to_string(), cause };
     Ok(Some(match stage {
         Stage::LineFilter(_) => return Ok(None),
         Stage::LabelFilter(filter) => Step::Filter(condition(filter)?),
@@ -93,11 +117,11 @@ fn step(stage: &Stage) -> Result<Option<Step>, PlanError> {
         Stage::Logfmt { strict, keep_empty, .. } => Step::Logfmt(LogfmtOptions { strict: *strict, keep_empty: *keep_empty }),
         Stage::Drop(items) => Step::Drop(named(items)?),
         Stage::Keep(items) => Step::Keep(named(items)?),
-        Stage::Regexp(_) => return Err(PlanError::not_implemented("regexp")),
-        Stage::Pattern(_) => return Err(PlanError::not_implemented("pattern")),
-        Stage::Unpack => return Err(PlanError::not_implemented("unpack")),
-        Stage::LineFormat(_) => return Err(PlanError::not_implemented("line_format")),
-        Stage::LabelFormat(_) => return Err(PlanError::not_implemented("label_format")),
-        Stage::Decolorize => return Err(PlanError::not_implemented("decolorize")),
+        Stage::Regexp(pattern) => Step::Regexp(RegexpParser::compile(pattern).map_err(|error| PlanError::Regex(error.to_string()))?),
+        Stage::Pattern(pattern) => Step::Pattern(PatternParser::new(pattern)),
+        Stage::Unpack => Step::Unpack,
+        Stage::Decolorize => Step::Decolorize,
+        Stage::LineFormat(template) => Step::LineFormat(Box::new(LineFormatter::compile(template, now.0).map_err(failed)?)),
+        Stage::LabelFormat(formats) => Step::LabelFormat(LabelFormatter::compile(formats, now.0).map_err(failed)?),
     }))
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 mod log_queries;
 mod metric_queries;
+mod stages;
+mod unwrapped;
 
 /// One entry of a stream: seconds, line, structured metadata.
 type Given<'a> = (i64, &'a str, &'a [(&'a str, &'a str)]);
@@ -86,6 +88,7 @@ fn params() -> Params {
         direction: Direction::Forward,
         interval: Duration::ZERO,
         max_series: 500,
+        now: Timestamp::from_secs(20_000),
     }
 }
 

@@ -19,7 +19,13 @@ pub fn translate(pattern: &str) -> Result<String, RegexError> {
 
 /// The names of all named groups in order, one that comes twice also twice; none if Go refuses the pattern.
 pub fn capture_names(pattern: &str) -> Vec<String> {
-    Translator::read(pattern).map(|translator| translator.names.into_iter().map(str::to_owned).collect()).unwrap_or_default()
+    capture_groups(pattern).into_iter().map(|(_, name)| name).collect()
+}
+
+/// The numbers and names of all named groups, in order; none if Go refuses the pattern.
+pub fn capture_groups(pattern: &str) -> Vec<(usize, String)> {
+    let owned = |(group, name): (usize, &str)| (group, name.to_owned());
+    Translator::read(pattern).map(|translator| translator.names.into_iter().map(owned).collect()).unwrap_or_default()
 }
 
 /// How many wide classes stand in a pattern; none if Go refuses it.
@@ -35,8 +41,10 @@ struct Translator<'a> {
     groups: Vec<Group>,
     /// Where the repetition operator starts that was read last, if nothing came after it.
     last_repeat: Option<&'a str>,
-    /// Of the groups that have one.
-    names: Vec<&'a str>,
+    /// Of the groups that have one, with their numbers.
+    names: Vec<(usize, &'a str)>,
+    /// Groups that capture.
+    captures: usize,
     /// The same names for look-up.
     seen: HashSet<&'a str>,
     /// Classes of many characters.
@@ -61,6 +69,7 @@ impl<'a> Translator<'a> {
             groups: vec![Group::default()],
             last_repeat: None,
             names: Vec::new(),
+            captures: 0,
             seen: HashSet::new(),
             wide: 0,
         };
@@ -188,6 +197,7 @@ impl<'a> Translator<'a> {
             return self.open_special();
         }
         self.take(1);
+        self.captures += 1;
         self.push_group("(")
     }
 
@@ -253,7 +263,8 @@ impl<'a> Translator<'a> {
         self.take(end + 1);
         // Rust refuses a name that comes twice or starts with a digit; such a group is kept without its name.
         let named = !name.starts_with(|c: char| c.is_ascii_digit()) && self.seen.insert(name);
-        self.names.push(name);
+        self.captures += 1;
+        self.names.push((self.captures, name));
         if named { self.push_group(&format!("(?P<{name}>")) } else { self.push_group("(") }
     }
 

@@ -36,6 +36,9 @@ impl ColumnBuilder {
 
     /// Sets rows from `first_row` on to the values of rows `range` of `column`.
     pub fn extend(&mut self, first_row: usize, column: &Column, range: Range<usize>) {
+        if range.len() == 1 {
+            return self.set(first_row, column.value(range.start));
+        }
         if let Values::Plain { ends, bytes } = &column.values
             && !range.is_empty()
         {

@@ -1,0 +1,136 @@
+//! Go's text templates over the labels of one entry, for `line_format` and `label_format`.
+//!
+//! The syntax tree is gotmpl's; evaluation is here, because it must say where it fails as Go does, takes missing labels for empty
+//! ones, and has to be bounded.
+
+mod check;
+mod dates;
+mod decimal;
+mod eval;
+mod functions;
+mod layout;
+mod numbers;
+mod print;
+mod signature;
+mod source;
+mod strings;
+mod value;
+
+use check::Names;
+use gotmpl::TemplateError;
+use gotmpl::parse::{ListNode, Node, Parser};
+use print::Printers;
+use regex::bytes::Regex;
+use std::collections::HashMap;
+use value::Value;
+
+/// Most bytes that one rendering gives, and that one function makes.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// How many patterns of a template are compiled beforehand; further ones are each time.
+const COMPILED_MAX: usize = 8;
+
+/// A compiled template.
+pub(crate) struct Template {
+    /// As errors name it.
+    name: &'static str,
+    source: String,
+    main: ListNode,
+    defines: HashMap<String, ListNode>,
+    names: Names,
+    /// Of patterns that are written out.
+    regexes: HashMap<String, Regex>,
+    printers: Printers,
+    now: i64,
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Template({:?})", self.source)
+    }
+}
+
+/// What a template is rendered for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) line: &'a [u8],
+    /// Nanoseconds since 1970.
+    pub(crate) timestamp: i64,
+    /// At least those that [`Template::fields`] lists.
+    pub(crate) labels: &'a LabelMap,
+}
+
+/// Labels as templates see them.
+#[derive(Debug, Clone)]
+pub(crate) struct LabelMap(Value);
+
+impl LabelMap {
+    pub(crate) fn new<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        LabelMap(Value::labels(pairs))
+    }
+}
+
+impl Template {
+    /// Compiles `source`; errors and renderings call it `name`. `now` is what `now` gives. The error is the text for the user.
+    pub(crate) fn compile(name: &'static str, source: &str, now: i64) -> Result<Self, String> {
+        let failed = |line: usize, message: &str| format!("template: {name}:{line}: {message}");
+        let of_library = |error: TemplateError| match error {
+            TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => failed(line, &message),
+            other => failed(1, &other.to_string()),
+        };
+        let (main, defines) = Parser::new(source, "{{", "}}").and_then(Parser::parse).map_err(of_library)?;
+        check::blocks_close(source).map_err(|(line, message)| failed(line, &message))?;
+        let mut names = Names::default();
+        let mut bodies: HashMap<String, ListNode> = HashMap::new();
+        names.list(&main);
+        for define in defines {
+            names.list(&define.body);
+            let known = bodies.get(define.name.as_str()).is_some_and(|body| !body.is_empty_tree());
+            if known && !define.body.is_empty_tree() {
+                return Err(failed(define.pos.line, &format!("multiple definition of template {:?}", define.name.as_str())));
+            }
+            if !known {
+                bodies.insert(define.name.to_string(), define.body);
+            }
+        }
+        if let Some((line, function)) = names.unknown.first() {
+            return Err(failed(*line, &format!("function {function:?} not defined")));
+        }
+        let compiled = |pattern: &String| Some((pattern.clone(), strings::compile(pattern).ok()?));
+        let regexes = names.patterns.iter().take(COMPILED_MAX).filter_map(compiled).collect();
+        let printers = Printers::new(&names.printed);
+        Ok(Template { name, source: source.to_owned(), main, defines: bodies, names, regexes, printers, now })
+    }
+
+    /// Labels that it names.
+    pub(crate) fn fields(&self) -> &[String] {
+        &self.names.fields
+    }
+
+    /// Whether it can look at all labels.
+    pub(crate) fn sees_all_labels(&self) -> bool {
+        self.names.sees_all
+    }
+
+    /// The label that it is, if it is no more than that.
+    pub(crate) fn only_field(&self) -> Option<&str> {
+        let [Node::Action(action)] = self.main.nodes.as_slice() else { return None };
+        match self.names.fields.as_slice() {
+            [field] if action.pipe.decl.is_empty() && check::is_field(&action.pipe) => Some(field),
+            _ => None,
+        }
+    }
+
+    /// Whether it needs the line.
+    pub(crate) fn sees_line(&self) -> bool {
+        self.names.sees_line
+    }
+
+    /// Renders it. The error is the text for the user.
+    pub(crate) fn render(&self, subject: Subject<'_>) -> Result<String, String> {
+        eval::render(self, subject)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What a template uses, and that its blocks close.
+
+use super::signature;
+use super::source::string_len;
+use gotmpl::parse::{CommandNode, Expr, ListNode, Node, PipeNode};
+
+/// What a template uses.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Labels.
+    pub(super) fields: Vec<String>,
+    /// Whether it uses the dot, or `$`, as a whole.
+    pub(super) sees_all: bool,
+    pub(super) sees_line: bool,
+    /// Functions that do not exist, with their lines.
+    pub(super) unknown: Vec<(usize, String)>,
+    /// Regular expressions that are written out.
+    pub(super) patterns: Vec<String>,
+    /// Printing functions and their numbers of arguments.
+    pub(super) printed: Vec<(String, usize)>,
+}
+
+impl Names {
+    pub(super) fn list(&mut self, list: &ListNode) {
+        for node in &list.nodes {
+            match node {
+                Node::List(inner) => self.list(inner),
+                Node::Action(action) => self.pipe(&action.pipe),
+                Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
+                    self.pipe(&branch.pipe);
+                    self.list(&branch.body);
+                    branch.else_body.iter().for_each(|body| self.list(body));
+                }
+                Node::Template(call) => match &call.pipe {
+                    Some(pipe) => self.pipe(pipe),
+                    None => self.sees_all = true,
+                },
+                Node::Define(define) => self.list(&define.body),
+                Node::Text(_) | Node::Break(_) | Node::Continue(_) => {}
+            }
+        }
+    }
+
+    fn pipe(&mut self, pipe: &PipeNode) {
+        for (at, command) in pipe.commands.iter().enumerate() {
+            self.command(command, at > 0);
+        }
+    }
+
+    fn command(&mut self, command: &CommandNode, piped: bool) {
+        if let Some(Expr::Identifier(_, name)) = command.args.first() {
+            let count = command.args.len() - 1 + usize::from(piped);
+            if signature::prints(name) && !self.printed.iter().any(|(known, n)| known == name.as_str() && *n == count) {
+                self.printed.push((name.to_string(), count));
+            }
+            if let (Some(Expr::String(_, pattern)), true) = (command.args.get(1), signature::takes_pattern(name)) {
+                self.patterns.push(pattern.to_string());
+            }
+        }
+        command.args.iter().for_each(|arg| self.expr(arg));
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Dot(_) => self.sees_all = true,
+            Expr::Field(_, fields) => self.field(&fields[0]),
+            Expr::Variable(_, name, fields) if name == "$" => match fields.first() {
+                Some(field) => self.field(field),
+                None => self.sees_all = true,
+            },
+            Expr::Identifier(pos, name) => {
+                self.sees_line |= name == "__line__";
+                if !signature::exists(name) {
+                    self.unknown.push((pos.line, name.to_string()));
+                }
+            }
+            Expr::Pipe(_, pipe) => self.pipe(pipe),
+            Expr::Chain(_, inner, _) => self.expr(inner),
+            Expr::Variable(..) | Expr::String(..) | Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_) => {}
+        }
+    }
+
+    fn field(&mut self, name: &str) {
+        if !self.fields.iter().any(|known| known == name) {
+            self.fields.push(name.to_owned());
+        }
+    }
+}
+
+/// Whether a pipeline is a field of the dot and nothing else.
+pub(super) fn is_field(pipe: &PipeNode) -> bool {
+    let [command] = pipe.commands.as_slice() else { return false };
+    matches!(command.args.as_slice(), [Expr::Field(_, fields)] if fields.len() == 1)
+}
+
+/// Refuses a block that does not end, and an end or else outside of one: the library's parser takes them.
+/// The error is the line and what is wrong.
+pub(super) fn blocks_close(source: &str) -> Result<(), (usize, String)> {
+    let mut open = 0usize;
+    let mut at = 0;
+    while let Some(start) = source[at..].find("{{").map(|found| at + found + 2) {
+        let line = source[..start].matches('\n').count() + 1;
+        let trimmed =
+            source[start..].strip_prefix('-').filter(|rest| rest.starts_with([' ', '\t', '\r', '\n'])).unwrap_or(&source[start..]);
+        if let Some(comment) = trimmed.strip_prefix("/*").or_else(|| trimmed.trim_start().strip_prefix("/*")) {
+            at = comment.find("*/").map_or(source.len(), |end| source.len() - comment.len() + end);
+            continue;
+        }
+        let action = trimmed.trim_start();
+        let word = &action[..action.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(action.len())];
+        match word {
+            "if" | "range" | "with" | "define" | "block" => open += 1,
+            "end" | "else" if open == 0 => return Err((line, format!("unexpected {{{{{word}}}}}"))),
+            "end" => open -= 1,
+            _ => {}
+        }
+        at = source.len() - action.len();
+        while !source[at..].is_empty() && !source[at..].starts_with("}}") {
+            at += match source[at..].chars().next() {
+                Some('"' | '`' | '\'') => string_len(&source[at..]),
+                other => other.map_or(1, char::len_utf8),
+            };
+        }
+    }
+    if open == 0 { Ok(()) } else { Err((source.matches('\n').count() + 1, "unexpected EOF".to_owned())) }
+}
