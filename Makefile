@@ -2,8 +2,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
-PROPTEST_CASES ?= 64
-export PROPTEST_CASES
 
 .PHONY: help run check test sim fuzz bench docs deny
 
@@ -16,7 +14,7 @@ run: ## Build and start `skald serve`: one process, files in ./data, port 3100.
 check: ## Format, clippy with warnings denied, docs, dependency policy.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	scripts/deny.sh
 
 test: ## Every test: unit, property, golden, fault and end-to-end on the real binary.
@@ -24,10 +22,10 @@ test: ## Every test: unit, property, golden, fault and end-to-end on the real bi
 	$(CARGO) test --workspace --doc --quiet
 
 sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
-	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-ingester -p skald-wal -p skald-store -- --nocapture crash power kill
+	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
 
 fuzz: ## Long property tests of every decoder and parser (CASES=n).
-	PROPTEST_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
+	SKALD_FUZZ_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
 
 bench: ## Micro-benchmarks.
 	$(CARGO) bench --workspace

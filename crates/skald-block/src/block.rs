@@ -6,12 +6,28 @@ use crate::merge::line_span;
 use crate::packed::pack;
 use crate::wire::put_varint;
 use crate::{BLOCK_ROWS_MAX, EncodeError, Part};
-use skald_model::{Column, ColumnBuilder, Level, Rows, Timestamp};
+use skald_model::{Column, ColumnsBuilder, Level, PresentColumns, Rows, Timestamp};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Metadata bytes of a block, unless one row alone has more.
 const BLOCK_METADATA_BYTES: usize = 4 << 20;
+
+/// The rows of a stream, and what they weigh.
+pub(crate) struct StreamRows<'a> {
+    rows: &'a Rows,
+    /// Bytes of each row's values; empty without metadata.
+    metadata_bytes: Vec<u32>,
+    present: PresentColumns,
+    /// By column the number of the piece that last had a value in it.
+    seen: Vec<u32>,
+    pieces: u32,
+}
+
+impl<'a> StreamRows<'a> {
+    pub(crate) fn new(rows: &'a Rows, metadata_bytes: Vec<u32>) -> Self {
+        StreamRows { rows, metadata_bytes, present: PresentColumns::new(rows), seen: vec![0; rows.columns().len()], pieces: 0 }
+    }
+}
 
 /// A stretch of rows that fits into one block, and what it weighs.
 #[derive(Debug, Clone)]
@@ -19,6 +35,8 @@ pub(crate) struct Piece {
     pub(crate) rows: Range<usize>,
     line_bytes: usize,
     metadata_bytes: usize,
+    /// Places of the columns that may have a value in it.
+    columns: Vec<u32>,
 }
 
 /// The rows of a block that is not yet written.
@@ -28,7 +46,7 @@ pub(crate) struct BlockBuilder {
     timestamps: Vec<i64>,
     line_ends: Vec<u32>,
     lines: Vec<u8>,
-    columns: Vec<(Arc<str>, bool, ColumnBuilder)>,
+    columns: ColumnsBuilder,
     metadata_bytes: usize,
 }
 
@@ -41,25 +59,33 @@ impl BlockBuilder {
         self.lines.len()
     }
 
-    /// The rows from `start` on that still fit, up to `block_bytes` of lines; `metadata` has the bytes of each row's values.
+    /// The rows from `start` on that still fit, up to `block_bytes` of lines.
     /// Empty when the block is full; into an empty block at least one row fits.
-    pub(crate) fn cut_piece(&self, rows: &Rows, metadata: &[u32], start: usize, block_bytes: usize) -> Piece {
-        let columns = (self.columns.len() + rows.columns().len()).max(1);
-        let rows_max = BLOCK_ROWS_MAX.min(BLOCK_CELLS_MAX / columns).saturating_sub(self.timestamps.len());
+    pub(crate) fn cut_piece(&self, stream: &mut StreamRows<'_>, start: usize, block_bytes: usize) -> Piece {
+        let StreamRows { rows, metadata_bytes: values_of, present, seen, pieces } = stream;
+        *pieces += 1;
+        let mut columns = present.dense().to_vec();
         let (mut end, mut line_bytes, mut metadata_bytes) = (start, 0, 0);
         while end < rows.len() {
-            let (line, values) = (rows.line(end).len(), metadata.get(end).map_or(0, |bytes| *bytes as usize));
-            let full = end - start >= rows_max
+            let (line, values) = (rows.line(end).len(), values_of.get(end).map_or(0, |bytes| *bytes as usize));
+            let known = columns.len();
+            columns.extend(present.sparse(end).iter().filter(|at| seen[**at as usize] != *pieces));
+            let block_rows = self.timestamps.len() + (end - start) + 1;
+            let full = block_rows > BLOCK_ROWS_MAX
+                || block_rows * (self.columns.len() + columns.len()) > BLOCK_CELLS_MAX
                 || self.lines.len() + line_bytes + line > block_bytes
                 || self.metadata_bytes + metadata_bytes + values > BLOCK_METADATA_BYTES;
             if full && (end > start || !self.is_empty()) {
+                columns.truncate(known);
                 break;
             }
+            columns[known..].iter().for_each(|at| seen[*at as usize] = *pieces);
             line_bytes += line;
             metadata_bytes += values;
             end += 1;
         }
-        Piece { rows: start..end, line_bytes, metadata_bytes }
+        columns.sort_unstable();
+        Piece { rows: start..end, line_bytes, metadata_bytes, columns }
     }
 
     /// Appends the rows of a stream that comes after all streams so far.
@@ -72,8 +98,10 @@ impl BlockBuilder {
         self.line_ends.extend(rows.line_ends()[span.clone()].iter().map(|end| end.wrapping_add(shift)));
         self.lines.extend_from_slice(&rows.line_bytes()[bytes]);
         self.metadata_bytes += piece.metadata_bytes;
-        for column in rows.columns() {
-            self.append_column(column, span, first_row);
+        for column in piece.columns.iter().map(|at| &rows.columns()[*at as usize]) {
+            if column.present(span.clone()).next().is_some() {
+                self.columns.column(column.name(), column.is_derived()).extend(first_row, column, span.clone());
+            }
         }
         self.runs.push(Run {
             stream,
@@ -84,20 +112,6 @@ impl BlockBuilder {
             max_time: Timestamp(*self.timestamps.last().expect("a piece has a row")),
             levels: count_levels(rows, span),
         });
-    }
-
-    fn append_column(&mut self, column: &Column, span: &Range<usize>, first_row: usize) {
-        let present = |row: &usize| !column.value(*row).is_empty();
-        let Some(first) = span.clone().find(present) else { return };
-        let known = self.columns.iter().position(|(name, derived, _)| name == column.name() && *derived == column.is_derived());
-        let at = known.unwrap_or_else(|| {
-            self.columns.push((column.name().clone(), column.is_derived(), ColumnBuilder::default()));
-            self.columns.len() - 1
-        });
-        let builder = &mut self.columns[at].2;
-        for row in (first..span.end).filter(present) {
-            builder.set(first_row + row - span.start, column.value(row));
-        }
     }
 
     /// Writes the block to the end of `out` and its grams to `filters`; the builder is empty then.
@@ -113,14 +127,14 @@ impl BlockBuilder {
         let frames = sink.append_frames(&block.lines, &block.line_ends, number, frame_bytes)?;
         sink.filters.add_lines(&block.lines, &block.line_ends);
         let mut columns = Vec::with_capacity(block.columns.len());
-        let mut ordered = block.columns;
-        ordered.sort_by(|one, two| (&one.0, one.1).cmp(&(&two.0, two.1)));
-        for (name, derived, builder) in ordered {
-            let column = builder.finish(name.clone(), derived, rows);
-            column::encode(&column, &mut scratch);
+        let mut ordered = block.columns.finish(rows);
+        ordered.sort_by(|one, two| (one.name(), one.is_derived()).cmp(&(two.name(), two.is_derived())));
+        for column in &ordered {
+            column::encode(column, &mut scratch);
             let part = Part::Column { block: number, column: columns.len() as u32 };
-            columns.push(ColumnEntry { name, derived, extent: sink.append(&scratch, part, "metadata")? });
-            sink.filters.add_column(&column);
+            let extent = sink.append(&scratch, part, "metadata")?;
+            columns.push(ColumnEntry { name: column.name().clone(), derived: column.is_derived(), extent });
+            sink.filters.add_column(column);
         }
         sink.filters.close_block();
         let line_bytes = block.lines.len() as u32;

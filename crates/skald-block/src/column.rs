@@ -26,59 +26,74 @@ pub(crate) fn encode(column: &Column, out: &mut Vec<u8>) {
     if encode_dictionary(column, out) {
         return;
     }
-    let values = || (0..column.len()).map(|row| column.value(row));
-    if values().all(is_hex) {
-        encode_values(out, HEX, values(), |value| value.len() / 2, put_hex);
-    } else if values().all(is_uuid) {
-        encode_values(out, UUID, values(), |value| value.len().min(16), put_uuid);
+    if values_are(column, is_hex) {
+        encode_values(column, out, HEX, |value| value.len() / 2, put_hex);
+    } else if values_are(column, is_uuid) {
+        encode_values(column, out, UUID, |value| value.len().min(16), put_uuid);
     } else {
-        encode_values(out, BYTES, values(), <[u8]>::len, |out, value| out.extend_from_slice(value));
+        encode_values(column, out, BYTES, <[u8]>::len, |out, value| out.extend_from_slice(value));
     }
 }
 
-fn encode_values<'a>(
-    out: &mut Vec<u8>,
-    encoding: u8,
-    values: impl Iterator<Item = &'a [u8]> + Clone,
-    len: impl Fn(&[u8]) -> usize,
-    put: impl Fn(&mut Vec<u8>, &[u8]),
-) {
+fn values_are(column: &Column, fits: impl Fn(&[u8]) -> bool) -> bool {
+    column.present(0..column.len()).all(|(_, value)| fits(value))
+}
+
+fn encode_values(column: &Column, out: &mut Vec<u8>, encoding: u8, len: impl Fn(&[u8]) -> usize, put: impl Fn(&mut Vec<u8>, &[u8])) {
     out.push(encoding);
-    let lengths: Vec<u64> = values.clone().map(|value| len(value) as u64).collect();
+    let mut lengths = vec![0; column.len()];
+    column.present(0..column.len()).for_each(|(row, value)| lengths[row] = len(value) as u64);
     pack(out, &lengths);
-    values.for_each(|value| put(out, value));
+    column.present(0..column.len()).for_each(|(_, value)| put(out, value));
 }
 
 /// Whether few enough values are distinct that numbers pay.
 fn encode_dictionary(column: &Column, out: &mut Vec<u8>) -> bool {
     let words_max = (column.len() / 4).clamp(16, WORDS_MAX);
-    let (mut numbers, mut words): (FxHashMap<&[u8], u16>, Vec<&[u8]>) = (FxHashMap::default(), Vec::new());
+    let mut words = Words::default();
     let mut ids: Vec<u16> = Vec::with_capacity(column.len());
-    for row in 0..column.len() {
-        let value = column.value(row);
-        // Neighbours are often equal; comparing is cheaper than hashing.
-        if let Some(last) = ids.last().filter(|id| words[usize::from(**id)] == value) {
-            ids.push(*last);
-            continue;
+    for (row, value) in column.present(0..column.len()) {
+        if ids.len() < row {
+            ids.resize(row, words.id(b""));
         }
-        let id = *numbers.entry(value).or_insert_with(|| {
-            words.push(value);
-            (words.len() - 1) as u16
-        });
-        if words.len() > words_max {
+        // Neighbours are often equal; comparing is cheaper than hashing.
+        let again = ids.last().filter(|id| words.list[usize::from(**id)] == value).copied();
+        ids.push(again.unwrap_or_else(|| words.id(value)));
+        if words.list.len() > words_max {
             return false;
         }
-        ids.push(id);
+    }
+    if ids.len() < column.len() {
+        ids.resize(column.len(), words.id(b""));
+    }
+    if words.list.len() > words_max {
+        return false;
     }
     out.push(DICTIONARY);
-    put_varint(out, words.len() as u64);
-    words.iter().for_each(|word| put_bytes(out, word));
-    if words.len() <= 256 {
+    put_varint(out, words.list.len() as u64);
+    words.list.iter().for_each(|word| put_bytes(out, word));
+    if words.list.len() <= 256 {
         out.extend(ids.iter().map(|id| *id as u8));
     } else {
         ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
     }
     true
+}
+
+/// Distinct values by first appearance.
+#[derive(Default)]
+struct Words<'a> {
+    numbers: FxHashMap<&'a [u8], u16>,
+    list: Vec<&'a [u8]>,
+}
+
+impl<'a> Words<'a> {
+    fn id(&mut self, value: &'a [u8]) -> u16 {
+        *self.numbers.entry(value).or_insert_with(|| {
+            self.list.push(value);
+            (self.list.len() - 1) as u16
+        })
+    }
 }
 
 /// Decodes what [`encode`] made of a column of `rows` rows.
@@ -225,6 +240,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(skald_testkit::property(64))]
+
         #[test]
         fn random_bytes_are_an_error_or_a_column(encoding in 0u8..5, mut bytes in proptest::collection::vec(any::<u8>(), 0..300), rows in 0usize..100) {
             bytes.insert(0, encoding);

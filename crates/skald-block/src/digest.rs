@@ -59,11 +59,9 @@ pub(crate) fn metadata_hashes(rows: &Rows, range: Range<usize>) -> Vec<u64> {
     for column in rows.columns().iter().filter(|column| !column.is_derived()) {
         sums.resize(range.len(), 0u64);
         let seed = xxh3_64_with_seed(column.name().as_bytes(), 1);
-        for (sum, row) in sums.iter_mut().zip(range.clone()) {
-            let value = column.value(row);
-            if !value.is_empty() {
-                *sum = sum.wrapping_add(xxh3_64_with_seed(value, seed));
-            }
+        for (row, value) in column.present(range.clone()) {
+            let sum = &mut sums[row - range.start];
+            *sum = sum.wrapping_add(xxh3_64_with_seed(value, seed));
         }
     }
     sums

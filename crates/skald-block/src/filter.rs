@@ -39,10 +39,12 @@ pub(crate) fn long_gram_hash(gram: [u8; LONG_GRAM]) -> Option<u64> {
     (punctuated || hash >> 40 & 1 == 0).then_some(hash)
 }
 
-/// The hash of a metadata pair.
-pub(crate) fn pair_hash(name: &str, value: &[u8]) -> u64 {
+/// The hashes of a metadata pair. A text has many grams, a pair is asked for by itself: one bit of a filter that is nearly half full would pass
+/// nearly half of all blocks.
+pub(crate) fn pair_hashes(name: &str, value: &[u8]) -> [u64; 4] {
     let seed = xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), 2);
-    xxhash_rust::xxh3::xxh3_64_with_seed(value, seed)
+    let hash = xxhash_rust::xxh3::xxh3_64_with_seed(value, seed);
+    [hash, hash.rotate_left(16), hash.rotate_left(32), hash.rotate_left(48)]
 }
 
 /// Whether six of these in a row make a long gram.

@@ -1,6 +1,8 @@
 use crate::digest::metadata_hashes;
 use rustc_hash::FxHashMap;
-use skald_model::{Column, ColumnBuilder, ErrorKind, Rows};
+use skald_model::{Column, ColumnBuilder, ErrorKind, PresentColumns, Rows, same_pairs};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -57,8 +59,7 @@ pub fn merge_rows(chunks: &[&Rows]) -> Result<Merged, MergeError> {
 
 /// A copy of some rows, such as one run of a decoded block. Panics when the range passes the rows.
 pub fn slice_rows(rows: &Rows, range: Range<usize>) -> Rows {
-    let len = range.len();
-    copy(&[rows], &[(0, range)], len)
+    rows.slice(range)
 }
 
 /// A row: its time, chunk and number in the chunk.
@@ -82,44 +83,70 @@ fn order(chunks: &[&Rows]) -> Vec<Place> {
 
 /// Which places to keep.
 fn unique(chunks: &[&Rows], order: &[Place]) -> Vec<bool> {
+    let chunks: Vec<Chunk<'_>> = chunks.iter().map(|rows| Chunk::new(rows)).collect();
     let mut keep = vec![true; order.len()];
     let mut start = 0;
     for run in order.chunk_by(|one, two| one.at == two.at) {
         let keep = &mut keep[start..start + run.len()];
         match run.len() {
             1 => {}
-            len if len <= PAIRWISE_MAX => drop_pairwise(chunks, run, keep),
-            _ => drop_by_hash(chunks, run, keep),
+            len if len <= PAIRWISE_MAX => drop_pairwise(&chunks, run, keep),
+            _ => drop_by_hash(&chunks, run, keep),
         }
         start += run.len();
     }
     keep
 }
 
-fn same(chunks: &[&Rows], one: Place, two: Place) -> bool {
-    chunks[one.chunk as usize].same_entry(one.row as usize, chunks[two.chunk as usize], two.row as usize)
+/// A chunk, with what comparing its entries takes, worked out when one is first compared.
+struct Chunk<'a> {
+    rows: &'a Rows,
+    present: OnceCell<PresentColumns>,
+    hashes: OnceCell<Vec<u64>>,
 }
 
-fn drop_pairwise(chunks: &[&Rows], run: &[Place], keep: &mut [bool]) {
+impl<'a> Chunk<'a> {
+    fn new(rows: &'a Rows) -> Self {
+        Chunk { rows, present: OnceCell::new(), hashes: OnceCell::new() }
+    }
+
+    /// The pushed metadata of a row.
+    fn metadata(&self, row: usize) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+        let columns = self.rows.columns();
+        let present = self.present.get_or_init(|| PresentColumns::new(self.rows));
+        let values = present.values(columns, row).filter(|(at, _)| !columns[*at].is_derived());
+        values.map(|(at, value)| (columns[at].name().as_ref(), value))
+    }
+
+    /// Equal for equal entries of one time.
+    fn identity(&self, row: usize) -> u64 {
+        let metadata = self.hashes.get_or_init(|| metadata_hashes(self.rows, 0..self.rows.len()));
+        xxh3_64(self.rows.line(row)) ^ metadata.get(row).copied().unwrap_or(0)
+    }
+}
+
+/// Whether entries of one time are the same.
+fn same(chunks: &[Chunk<'_>], one: Place, two: Place) -> bool {
+    let (one_chunk, two_chunk) = (&chunks[one.chunk as usize], &chunks[two.chunk as usize]);
+    let (one, two) = (one.row as usize, two.row as usize);
+    one_chunk.rows.line(one) == two_chunk.rows.line(two) && same_pairs(one_chunk.metadata(one), two_chunk.metadata(two))
+}
+
+fn drop_pairwise(chunks: &[Chunk<'_>], run: &[Place], keep: &mut [bool]) {
     for late in 1..run.len() {
         keep[late] = !(0..late).any(|early| keep[early] && same(chunks, run[early], run[late]));
     }
 }
 
-fn drop_by_hash(chunks: &[&Rows], run: &[Place], keep: &mut [bool]) {
+fn drop_by_hash(chunks: &[Chunk<'_>], run: &[Place], keep: &mut [bool]) {
     let mut firsts: FxHashMap<u64, Vec<Place>> = FxHashMap::default();
     for (place, keep) in run.iter().zip(keep) {
-        let firsts = firsts.entry(identity(chunks[place.chunk as usize], place.row as usize)).or_default();
+        let firsts = firsts.entry(chunks[place.chunk as usize].identity(place.row as usize)).or_default();
         *keep = !firsts.iter().any(|first| same(chunks, *first, *place));
         if *keep {
             firsts.push(*place);
         }
     }
-}
-
-fn identity(rows: &Rows, row: usize) -> u64 {
-    let metadata = metadata_hashes(rows, row..row + 1).first().copied().unwrap_or(0);
-    xxh3_64(rows.line(row)) ^ metadata
 }
 
 /// Rows to keep, as stretches of neighbours of one chunk.
@@ -155,102 +182,88 @@ pub(crate) fn line_span(rows: &Rows, span: &Range<usize>) -> Range<usize> {
     end_of(span.start)..end_of(span.end)
 }
 
-fn copy_columns(chunks: &[&Rows], spans: &[(u32, Range<usize>)], rows: usize) -> Vec<Column> {
-    let mut numbers: FxHashMap<(&str, bool), usize> = FxHashMap::default();
-    let mut columns: Vec<(Arc<str>, bool, ColumnBuilder)> = Vec::new();
-    let mut number = |column: &'_ Column, columns: &mut Vec<(Arc<str>, bool, ColumnBuilder)>, name| {
-        *numbers.entry((name, column.is_derived())).or_insert_with(|| {
-            columns.push((column.name().clone(), column.is_derived(), ColumnBuilder::default()));
-            columns.len() - 1
-        })
-    };
-    let targets: Vec<Vec<usize>> =
-        chunks.iter().map(|chunk| chunk.columns().iter().map(|c| number(c, &mut columns, c.name().as_ref())).collect()).collect();
-    let mut start = 0;
+/// A column of the merged rows, and the columns of chunks that it is copied from, by chunk.
+struct Target<'a> {
+    name: &'a Arc<str>,
+    derived: bool,
+    parts: Vec<(u32, &'a Column)>,
+}
+
+fn targets<'a>(chunks: &[&'a Rows]) -> Vec<Target<'a>> {
+    let mut places: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+    let mut targets: Vec<Target<'a>> = Vec::new();
+    for (number, chunk) in chunks.iter().enumerate() {
+        for column in chunk.columns() {
+            let at = *places.entry((column.name(), column.is_derived())).or_insert_with(|| {
+                targets.push(Target { name: column.name(), derived: column.is_derived(), parts: Vec::new() });
+                targets.len() - 1
+            });
+            targets[at].parts.push((number as u32, column));
+        }
+    }
+    targets
+}
+
+/// For each row of each chunk, its number among the rows that stay.
+fn new_rows(chunks: &[&Rows], spans: &[(u32, Range<usize>)]) -> Vec<Vec<u32>> {
+    let mut new_rows: Vec<Vec<u32>> = chunks.iter().map(|chunk| vec![GONE; chunk.len()]).collect();
+    let mut next = 0;
     for (chunk, span) in spans {
-        for (column, target) in chunks[*chunk as usize].columns().iter().zip(&targets[*chunk as usize]) {
-            let builder = &mut columns[*target].2;
-            for row in span.clone() {
-                let value = column.value(row);
-                if !value.is_empty() {
-                    builder.set(start + row - span.start, value);
-                }
-            }
+        for new_row in &mut new_rows[*chunk as usize][span.clone()] {
+            *new_row = next;
+            next += 1;
+        }
+    }
+    new_rows
+}
+
+/// New row of a row that is left out.
+const GONE: u32 = u32::MAX;
+
+/// Cost: proportional to the rows, and to the values that are present.
+fn copy_columns(chunks: &[&Rows], spans: &[(u32, Range<usize>)], rows: usize) -> Vec<Column> {
+    let moved = OnceCell::new();
+    let all_rows: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+    let columns = targets(chunks).into_iter().filter_map(|target| {
+        let present: usize = target.parts.iter().map(|(_, column)| column.present_len()).sum();
+        let builder = if present < all_rows / FEW {
+            copy_few(&target, present, moved.get_or_init(|| new_rows(chunks, spans)))
+        } else {
+            copy_many(&target, chunks.len(), spans)
+        };
+        (!builder.is_empty()).then(|| builder.finish(target.name.clone(), target.derived, rows))
+    });
+    columns.collect()
+}
+
+/// Columns with a value in fewer rows than one in so many are copied value by value, not row by row.
+const FEW: usize = 8;
+
+fn copy_many(target: &Target<'_>, chunks: usize, spans: &[(u32, Range<usize>)]) -> ColumnBuilder {
+    let mut of_chunk: Vec<Option<&Column>> = vec![None; chunks];
+    target.parts.iter().for_each(|(chunk, column)| of_chunk[*chunk as usize] = Some(column));
+    let (mut builder, mut start) = (ColumnBuilder::default(), 0);
+    for (chunk, span) in spans {
+        if let Some(column) = of_chunk[*chunk as usize] {
+            builder.extend(start, column, span.clone());
         }
         start += span.len();
     }
-    let filled = columns.into_iter().filter(|(_, _, builder)| !builder.is_empty());
-    filled.map(|(name, derived, builder)| builder.finish(name, derived, rows)).collect()
+    builder
+}
+
+fn copy_few(target: &Target<'_>, present: usize, new_rows: &[Vec<u32>]) -> ColumnBuilder {
+    let mut values: Vec<(u32, &[u8])> = Vec::with_capacity(present);
+    for (chunk, column) in &target.parts {
+        let new_rows = &new_rows[*chunk as usize];
+        let moved = column.present(0..column.len()).map(|(row, value)| (new_rows[row], value));
+        values.extend(moved.filter(|(new_row, _)| *new_row != GONE));
+    }
+    values.sort_unstable_by_key(|(new_row, _)| *new_row);
+    let mut builder = ColumnBuilder::default();
+    values.iter().for_each(|(new_row, value)| builder.set(*new_row as usize, value));
+    builder
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use skald_model::{RowsBuilder, Timestamp};
-
-    fn rows(entries: &[(i64, &str, &str)]) -> Rows {
-        let mut builder = RowsBuilder::default();
-        for (at, line, trace) in entries {
-            builder.push(Timestamp(*at), line.as_bytes());
-            builder.set_metadata("trace", trace.as_bytes(), false);
-        }
-        builder.finish()
-    }
-
-    #[track_caller]
-    fn check(chunks: &[&[(i64, &str, &str)]], want: &[(i64, &str, &str)]) {
-        let chunks: Vec<Rows> = chunks.iter().map(|chunk| rows(chunk)).collect();
-        let merged = merge_rows(&chunks.iter().collect::<Vec<_>>()).expect("small");
-        assert_eq!(merged.rows, rows(want));
-        assert_eq!(merged.duplicates, chunks.iter().map(|c| c.len()).sum::<usize>() - want.len());
-    }
-
-    #[test]
-    fn sorts_by_time_then_arrival() {
-        check(&[], &[]);
-        check(&[&[(1, "a", ""), (2, "b", "x")], &[(2, "c", ""), (3, "d", "")]], &[(1, "a", ""), (2, "b", "x"), (2, "c", ""), (3, "d", "")]);
-        check(&[&[(5, "z", ""), (1, "b", "")], &[(1, "a", "")]], &[(1, "b", ""), (1, "a", ""), (5, "z", "")]);
-    }
-
-    #[test]
-    fn of_equal_entries_the_first_stays() {
-        check(&[&[(1, "a", ""), (1, "b", "")], &[(1, "a", ""), (2, "a", "")]], &[(1, "a", ""), (1, "b", ""), (2, "a", "")]);
-        check(&[&[(1, "a", "x")], &[(1, "a", "y"), (1, "a", "x")]], &[(1, "a", "x"), (1, "a", "y")]);
-    }
-
-    #[test]
-    fn a_long_run_of_one_timestamp_is_not_compared_pair_by_pair() {
-        let mut builder = RowsBuilder::default();
-        for i in 0..100_000 {
-            builder.push(Timestamp(7), format!("line {}", i % 50_000).as_bytes());
-        }
-        let merged = merge_rows(&[&builder.finish()]).expect("fits");
-        assert_eq!((merged.rows.len(), merged.duplicates), (50_000, 50_000));
-    }
-
-    #[test]
-    fn a_slice_has_the_rows_of_its_range() {
-        let all = [(1, "a", "x"), (2, "bb", ""), (3, "", "z"), (4, "c", "")];
-        for (start, end) in [(0, 4), (1, 3), (2, 2), (3, 4)] {
-            assert_eq!(slice_rows(&rows(&all), start..end), rows(&all[start..end]));
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-        #[test]
-        fn agrees_with_the_naive_way(entries in proptest::collection::vec((0i64..6, 0u8..4, 0u8..3), 0..60), cut in 0usize..60) {
-            let entries: Vec<_> = entries.iter().map(|(at, line, trace)| (*at, ["", "a", "bb", "c"][*line as usize], ["", "x", "y"][*trace as usize])).collect();
-            let (one, two) = entries.split_at(cut.min(entries.len()));
-            let mut want: Vec<(i64, &str, &str)> = Vec::new();
-            entries.iter().for_each(|entry| if !want.contains(entry) { want.push(*entry) });
-            want.sort_by_key(|entry| entry.0);
-            let merged = merge_rows(&[&rows(one), &rows(two)]).expect("small");
-            prop_assert_eq!(merged.rows.len(), want.len());
-            for (row, (at, line, trace)) in want.iter().enumerate() {
-                prop_assert!(merged.rows.same_entry(row, &rows(&[(*at, line, trace)]), 0));
-            }
-        }
-    }
-}
+mod tests;

@@ -101,6 +101,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(skald_testkit::property(64))]
+
         #[test]
         fn random_bytes_are_an_error_or_numbers(bytes in proptest::collection::vec(any::<u8>(), 0..200), count in 0usize..300) {
             let mut seen = 0;

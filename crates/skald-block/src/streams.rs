@@ -272,7 +272,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #![proptest_config(skald_testkit::property(64))]
         #[test]
         fn any_label_sets_come_back(sets in proptest::collection::btree_set(proptest::collection::btree_map("[a-c]{1,2}", "[x-zé]{0,2}", 0..4), 0..20)) {
             let streams: BTreeSet<Labels> = sets.iter().map(|pairs| Labels::from_pairs(pairs).expect("a map has each name once")).collect();

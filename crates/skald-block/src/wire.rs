@@ -112,6 +112,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(skald_testkit::property(64))]
+
         #[test]
         fn numbers_come_back(unsigned: u64, signed: i64) {
             let mut out = Vec::new();

@@ -1,4 +1,4 @@
-use crate::block::{BlockBuilder, Sink};
+use crate::block::{BlockBuilder, Sink, StreamRows};
 use crate::directory::{self, BlockEntry};
 use crate::extent::Packer;
 use crate::filter::FilterBuilder;
@@ -100,9 +100,9 @@ impl ObjectWriter {
         if !self.open.is_empty() && self.open.line_bytes() >= self.options.block_bytes / 8 * 7 {
             self.write_block()?;
         }
-        let mut start = 0;
+        let (mut start, mut stream) = (0, StreamRows::new(rows, metadata));
         while start < rows.len() {
-            let piece = self.open.cut_piece(rows, &metadata, start, self.options.block_bytes);
+            let piece = self.open.cut_piece(&mut stream, start, self.options.block_bytes);
             if piece.rows.is_empty() {
                 self.write_block()?;
                 continue;
@@ -198,8 +198,8 @@ fn metadata_bytes(rows: &Rows) -> Vec<u32> {
     let mut bytes: Vec<u32> = Vec::new();
     for column in rows.columns() {
         bytes.resize(rows.len(), 0);
-        for (row, bytes) in bytes.iter_mut().enumerate() {
-            *bytes = bytes.saturating_add(column.value(row).len() as u32);
+        for (row, value) in column.present(0..rows.len()) {
+            bytes[row] = bytes[row].saturating_add(value.len() as u32);
         }
     }
     bytes

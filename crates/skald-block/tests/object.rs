@@ -7,6 +7,7 @@ use skald_block::{
     Trailer, WriterOptions, verify_object,
 };
 use skald_model::{Column, Day, DiskId, ErrorKind, Generation, Labels, Level, Rows, RowsBuilder, TenantId, Timestamp};
+use std::collections::BTreeMap;
 
 const DAY: Day = Day(20_000);
 
@@ -168,6 +169,39 @@ fn empty_lines_and_many_rows_fit() {
     assert_eq!(verify_object(&object.bytes), []);
 }
 
+/// Rows each of which has the names that `names` gives for its number.
+fn rows_with_names<const N: usize>(count: u32, names: impl Fn(u32) -> [u32; N]) -> Rows {
+    let mut builder = RowsBuilder::default();
+    for row in 0..count {
+        builder.push(Timestamp(DAY.start().0 + i64::from(row)), b"line");
+        names(row).iter().for_each(|name| builder.set_metadata(&format!("name{name}"), &row.to_le_bytes(), false));
+    }
+    builder.finish()
+}
+
+#[test]
+fn a_stream_with_many_names_is_written_in_blocks_of_bounded_cells() {
+    let object = write(&[(labels("a"), rows_with_names(200_000, |row| [row % 1000]))], WriterOptions::default());
+    let blocks = footer(&object.bytes).expect("just written").blocks;
+    assert!(blocks.iter().all(|block| block.rows as usize * block.columns.len() <= 4 << 20));
+    assert!(blocks.len() < 60, "{} blocks", blocks.len());
+    assert_eq!(blocks.iter().map(|block| block.rows).sum::<u32>(), 200_000);
+    assert_eq!(blocks[0].columns.len(), 1000);
+}
+
+#[test]
+fn names_that_a_block_does_not_hold_do_not_make_it_smaller() {
+    let stream = rows_with_names(2000, |row| [2 * row, 2 * row + 1]);
+    let object = write(&[(labels("a"), stream.clone())], WriterOptions::default());
+    // 1448 rows of two new names each are 4 Mi cells.
+    let blocks: Vec<u32> = footer(&object.bytes).expect("just written").blocks.iter().map(|block| block.rows).collect();
+    assert_eq!(blocks, [1448, 552]);
+    let found = read(&object.bytes).expect("just written").remove(0).1;
+    assert_eq!(found.timestamps(), stream.timestamps());
+    let by_name = |rows: &Rows| rows.columns().iter().map(|column| (column.name().clone(), column.clone())).collect::<BTreeMap<_, _>>();
+    assert_eq!(by_name(&found), by_name(&stream));
+}
+
 #[test]
 fn input_out_of_order_is_refused() {
     let mut writer = ObjectWriter::new(info(), WriterOptions::default()).expect("valid options");
@@ -239,7 +273,7 @@ fn entry() -> impl Strategy<Value = (u32, String, String, &'static str)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(skald_testkit::property(32))]
     #[test]
     fn any_rows_come_back(
         streams in prop::collection::btree_map("[a-e]{1,2}", prop::collection::vec(entry(), 0..80), 1..6),

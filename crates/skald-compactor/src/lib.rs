@@ -1,7 +1,7 @@
 //! The compactor: lets go of what a tenant's retention, or the size of the store, no longer keeps.
 //!
 //! Data goes by whole UTC days of one tenant: a day goes once its last instant is older than `retention_period`. Where `retention_size` is set,
-//! the oldest days go while the objects are larger than that or free space is below the floor; without it nothing goes for want of room, and
+//! the oldest days go while the objects are larger than that or free space on their disk is below the floor; without it nothing goes for want of room, and
 //! pushes are refused at the floor instead. The day that is being written never goes for want of room.
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -99,10 +99,10 @@ impl Compactor {
         self.catalog.tenants().into_iter().flat_map(of_tenant).collect()
     }
 
-    /// Bytes that have to go to bring free space up to its floor.
+    /// Bytes that have to go to bring free space up to its floor, on the disk of the data objects: on another their removal frees nothing.
     fn missing_space(&self) -> u64 {
-        let storage = &self.config.storage;
-        self.seams.disk.space(&storage.data_dir).map_or(0, |space| storage.free_space_floor.0.saturating_sub(space.free))
+        let space = self.seams.disk.space(&self.config.objects_dir());
+        space.map_or(0, |space| self.config.storage.free_space_floor.0.saturating_sub(space.free))
     }
 
     async fn remove(&self, day: &TenantDay, reason: &'static str) {

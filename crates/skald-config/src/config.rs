@@ -106,7 +106,7 @@ settings! {
 settings! {
     /// When the entries in memory become data objects.
     pub struct GenerationConfig {
-        /// Raw size at which a generation is sealed; one push may overshoot it. Larger writes fewer, larger objects and replays longer. Default: 48MB, less where
+        /// Raw size at which a generation is sealed, at most 1GB; one push may overshoot it. Larger writes fewer, larger objects and replays longer. Default: 48MB, less where
         /// the memory budget is small.
         pub target_size: ByteSize,
         /// Age at which a generation is sealed. Shorter frees memory and WAL sooner, longer writes fewer, larger objects.
@@ -143,13 +143,8 @@ settings! {
         pub query_memory_budget: ByteSize,
         /// Cache of the footers of data objects. Default: a twentieth of `memory_limit`, at most 1GB. Larger opens objects without reading them.
         pub footer_cache_size: ByteSize,
-        /// Cache of decompressed blocks. Default: a twentieth of `memory_limit`, at most 2GB. Larger repeats queries over the same data faster.
-        pub block_cache_size: ByteSize,
-        /// Cache of partial results of data objects, which never change. Default: a fiftieth of `memory_limit`, at most 512MB. Larger refreshes more dashboards
-        /// without reading.
-        pub result_cache_size: ByteSize,
-        /// Longest life of a live tail. Longer spares clients from connecting again, shorter frees what a forgotten one holds.
-        pub tail_max_duration: Duration,
+        /// Cache of filter pages. Default: a twentieth of `memory_limit`, at most 2GB. Larger finds needles in more data without reading filters.
+        pub filter_cache_size: ByteSize,
     }
 }
 
@@ -302,7 +297,6 @@ impl Config {
         }
         for (key, value) in [
             ("ingester.generation.max_age", generation.max_age),
-            ("querier.tail_max_duration", querier.tail_max_duration),
             ("compactor.compaction_interval", self.compactor.compaction_interval),
             ("runtime_config.period", self.runtime_config.period),
         ] {
@@ -320,6 +314,8 @@ impl Config {
             must(value >= least, key, format!("{value} is below {least}"));
         }
         must(wal.segment_size <= ByteSize::gib(1), "ingester.wal.segment_size", format!("{} is above 1GB", wal.segment_size));
+        let target_size = generation.target_size;
+        must(target_size <= ByteSize::gib(1), "ingester.generation.target_size", format!("{target_size} is above 1GB"));
         must(wal.max_size >= wal.segment_size, "ingester.wal.max_size", format!("{} is below ingester.wal.segment_size", wal.max_size));
         let fits = querier.query_memory_budget <= querier.memory_budget;
         must(fits, "querier.query_memory_budget", format!("{} is above querier.memory_budget", querier.query_memory_budget));
@@ -328,8 +324,7 @@ impl Config {
             self.ingester.memory_budget,
             querier.memory_budget,
             querier.footer_cache_size,
-            querier.block_cache_size,
-            querier.result_cache_size,
+            querier.filter_cache_size,
         ];
         let together = ByteSize(budgets.iter().fold(0, |sum: u64, budget| sum.saturating_add(budget.0)));
         must(
@@ -411,9 +406,7 @@ impl QuerierConfig {
             memory_budget,
             query_memory_budget: share(memory_budget, 2, memory_budget),
             footer_cache_size: share(memory, 20, ByteSize::gib(1)),
-            block_cache_size: share(memory, 20, ByteSize::gib(2)),
-            result_cache_size: share(memory, 50, ByteSize::mib(512)),
-            tail_max_duration: Duration::from_secs(3600),
+            filter_cache_size: share(memory, 20, ByteSize::gib(2)),
         }
     }
 }
@@ -473,8 +466,9 @@ mod tests {
         config.ingester.generation.max_sealed = 0;
         config.querier.query_memory_budget = ByteSize::gib(3);
         config.ingester.memory_budget = ByteSize::gib(4);
+        config.ingester.generation.target_size = ByteSize::gib(2);
         config.limits_config.deletion_mode = "perhaps".to_owned();
-        let keys: Vec<_> = config.validate().expect_err("seven things are wrong").into_iter().map(|problem| problem.key).collect();
+        let keys: Vec<_> = config.validate().expect_err("eight things are wrong").into_iter().map(|problem| problem.key).collect();
         assert_eq!(
             keys,
             [
@@ -482,6 +476,7 @@ mod tests {
                 "server.grpc_listen_port",
                 "storage.url",
                 "ingester.generation.max_sealed",
+                "ingester.generation.target_size",
                 "querier.query_memory_budget",
                 "memory_limit",
                 "limits_config.deletion_mode"

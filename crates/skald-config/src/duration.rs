@@ -105,7 +105,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
+        #![proptest_config(skald_testkit::property(128))]
 
         #[test]
         fn printed_durations_read_back(nanos in 0..i64::MAX as u64) {

@@ -76,20 +76,17 @@ impl Source {
 /// Every unknown key, wrong value and broken rule at once, each with its place.
 pub fn load(source: &Source, disk: &dyn Disk) -> Result<Loaded, ConfigError> {
     let file = source.file.as_deref().map(|path| YamlFile::read(disk, path)).transpose()?;
-    let mut given = Figment::new();
-    if let Some(file) = &file {
-        given = given.merge(file);
-    }
+    let mut given = file.as_ref().map_or_else(Figment::new, Figment::from);
+    // The file alone too: a section in which it is wrong may be covered by a later layer.
+    let mut found = check_keys(&given, file.as_ref());
     for value in variables(&source.environment).into_iter().chain(source.flags.iter().map(SingleValue::of_flag)) {
         given = given.merge(value);
     }
-    let mut found = Vec::new();
-    let written = given.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default)).unwrap_or_default();
-    let keys = keys_of::<Config>();
-    check_section(&keys, &written, &mut Vec::new(), &mut |path, value, message| {
-        let origin = origin(&given, file.as_ref(), path, value, message.starts_with("unknown"));
-        found.push(Problem { origin, key: path.join("."), message });
-    });
+    for problem in check_keys(&given, file.as_ref()) {
+        if !found.contains(&problem) {
+            found.push(problem);
+        }
+    }
     if !found.is_empty() {
         return Err(ConfigError::Invalid(found));
     }
@@ -112,6 +109,17 @@ pub fn load(source: &Source, disk: &dyn Disk) -> Result<Loaded, ConfigError> {
         ConfigError::Invalid(problems)
     })?;
     Ok(Loaded { config, defaults })
+}
+
+/// Unknown keys and wrong values.
+fn check_keys(given: &Figment, file: Option<&YamlFile>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let written = given.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default)).unwrap_or_default();
+    check_section(&keys_of::<Config>(), &written, &mut Vec::new(), &mut |path, value, message| {
+        let origin = origin(given, file, path, value, message.starts_with("unknown"));
+        found.push(Problem { origin, key: path.join("."), message });
+    });
+    found
 }
 
 /// Where `value` was written.

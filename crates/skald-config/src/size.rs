@@ -127,7 +127,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
+        #![proptest_config(skald_testkit::property(128))]
 
         #[test]
         fn printed_sizes_read_back(bytes in any::<u64>()) {

@@ -117,7 +117,10 @@ pub(crate) fn read_bytes(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Config
 fn message_without_place(message: &str) -> String {
     let end = message.rfind(" at line ").unwrap_or(message.len());
     let first = &message[..end];
-    first.lines().next().unwrap_or(first).trim_start_matches("error: ").to_owned()
+    let line = first.lines().next().unwrap_or(first).trim_start_matches("error: ");
+    // What follows is advice to those who call the parser.
+    let advice = [", set DuplicateKeyPolicy", "; use from_str"];
+    advice.iter().find_map(|begin| line.split_once(begin)).map_or(line, |(said, _)| said).to_owned()
 }
 
 impl Provider for YamlFile {

@@ -41,7 +41,7 @@ struct Inner {
 const POOL_FROM_BYTES: usize = 64 << 10;
 
 impl Distributor {
-    /// A distributor; its metrics are registered under the prefix `skald`.
+    /// A distributor; its metrics are registered; the registry gives the prefix `skald`.
     pub fn new(
         config: DistributorConfig,
         auth_enabled: bool,

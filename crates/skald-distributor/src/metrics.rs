@@ -67,7 +67,7 @@ impl Amount {
 }
 
 impl Metrics {
-    /// Makes the metrics and registers them under the prefix `skald`.
+    /// Makes the metrics and registers them; the registry gives the prefix `skald`.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Metrics {
             bytes_received: Family::default(),
@@ -82,29 +82,29 @@ impl Metrics {
             inflight_bytes: Gauge::default(),
             tenants: Mutex::default(),
         };
-        registry.register("discarded_samples", "Entries that were refused.", metrics.discarded_samples.clone());
+        registry.register("discarded_samples", "Entries that were refused", metrics.discarded_samples.clone());
         registry.register(
             "discarded_bytes",
-            "Bytes of entries that were refused, or of bodies too large to read.",
+            "Bytes of entries that were refused, or of bodies too large to read",
             metrics.discarded_bytes.clone(),
         );
-        registry.register("mutated_samples", "Entries whose line was cut.", metrics.mutated_samples.clone());
-        registry.register("mutated_bytes", "Bytes that were cut off lines.", metrics.mutated_bytes.clone());
+        registry.register("mutated_samples", "Entries whose line was cut", metrics.mutated_samples.clone());
+        registry.register("mutated_bytes", "Bytes that were cut off lines", metrics.mutated_bytes.clone());
         let own = registry.sub_registry_with_prefix("distributor");
-        own.register("bytes_received", "Bytes of lines and structured metadata in pushes.", metrics.bytes_received.clone());
-        own.register("lines_received", "Lines in pushes.", metrics.lines_received.clone());
+        own.register("bytes_received", "Bytes of lines and structured metadata in pushes", metrics.bytes_received.clone());
+        own.register("lines_received", "Lines in pushes", metrics.lines_received.clone());
         own.register(
             "structured_metadata_bytes_received",
-            "Bytes of structured metadata in pushes.",
+            "Bytes of structured metadata in pushes",
             metrics.metadata_bytes_received.clone(),
         );
-        own.register("push_duration_seconds", "Time from the head of a push to its answer.", metrics.push_duration.clone());
+        own.register("push_duration_seconds", "Time from the head of a push to its answer", metrics.push_duration.clone());
         own.register(
             "rate_limiter_fill",
-            "Part of the tenant's burst that was used after its last push.",
+            "Part of the tenant's burst that was used after its last push",
             metrics.rate_limiter_fill.clone(),
         );
-        own.register("inflight_bytes", "Bytes of pushes being worked on.", metrics.inflight_bytes.clone());
+        own.register("inflight_bytes", "Bytes of pushes being worked on", metrics.inflight_bytes.clone());
         metrics
     }
 
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn metrics_have_the_names_that_dashboards_know() {
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("skald");
         let metrics = Metrics::new(&mut registry);
         let tenant = TenantId::parse("a").expect("valid");
         metrics.received(&tenant, Amount { entries: 2, bytes: 30 }, 5);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn tenants_are_bounded() {
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("skald");
         let metrics = Metrics::new(&mut registry);
         for i in 0..TENANTS_MAX + 5 {
             metrics.received(&TenantId::parse(&format!("t{i}")).expect("valid"), Amount { entries: 1, bytes: 1 }, 0);

@@ -6,9 +6,10 @@ use crate::service::{Reservation, Shared};
 use crate::stream::StreamRegistry;
 use crossbeam::channel::Receiver;
 use futures::channel::oneshot;
+use skald_block::ROW_BYTES_MAX;
 use skald_config::TenantLimits;
 use skald_model::seam::{Clock, Random};
-use skald_model::{GenerationPart, Labels, Rows, TenantId};
+use skald_model::{ErrorKind, GenerationPart, Labels, Rows, TenantId};
 use skald_rpc::{PushError, Refusal, StreamRows};
 use skald_wal::{GenerationWriter, Wal, WalError};
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
 pub(crate) struct PendingPush {
     pub(crate) tenant: TenantId,
     pub(crate) streams: Vec<PendingStream>,
+    /// What was refused of it before it was queued.
+    pub(crate) refusals: Vec<Refusal>,
     /// The WAL record of all of `streams`.
     pub(crate) record: Vec<u8>,
     pub(crate) reply: oneshot::Sender<Result<(), PushError>>,
@@ -71,6 +74,7 @@ pub(crate) struct Committer {
     /// When a generation could not be begun last, and why.
     pub(crate) closed: Option<(Duration, String)>,
     pub(crate) last_sweep: Duration,
+    pub(crate) waited_for_room: bool,
 }
 
 /// When to seal, and when to refuse.
@@ -82,13 +86,16 @@ pub(crate) struct Settings {
     pub(crate) memory_budget: u64,
     pub(crate) wal_bytes_max: u64,
     pub(crate) free_space_floor: u64,
-    pub(crate) data_dir: PathBuf,
+    /// Directories whose disks must have room.
+    pub(crate) written_dirs: Vec<PathBuf>,
     pub(crate) objects_max: u64,
 }
 
 impl Committer {
     /// Serves `commands` until told to stop or all senders are gone.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        // The first push is not to find out later than the first tick that there is no room.
+        self.shared.note_space(&self.settings);
         let mut group = Vec::new();
         while let Ok(first) = commands.recv() {
             let mut next = Some(first);
@@ -171,7 +178,7 @@ impl Committer {
     /// Applies window and limits; replies at once to a push of which nothing is left.
     fn admit(&mut self, mut push: PendingPush) -> Option<(PendingPush, Vec<Refusal>)> {
         let (limits, now) = (self.limits.limits(&push.tenant), self.clock.monotonic());
-        let (mut refusals, mut changed) = (Vec::new(), false);
+        let (mut refusals, mut changed) = (std::mem::take(&mut push.refusals), false);
         for stream in &mut push.streams {
             let admission = self.registry.admit(&push.tenant, &stream.labels, &stream.rows, stream.bytes, &limits, now);
             if let Some(keep) = admission.keep {
@@ -179,7 +186,7 @@ impl Committer {
                 stream.bytes = stream.rows.pushed_bytes();
                 changed = true;
             }
-            if let Some(refusal) = admission.refusal {
+            for refusal in admission.refusals {
                 self.metrics.refused.get_or_create(&Reason { reason: refusal.reason }).inc_by(refusal.entries as u64);
                 refusals.push(refusal);
             }
@@ -200,12 +207,15 @@ impl Committer {
         if self.shared.is_low_on_space() {
             return Err("free space on the data directory's disk is below the floor".to_owned());
         }
-        if !self.has_room() {
+        if !self.has_room() && !self.waited_for_room {
             self.shared.wait_for_room(|| self.has_room(), ROOM_WAIT);
+            // Those that come next were waiting all the while: without room they are refused at once.
+            self.waited_for_room = true;
         }
         if !self.has_room() {
             return Err("flushing is behind: the memory of the ingester is used up".to_owned());
         }
+        self.waited_for_room = false;
         if self.wal.bytes() >= self.settings.wal_bytes_max {
             return Err("flushing is behind: the write-ahead log has reached its largest size".to_owned());
         }
@@ -248,7 +258,8 @@ impl Committer {
     fn seal_if_due(&mut self) {
         let Some(memtable) = self.shared.open_memtable() else { return };
         let age = self.clock.monotonic().saturating_sub(memtable.opened());
-        if let Some(reason) = seal_reason(&memtable, age, self.shared.memory_bytes(), self.shared.sealed_len(), &self.settings) {
+        let used = Used { memory: self.shared.memory_bytes(), wal: self.wal.bytes(), sealed_len: self.shared.sealed_len() };
+        if let Some(reason) = seal_reason(&memtable, age, &used, &self.settings) {
             self.seal(reason);
         }
     }
@@ -296,8 +307,15 @@ fn collect_group(first: PendingPush, commands: &Receiver<Command>, group: &mut V
     None
 }
 
+/// What all generations together take.
+struct Used {
+    memory: u64,
+    wal: u64,
+    sealed_len: usize,
+}
+
 /// Why an open memtable should be sealed now, if it should. Pure.
-fn seal_reason(memtable: &Memtable, age: Duration, memory_bytes: u64, sealed_len: usize, settings: &Settings) -> Option<&'static str> {
+fn seal_reason(memtable: &Memtable, age: Duration, used: &Used, settings: &Settings) -> Option<&'static str> {
     if memtable.is_empty() {
         return None;
     }
@@ -310,7 +328,14 @@ fn seal_reason(memtable: &Memtable, age: Duration, memory_bytes: u64, sealed_len
     if memtable.objects() >= settings.objects_max {
         return Some("objects");
     }
-    (memory_bytes >= settings.memory_budget / 2 && sealed_len == 0).then_some("memory")
+    if used.sealed_len > 0 {
+        return None;
+    }
+    if used.memory >= settings.memory_budget / 2 {
+        return Some("memory");
+    }
+    // The log repeats the labels in every record: of small pushes it takes many times what memory does.
+    (used.wal >= settings.wal_bytes_max / 2).then_some("wal")
 }
 
 /// The WAL record of a push.
@@ -319,11 +344,39 @@ pub(crate) fn encode_record(tenant: &TenantId, streams: &[PendingStream]) -> Vec
     skald_proto::encode_frame(tenant, &streams)
 }
 
-/// The streams of a batch, each with its size.
-pub(crate) fn pending_streams(streams: Vec<StreamRows>) -> Vec<PendingStream> {
-    let pending =
-        |stream: StreamRows| PendingStream { bytes: stream.rows.pushed_bytes(), labels: stream.labels, rows: Arc::new(stream.rows) };
-    streams.into_iter().filter(|stream| !stream.rows.is_empty()).map(pending).collect()
+/// The streams of a batch, each with its size, and why entries are left out.
+pub(crate) fn pending_streams(streams: Vec<StreamRows>) -> (Vec<PendingStream>, Vec<Refusal>) {
+    let (mut pending, mut refusals) = (Vec::new(), Vec::new());
+    for StreamRows { labels, mut rows } in streams {
+        if let Some((kept, refusal)) = without_oversized(&labels, &rows) {
+            rows = kept;
+            refusals.push(refusal);
+        }
+        if !rows.is_empty() {
+            pending.push(PendingStream { bytes: rows.pushed_bytes(), labels, rows: Arc::new(rows) });
+        }
+    }
+    (pending, refusals)
+}
+
+/// Leaves out entries that no data object can hold: once in the log, one of them would keep its generation from ever being flushed.
+fn without_oversized(labels: &Labels, rows: &Rows) -> Option<(Rows, Refusal)> {
+    if rows.heap_bytes() <= ROW_BYTES_MAX {
+        return None;
+    }
+    let mut metadata = vec![0; rows.len()];
+    for column in rows.columns() {
+        column.present(0..rows.len()).for_each(|(row, value)| metadata[row] += value.len());
+    }
+    let fits = |row: &u32| rows.line(*row as usize).len().max(metadata[*row as usize]) <= ROW_BYTES_MAX;
+    let (keep, oversized): (Vec<u32>, Vec<u32>) = (0..rows.len() as u32).partition(fits);
+    if oversized.is_empty() {
+        return None;
+    }
+    let entries = oversized.len();
+    let message = format!("{entries} entries of stream {labels} have a line or metadata of more than {ROW_BYTES_MAX} bytes");
+    let bytes = rows.gather(&oversized).pushed_bytes();
+    Some((rows.gather(&keep), Refusal { kind: ErrorKind::InvalidInput, reason: "line_too_long", message, entries, bytes }))
 }
 
 fn reply(push: PendingPush, result: Result<(), PushError>) {
@@ -335,4 +388,36 @@ fn reply(push: PendingPush, result: Result<(), PushError>) {
 
 fn is_storage_full(error: &WalError) -> bool {
     matches!(error, WalError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skald_model::Generation;
+
+    #[track_caller]
+    fn check(used: Used, want: Option<&'static str>) {
+        let memtable = Memtable::new(GenerationPart { generation: Generation(1), part: 0 }, Duration::ZERO);
+        let labels = Labels::from_pairs([("app", "a")]).expect("one name");
+        memtable.append(&TenantId::parse("t").expect("valid"), &labels, Arc::new(skald_testkit::rows(&[(1, "line")])));
+        let settings = Settings {
+            target_bytes: 1 << 20,
+            max_age: Duration::from_secs(60),
+            max_sealed: 4,
+            memory_budget: 100,
+            wal_bytes_max: 1000,
+            free_space_floor: 0,
+            written_dirs: Vec::new(),
+            objects_max: 10,
+        };
+        assert_eq!(seal_reason(&memtable, Duration::ZERO, &used, &settings), want);
+    }
+
+    #[test]
+    fn a_generation_is_sealed_before_memory_or_log_are_used_up_unless_one_is_being_flushed() {
+        check(Used { memory: 49, wal: 499, sealed_len: 0 }, None);
+        check(Used { memory: 50, wal: 0, sealed_len: 0 }, Some("memory"));
+        check(Used { memory: 0, wal: 500, sealed_len: 0 }, Some("wal"));
+        check(Used { memory: 50, wal: 500, sealed_len: 1 }, None);
+    }
 }

@@ -4,8 +4,9 @@ use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::service::{SealedMemtable, Shared};
 use skald_block::{EncodeError, EncodedObject, MergeError, ObjectInfo, ObjectWriter, WriterOptions, merge_rows};
-use skald_model::seam::{Seams, run_on_pool};
+use skald_model::seam::{Seams, run_blocking, run_on_pool};
 use skald_model::{Day, DiskId, Rows, TenantId, Timestamp};
+use skald_runtime::chain;
 use skald_store::{Catalog, ObjectName, PublishError};
 use skald_wal::Wal;
 use std::sync::Arc;
@@ -77,8 +78,8 @@ impl Flusher {
             };
             match self.flush(&sealed).await {
                 Ok(()) => {
+                    self.remove_wal(&sealed).await;
                     self.shared.remove_oldest_sealed();
-                    self.remove_wal(&sealed);
                     self.flushed.notify_waiters();
                     backoff = BACKOFF.0;
                 }
@@ -124,11 +125,13 @@ impl Flusher {
     }
 
     /// The rows are in data objects: a log that stays by mistake is replayed and flushed to the same objects at the next start.
-    fn remove_wal(&self, sealed: &SealedMemtable) {
-        let generation = sealed.memtable.at().generation;
-        if sealed.last_part
-            && let Err(error) = self.wal.remove_generation(generation)
-        {
+    async fn remove_wal(&self, sealed: &SealedMemtable) {
+        if !sealed.last_part {
+            return;
+        }
+        let (generation, wal) = (sealed.memtable.at().generation, self.wal.clone());
+        let removed = run_blocking(self.seams.spawner.as_ref(), move || wal.remove_generation(generation)).await;
+        if let Ok(Err(error)) = removed {
             warn!(%generation, error = chain(&error), "cannot remove the write-ahead log of a flushed generation");
         }
     }
@@ -203,10 +206,4 @@ fn rows_of_day(rows: &Rows, day: Day) -> std::ops::Range<usize> {
     let start = times.partition_point(|at| Day::of(Timestamp(*at)) < day);
     let end = times.partition_point(|at| Day::of(Timestamp(*at)) <= day);
     start..end
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

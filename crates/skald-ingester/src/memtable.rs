@@ -13,13 +13,14 @@ use std::time::Duration;
 const STREAM_OVERHEAD: u64 = 200;
 /// Chunks below these sizes are joined with their neighbours.
 const SMALL_ROWS: usize = 2048;
-const SMALL_BYTES: usize = 128 * 1024;
+const SMALL_BYTES: usize = 256 * 1024;
 
 /// Append-only rows of all tenants in one part of a generation.
 ///
 /// One writer appends; readers take snapshots at any time. A snapshot is a list of shared chunks, nothing is copied.
 pub struct Memtable {
     at: GenerationPart,
+    recovered: bool,
     opened: Duration,
     tenants: RwLock<FxHashMap<TenantId, Arc<TenantTable>>>,
     bytes: AtomicU64,
@@ -56,7 +57,28 @@ pub struct StreamSnapshot {
 impl Memtable {
     /// An empty memtable, opened at `opened` of the monotonic clock.
     pub fn new(at: GenerationPart, opened: Duration) -> Self {
-        Memtable { at, opened, tenants: RwLock::default(), bytes: AtomicU64::new(0), rows: AtomicU64::new(0), objects: AtomicU64::new(0) }
+        Memtable {
+            at,
+            recovered: false,
+            opened,
+            tenants: RwLock::default(),
+            bytes: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+            objects: AtomicU64::new(0),
+        }
+    }
+
+    /// An empty memtable for what replay finds of a generation.
+    ///
+    /// Data objects of that generation may hold more than the log still does (when a backup was taken while it was being removed), so it never
+    /// stands in for them; what both hold is found as duplicates.
+    pub fn recovered(at: GenerationPart, opened: Duration) -> Self {
+        Memtable { recovered: true, ..Memtable::new(at, opened) }
+    }
+
+    /// Whether the rows are those of a generation's data objects, so that these need not be read beside it.
+    pub fn covers_objects(&self) -> bool {
+        !self.recovered
     }
 
     /// Which part of which generation this is.
@@ -97,13 +119,11 @@ impl Memtable {
         self.rows.fetch_add(rows.len() as u64, Ordering::Relaxed);
         let stream = self.stream(&table, labels);
         let mut chunks = stream.chunks.lock();
-        let before: usize = chunks.iter().rev().take(2).map(|chunk| chunk.heap_bytes()).sum();
-        let known = chunks.len().min(2);
-        let first = chunks.len() - known;
+        self.bytes.fetch_add(rows.heap_bytes() as u64, Ordering::Relaxed);
         chunks.push(rows);
-        join_small(&mut chunks);
-        let after: usize = chunks[first.min(chunks.len())..].iter().map(|chunk| chunk.heap_bytes()).sum();
-        self.bytes.fetch_add(after.saturating_sub(before) as u64, Ordering::Relaxed);
+        let (gone, new) = join_small(&mut chunks);
+        self.bytes.fetch_add(new, Ordering::Relaxed);
+        self.bytes.fetch_sub(gone, Ordering::Relaxed);
     }
 
     fn note_days(&self, table: &TenantTable, rows: &Rows, min: Timestamp, max: Timestamp) {
@@ -186,16 +206,21 @@ impl Memtable {
 
 /// Joins the last chunks while they are small and the last but one is not much larger than the last:
 /// each row is copied a logarithmic number of times, and a stream fed line by line does not end up with a chunk a line.
-fn join_small(chunks: &mut Vec<Arc<Rows>>) {
+/// Bytes of memory of the chunks that are gone, and of those that came.
+fn join_small(chunks: &mut Vec<Arc<Rows>>) -> (u64, u64) {
+    let (mut gone, mut new) = (0, 0);
     while let [.., one, two] = &chunks[..] {
-        let small = |rows: &Rows| rows.len() < SMALL_ROWS && rows.line_bytes().len() < SMALL_BYTES;
+        let small = |rows: &Rows| rows.len() < SMALL_ROWS && rows.heap_bytes() < SMALL_BYTES;
         if !small(one) || !small(two) || one.len() > 2 * two.len() {
-            return;
+            break;
         }
         let joined = Rows::concat(&[one, two]);
+        gone += (one.heap_bytes() + two.heap_bytes()) as u64;
+        new += joined.heap_bytes() as u64;
         chunks.truncate(chunks.len() - 2);
         chunks.push(Arc::new(joined));
     }
+    (gone, new)
 }
 
 #[cfg(test)]
@@ -236,6 +261,32 @@ mod tests {
         assert_eq!(all, (0..5000).collect::<Vec<_>>());
         assert!(streams[0].chunks.len() < 20, "{} chunks", streams[0].chunks.len());
         assert_eq!((memtable.rows(), memtable.objects()), (5000, 1));
+    }
+
+    #[test]
+    fn rows_with_ever_new_metadata_names_cost_what_is_in_them() {
+        let (memtable, tenant, rows, names) = (memtable(), TenantId::parse("t").expect("valid"), 3000, 5);
+        for at in 0..rows {
+            let mut builder = RowsBuilder::default();
+            builder.push(Timestamp(at), b"line");
+            (0..names).for_each(|i| builder.set_metadata(&format!("name-{at}-{i}"), b"value", false));
+            memtable.append(&tenant, &labels("a"), Arc::new(builder.finish()));
+        }
+        let chunks = &memtable.streams(&tenant)[0].chunks;
+        let held: usize = chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
+        assert!(held < 300 * (rows * names) as usize, "{held} bytes");
+        assert!(memtable.bytes() >= held as u64);
+        assert!(chunks.len() < 50, "{} chunks", chunks.len());
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_chunks_however_often_they_were_joined() {
+        let (memtable, tenant) = (memtable(), TenantId::parse("t").expect("valid"));
+        for at in 0..5000 {
+            memtable.append(&tenant, &labels("a"), one_row(at));
+        }
+        let held: usize = memtable.streams(&tenant)[0].chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
+        assert_eq!(memtable.bytes(), held as u64 + labels("a").text_len() as u64 + STREAM_OVERHEAD);
     }
 
     #[test]

@@ -5,14 +5,14 @@ use crate::service::Ingester;
 use crate::stream::StreamRegistry;
 use skald_config::Config;
 use skald_model::seam::{Seams, run_blocking};
-use skald_model::{DiskId, ErrorKind, GenerationPart};
+use skald_model::{DiskId, ErrorKind, Generation, GenerationPart};
 use skald_wal::{Replay, ReplayReport, SealedGeneration, Wal, WalConfig, WalError};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 
 /// Largest WAL record: a push of the largest accepted size, normalised.
-const RECORD_BYTES_MAX: u32 = 1 << 30;
+pub(crate) const RECORD_BYTES_MAX: u32 = 1 << 30;
 
 /// Why the WAL could not be opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +35,18 @@ impl RecoveryError {
     }
 }
 
-pub(crate) fn open_wal(seams: &Seams, config: &Config, disk_id: DiskId) -> Result<(Wal, Vec<SealedGeneration>), RecoveryError> {
+pub(crate) fn open_wal(
+    seams: &Seams,
+    config: &Config,
+    disk_id: DiskId,
+    used: Option<Generation>,
+) -> Result<(Wal, Vec<SealedGeneration>), RecoveryError> {
     let wal_config = WalConfig { segment_size: config.ingester.wal.segment_size.0, record_size_max: RECORD_BYTES_MAX };
-    Wal::open(seams.disk.clone(), &config.wal_dir(), disk_id, wal_config).map_err(RecoveryError::Wal)
+    let (wal, found) = Wal::open(seams.disk.clone(), &config.wal_dir(), disk_id, wal_config).map_err(RecoveryError::Wal)?;
+    if let Some(used) = used {
+        wal.skip_past(used).map_err(RecoveryError::Wal)?;
+    }
+    Ok((wal, found))
 }
 
 /// What replay found.
@@ -84,7 +93,7 @@ impl Ingester {
         for part in 0.. {
             self.flusher().wait_until_room().await;
             let at = GenerationPart { generation: generation.generation(), part };
-            let memtable = Arc::new(Memtable::new(at, self.seams().clock.monotonic()));
+            let memtable = Arc::new(Memtable::recovered(at, self.seams().clock.monotonic()));
             let (filled, limit) = (memtable.clone(), self.flusher().part_bytes_max());
             let work = move || fill(&filled, &mut replay, limit).map(|done| (done, replay));
             let (done, rest) = run_blocking(self.seams().spawner.as_ref(), work).await.map_err(|_| RecoveryError::Stopped)??;

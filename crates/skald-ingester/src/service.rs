@@ -1,19 +1,20 @@
 //! The ingester as its callers see it: push, select, seal, stop.
 
-use crate::commit::{Command, Committer, PendingPush, Settings, encode_record, pending_streams};
+use crate::commit::{Command, Committer, PendingPush, PendingStream, Settings, encode_record, pending_streams};
 use crate::flush::Flusher;
 use crate::memtable::Memtable;
-use crate::metrics::Metrics;
-use crate::recovery::{self, RecoveryError};
+use crate::metrics::{Metrics, Reason};
+use crate::recovery::{self, RECORD_BYTES_MAX, RecoveryError};
 use crate::stream::StreamRegistry;
 use async_trait::async_trait;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use futures::channel::oneshot;
 use parking_lot::{Condvar, Mutex, RwLock};
+use prometheus_client::metrics::gauge::Gauge;
 use skald_config::{Config, TenantLimits};
-use skald_model::seam::{Disk, Seams};
-use skald_model::{DiskId, TenantId};
-use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected};
+use skald_model::seam::{Disk, Seams, run_on_pool};
+use skald_model::{DiskId, ErrorKind, TenantId};
+use skald_rpc::{PushBatch, PushError, Refusal, SelectError, SelectRequest, Selected};
 use skald_store::Catalog;
 use skald_wal::SealedGeneration;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use tokio::sync::Notify;
 
 /// Pushes that may wait for the commit thread.
 const QUEUE_LEN_MAX: usize = 4096;
+/// Time between looks for room in the queue of the commit thread.
+const QUEUE_WAIT: Duration = Duration::from_millis(10);
 /// How often ages and free space are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Data objects that one generation may become: tenants times UTC days.
@@ -78,7 +81,7 @@ impl Ingester {
     /// When the WAL directory cannot be used.
     pub fn open(parts: Parts) -> Result<(Self, Vec<SealedGeneration>), RecoveryError> {
         let Parts { seams, config, limits, catalog, disk_id, metrics } = parts;
-        let (wal, found) = recovery::open_wal(&seams, &config, disk_id)?;
+        let (wal, found) = recovery::open_wal(&seams, &config, disk_id, catalog.last_generation(disk_id))?;
         let wal = Arc::new(wal);
         let settings = settings(&config);
         metrics.memory_bytes_limit.set(settings.memory_budget as i64);
@@ -97,6 +100,7 @@ impl Ingester {
             writer: None,
             closed: None,
             last_sweep: seams.clock.monotonic(),
+            waited_for_room: false,
             settings: settings.clone(),
         };
         let queue_bytes_max = (settings.memory_budget / 2) as usize;
@@ -143,7 +147,7 @@ impl Ingester {
     /// Seals what is open and waits until all that was sealed stands in data objects.
     pub async fn flush(&self, reason: &'static str) {
         let (done, wait) = oneshot::channel();
-        if self.inner.commands.send(Command::Seal { reason, done }).is_ok() {
+        if self.queue(Command::Seal { reason, done }).await {
             let _ = wait.await;
         }
         self.inner.flusher.wait_until_empty().await;
@@ -156,10 +160,22 @@ impl Ingester {
             return;
         }
         let (done, wait) = oneshot::channel();
-        if self.inner.commands.send(Command::Stop { done }).is_ok() {
+        if self.queue(Command::Stop { done }).await {
             let _ = wait.await;
         }
         self.inner.flusher.wait_until_empty().await;
+    }
+
+    /// Queues a command behind the pushes that wait; false when the commit thread has ended.
+    async fn queue(&self, mut command: Command) -> bool {
+        loop {
+            match self.inner.commands.try_send(command) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(back)) => command = back,
+            }
+            self.inner.seams.clock.sleep(QUEUE_WAIT).await;
+        }
     }
 
     fn check_running(&self) -> Result<(), String> {
@@ -172,8 +188,9 @@ impl Ingester {
 
     fn reserve(&self, bytes: usize) -> Result<Reservation, PushError> {
         let before = self.inner.queue_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let reservation = Reservation { total: self.inner.queue_bytes.clone(), bytes };
-        self.inner.metrics.queue_bytes.set((before + bytes) as i64);
+        let gauge = self.inner.metrics.queue_bytes.clone();
+        gauge.inc_by(bytes as i64);
+        let reservation = Reservation { total: self.inner.queue_bytes.clone(), gauge, bytes };
         if before > 0 && before + bytes > self.inner.queue_bytes_max {
             return Err(PushError::Unavailable("too many bytes wait to be written".to_owned()));
         }
@@ -207,7 +224,7 @@ fn settings(config: &Config) -> Settings {
         memory_budget,
         wal_bytes_max: ingester.wal.max_size.0,
         free_space_floor: config.storage.free_space_floor.0,
-        data_dir: config.storage.data_dir.clone(),
+        written_dirs: vec![config.storage.data_dir.clone(), config.wal_dir(), config.objects_dir()],
         objects_max: OBJECTS_MAX,
     }
 }
@@ -216,14 +233,20 @@ fn settings(config: &Config) -> Settings {
 impl skald_rpc::Ingester for Ingester {
     async fn push(&self, tenant: &TenantId, batch: PushBatch) -> Result<(), PushError> {
         self.check_running().map_err(PushError::Unavailable)?;
-        let streams = pending_streams(batch.streams);
+        let (streams, refusals) = pending_streams(batch.streams);
+        for refusal in &refusals {
+            self.inner.metrics.refused.get_or_create(&Reason { reason: refusal.reason }).inc_by(refusal.entries as u64);
+        }
         if streams.is_empty() {
-            return Ok(());
+            return if refusals.is_empty() { Ok(()) } else { Err(PushError::Refused(refusals)) };
         }
         let record = encode_record(tenant, &streams);
+        if record.len() > RECORD_BYTES_MAX as usize {
+            return Err(too_large(&streams, record.len()));
+        }
         let reservation = self.reserve(record.len())?;
         let (reply, wait) = oneshot::channel();
-        let push = PendingPush { tenant: tenant.clone(), streams, record, reply, reservation };
+        let push = PendingPush { tenant: tenant.clone(), streams, refusals, record, reply, reservation };
         match self.inner.commands.try_send(Command::Push(push)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(PushError::Unavailable("too many pushes wait to be written".to_owned())),
@@ -236,23 +259,37 @@ impl skald_rpc::Ingester for Ingester {
         if *self.inner.state.lock() == State::Replaying {
             return Err(SelectError::Unavailable("Ingester not ready: replaying the write-ahead log".to_owned()));
         }
-        let memtables = self.inner.shared.memtables();
-        let mut streams = Vec::new();
-        memtables.iter().for_each(|memtable| memtable.select(tenant, &request, &mut streams));
-        let generations = memtables.iter().map(|memtable| memtable.at()).collect();
+        let (memtables, tenant) = (self.inner.shared.memtables(), tenant.clone());
+        let generations = memtables.iter().filter(|memtable| memtable.covers_objects()).map(|memtable| memtable.at()).collect();
+        let select = move || {
+            let mut streams = Vec::new();
+            memtables.iter().for_each(|memtable| memtable.select(&tenant, &request, &mut streams));
+            streams
+        };
+        let selected = run_on_pool(self.inner.seams.cpu.as_ref(), select).await;
+        let streams = selected.map_err(|stopped| SelectError::Unavailable(stopped.to_string()))?;
         Ok(Selected { disk: self.inner.disk_id, generations, streams })
     }
+}
+
+/// Refuses a push that no WAL record can hold.
+fn too_large(streams: &[PendingStream], bytes: usize) -> PushError {
+    let message = format!("push of {bytes} bytes is larger than {RECORD_BYTES_MAX} bytes");
+    let entries = streams.iter().map(|stream| stream.rows.len()).sum();
+    PushError::Refused(vec![Refusal { kind: ErrorKind::TooLarge, reason: "request_body_too_large", message, entries, bytes }])
 }
 
 /// Bytes of a push that count as waiting until this is dropped.
 pub(crate) struct Reservation {
     total: Arc<AtomicUsize>,
+    gauge: Gauge,
     bytes: usize,
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.gauge.dec_by(self.bytes as i64);
     }
 }
 
@@ -343,6 +380,8 @@ impl Shared {
         self.sealed_bytes.fetch_sub(gone.memtable.bytes(), Ordering::Relaxed);
         self.metrics.sealed_generations.set(memtables.sealed.len() as i64);
         drop(memtables);
+        // For the gauge that it sets.
+        self.memory_bytes();
         let _guard = self.room_lock.lock();
         self.room.notify_all();
     }
@@ -375,8 +414,7 @@ impl Shared {
     }
 
     pub(crate) fn note_space(&self, settings: &Settings) {
-        if let Ok(space) = self.disk.space(&settings.data_dir) {
-            self.low_on_space.store(space.free < settings.free_space_floor, Ordering::Relaxed);
-        }
+        let free = settings.written_dirs.iter().filter_map(|dir| self.disk.space(dir).ok()).map(|space| space.free).min();
+        self.low_on_space.store(free.is_some_and(|free| free < settings.free_space_floor), Ordering::Relaxed);
     }
 }

@@ -40,16 +40,16 @@ pub struct Admission {
     /// The rows that may, by number; `None` means all of them.
     pub keep: Option<Vec<u32>>,
     /// Why the others may not.
-    pub refusal: Option<Refusal>,
+    pub refusals: Vec<Refusal>,
 }
 
 impl Admission {
     fn all() -> Self {
-        Admission { keep: None, refusal: None }
+        Admission { keep: None, refusals: Vec::new() }
     }
 
     fn none(refusal: Refusal) -> Self {
-        Admission { keep: Some(Vec::new()), refusal: Some(refusal) }
+        Admission { keep: Some(Vec::new()), refusals: vec![refusal] }
     }
 }
 
@@ -163,22 +163,22 @@ impl StreamState {
         if late.is_empty() {
             return Admission::all();
         }
-        Admission { keep: Some(keep), refusal: Some(late_refusal(tenant, labels, rows, &late, oldest)) }
+        Admission { keep: Some(keep), refusals: vec![late_refusal(tenant, labels, rows, &late, oldest)] }
     }
 
     /// Takes tokens entry by entry, for tenants whose streams are not sharded.
     fn take_each(&mut self, tenant: &TenantId, labels: &Labels, rows: &Rows, limits: &Limits) -> Admission {
         let mut admission = self.window(tenant, labels, rows, limits);
         let wanted = admission.keep.take().unwrap_or_else(|| all(rows));
-        let (keep, fast): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|row| {
-            let bytes = rows.slice(*row as usize..*row as usize + 1).pushed_bytes();
-            self.take(bytes, limits)
-        });
+        let sizes = rows.pushed_bytes_by_row();
+        let (keep, fast): (Vec<u32>, Vec<u32>) = wanted.into_iter().partition(|row| self.take(sizes[*row as usize], limits));
         if !fast.is_empty() {
-            let bytes = rows.gather(&fast).pushed_bytes();
-            admission.refusal = Some(rate_refusal(tenant, labels, rows, &fast, bytes, limits));
+            let bytes = fast.iter().map(|row| sizes[*row as usize]).sum();
+            admission.refusals.push(rate_refusal(tenant, labels, rows, &fast, bytes, limits));
         }
-        admission.keep = Some(keep);
+        if !admission.refusals.is_empty() {
+            admission.keep = Some(keep);
+        }
         admission
     }
 }

@@ -1,4 +1,4 @@
-//! What a LogQL text says, as types. Built by [`crate::parse`], printed by `Display` in Loki's canonical form.
+//! What a LogQL text says, as types. Built by [`crate::parse()`], printed by `Display` in Loki's canonical form.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Go's regular expressions on Rust's engine: the same texts are accepted, refused with the same words, and match the same.
 //!
-//! [`translate`] reads the Go syntax and writes the Rust one; where they differ in meaning (`\d`, `\w`, `\s` and `\b` know only ASCII
+//! [`translate()`] reads the Go syntax and writes the Rust one; where they differ in meaning (`\d`, `\w`, `\s` and `\b` know only ASCII
 //! in Go; `{,3}` and `[a&&b]` are plain characters) the translation says it in full.
 
 mod class;

@@ -15,13 +15,13 @@ pub mod seam;
 mod tenant;
 mod time;
 
-pub use column::{Column, ColumnBuilder};
+pub use column::{Column, ColumnBuilder, ColumnsBuilder, Present, PresentColumns};
 pub use day::Day;
 pub use error::ErrorKind;
 pub use labels::{Fingerprint, Labels, LabelsError};
 pub use level::Level;
 pub use quote::quote;
-pub use rows::{Rows, RowsBuilder, RowsError};
+pub use rows::{Rows, RowsBuilder, RowsError, same_pairs};
 pub use tenant::{TenantId, TenantIdError};
 pub use time::{TimeRange, Timestamp};
 

@@ -1,6 +1,5 @@
-use crate::{Column, ColumnBuilder, Timestamp};
+use crate::{Column, ColumnBuilder, ColumnsBuilder, PresentColumns, Timestamp};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Entries of one stream as columns: timestamps, lines end to end, and one column per metadata name.
 ///
@@ -102,10 +101,20 @@ impl Rows {
 
     /// Bytes of lines, and of metadata names and values where present: what limits and rates call the size of entries, derived columns left out.
     pub fn pushed_bytes(&self) -> usize {
-        let metadata = |column: &Column| -> usize {
-            (0..column.len()).map(|row| column.value(row).len()).filter(|len| *len > 0).map(|len| len + column.name().len()).sum()
-        };
-        self.lines.len() + self.columns.iter().filter(|c| !c.is_derived()).map(metadata).sum::<usize>()
+        self.lines.len() + self.pushed_values().map(|(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// [`Rows::pushed_bytes`] of each row.
+    pub fn pushed_bytes_by_row(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = (0..self.len()).map(|row| self.line(row).len()).collect();
+        self.pushed_values().for_each(|(row, bytes)| sizes[row] += bytes);
+        sizes
+    }
+
+    /// Row and size, name included, of each pushed value.
+    fn pushed_values(&self) -> impl Iterator<Item = (usize, usize)> {
+        let pushed = self.columns.iter().filter(|column| !column.is_derived());
+        pushed.flat_map(|column| column.present(0..column.len()).map(|(row, value)| (row, value.len() + column.name().len())))
     }
 
     /// Bytes of memory held.
@@ -118,11 +127,16 @@ impl Rows {
 
     /// The rows numbered in `order`, in that order; a number may come more than once.
     pub fn gather(&self, order: &[u32]) -> Rows {
-        let mut builder = RowsBuilder::default();
-        for row in order {
-            builder.push_from(self, *row as usize);
+        let present = PresentColumns::new(self);
+        let mut builder = RowsBuilder::with_capacity(order.len(), 0);
+        let mut columns = vec![ColumnBuilder::default(); self.columns.len()];
+        for (new, row) in order.iter().enumerate() {
+            builder.push(Timestamp(self.timestamps[*row as usize]), self.line(*row as usize));
+            present.values(&self.columns, *row as usize).for_each(|(at, value)| columns[at].set(new, value));
         }
-        builder.finish()
+        let used = self.columns.iter().zip(columns).filter(|(_, builder)| !builder.is_empty());
+        let columns = used.map(|(column, builder)| builder.finish(column.name().clone(), column.is_derived(), order.len())).collect();
+        Rows { columns, ..builder.finish() }
     }
 
     /// The rows of `parts`, one part after the other.
@@ -154,11 +168,19 @@ impl Rows {
 
 /// Whether two rows have equal pushed metadata, in columns of any order.
 fn same_metadata(one: &[Column], row: usize, two: &[Column], other_row: usize) -> bool {
-    fn present(columns: &[Column], row: usize) -> impl Iterator<Item = (&str, &[u8])> {
+    fn present(columns: &[Column], row: usize) -> impl Iterator<Item = (&str, &[u8])> + Clone {
         columns.iter().filter(|c| !c.is_derived()).map(move |c| (c.name().as_ref(), c.value(row))).filter(|(_, v)| !v.is_empty())
     }
-    let count = present(two, other_row).count();
-    present(one, row).count() == count && present(one, row).all(|(name, value)| present(two, other_row).any(|pair| pair == (name, value)))
+    same_pairs(present(one, row), present(two, other_row))
+}
+
+/// Whether there are the same pairs on both sides, each name once, in any order.
+pub fn same_pairs<'a>(
+    one: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    two: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+) -> bool {
+    one.clone().eq(two.clone())
+        || one.clone().count() == two.clone().count() && one.clone().all(|pair| two.clone().any(|other| other == pair))
 }
 
 /// Collects rows one by one.
@@ -167,7 +189,7 @@ pub struct RowsBuilder {
     timestamps: Vec<i64>,
     line_ends: Vec<u32>,
     lines: Vec<u8>,
-    columns: Vec<(Arc<str>, bool, ColumnBuilder)>,
+    columns: ColumnsBuilder,
 }
 
 impl RowsBuilder {
@@ -177,7 +199,7 @@ impl RowsBuilder {
             timestamps: Vec::with_capacity(rows),
             line_ends: Vec::with_capacity(rows),
             lines: Vec::with_capacity(line_bytes),
-            columns: Vec::new(),
+            columns: ColumnsBuilder::default(),
         }
     }
 
@@ -194,15 +216,18 @@ impl RowsBuilder {
             return;
         }
         let row = self.timestamps.len() - 1;
-        let at = self.column(name, derived);
-        self.columns[at].2.set(row, value);
+        self.columns.column_named(name, derived).set(row, value);
     }
 
     /// Appends one row of `rows`.
     pub fn push_from(&mut self, rows: &Rows, row: usize) {
         self.push(Timestamp(rows.timestamps[row]), rows.line(row));
+        let new = self.timestamps.len() - 1;
         for column in &rows.columns {
-            self.set_metadata(column.name(), column.value(row), column.is_derived());
+            let value = column.value(row);
+            if !value.is_empty() {
+                self.columns.column(column.name(), column.is_derived()).set(new, value);
+            }
         }
     }
 
@@ -220,23 +245,10 @@ impl RowsBuilder {
         self.line_ends.extend(rows.line_ends[range.clone()].iter().map(|line_end| line_end - start + base));
         self.lines.extend_from_slice(&rows.lines[start as usize..end as usize]);
         for column in &rows.columns {
-            let at = self.column(column.name(), column.is_derived());
-            for row in range.clone() {
-                let value = column.value(row);
-                if !value.is_empty() {
-                    self.columns[at].2.set(first_row + row - range.start, value);
-                }
+            if column.present(range.clone()).next().is_some() {
+                self.columns.column(column.name(), column.is_derived()).extend(first_row, column, range.clone());
             }
         }
-    }
-
-    /// Place of a column, made if need be.
-    fn column(&mut self, name: &str, derived: bool) -> usize {
-        let found = self.columns.iter().position(|(n, d, _)| **n == *name && *d == derived);
-        found.unwrap_or_else(|| {
-            self.columns.push((name.into(), derived, ColumnBuilder::default()));
-            self.columns.len() - 1
-        })
     }
 
     /// Number of rows so far.
@@ -252,68 +264,10 @@ impl RowsBuilder {
     /// The rows.
     pub fn finish(self) -> Rows {
         let rows = self.timestamps.len();
-        let columns = self.columns.into_iter().map(|(name, derived, builder)| builder.finish(name, derived, rows)).collect();
+        let columns = self.columns.finish(rows);
         Rows { timestamps: self.timestamps, line_ends: self.line_ends, lines: self.lines, columns }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample() -> Rows {
-        let mut builder = RowsBuilder::default();
-        builder.push(Timestamp(2), b"two");
-        builder.set_metadata("trace", b"x", false);
-        builder.set_metadata("detected_level", b"info", true);
-        builder.push(Timestamp(1), b"");
-        builder.push(Timestamp(3), b"three");
-        builder.set_metadata("span", b"y", false);
-        builder.finish()
-    }
-
-    #[test]
-    fn keeps_arrival_order_and_metadata() {
-        let rows = sample();
-        assert_eq!((rows.len(), rows.line(0), rows.line(1), rows.line(2)), (3, &b"two"[..], &b""[..], &b"three"[..]));
-        assert!(!rows.is_sorted());
-        assert_eq!(rows.time_span(), Some((Timestamp(1), Timestamp(3))));
-        assert_eq!(rows.pushed_bytes(), 8 + 6 + 5);
-        let sorted = rows.gather(&[1, 0, 2]);
-        assert_eq!(sorted.timestamps(), [1, 2, 3]);
-        assert!(sorted.same_entry(1, &rows, 0));
-    }
-
-    #[test]
-    fn derived_metadata_is_no_part_of_an_entry() {
-        let rows = sample();
-        let mut builder = RowsBuilder::default();
-        builder.push(Timestamp(2), b"two");
-        builder.set_metadata("trace", b"x", false);
-        builder.set_metadata("detected_level", b"error", true);
-        assert!(rows.same_entry(0, &builder.clone().finish(), 0));
-        builder.push(Timestamp(2), b"two");
-        builder.set_metadata("trace", b"z", false);
-        assert!(!rows.same_entry(0, &builder.finish(), 1));
-    }
-
-    #[test]
-    fn slices_and_joins_keep_every_column() {
-        let rows = sample();
-        let parts: Vec<Rows> = vec![rows.slice(0..1), rows.slice(1..1), rows.slice(1..3)];
-        let joined = Rows::concat(&parts.iter().collect::<Vec<_>>());
-        assert_eq!(joined.timestamps(), rows.timestamps());
-        for row in 0..rows.len() {
-            assert!(joined.same_entry(row, &rows, row));
-        }
-        assert_eq!(joined.columns().len(), 3);
-        assert_eq!(rows.slice(2..3).line(0), b"three");
-    }
-
-    #[test]
-    fn columns_that_do_not_fit_are_refused() {
-        assert!(Rows::from_columns(vec![1], vec![], vec![], vec![]).is_err());
-        assert!(Rows::from_columns(vec![1, 2], vec![3, 2], vec![0; 2], vec![]).is_err());
-        assert!(Rows::from_columns(vec![1], vec![1], vec![0; 2], vec![]).is_err());
-    }
-}
+mod tests;

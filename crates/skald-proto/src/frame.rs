@@ -100,11 +100,11 @@ impl StreamSize {
 
 impl ColumnSize {
     fn of(column: &Column) -> Self {
-        let (mut value_lengths, mut values) = (0, 0);
-        for row in 0..column.len() {
-            let len = column.value(row).len();
-            value_lengths += encoded_len_varint(len as u64);
-            values += len;
+        // The length of a row without a value is one byte.
+        let (mut value_lengths, mut values) = (column.len(), 0);
+        for (_, value) in column.present(0..column.len()) {
+            value_lengths += encoded_len_varint(value.len() as u64) - 1;
+            values += value.len();
         }
         let derived = if column.is_derived() { 2 } else { 0 };
         let total = field_len(1, column.name().len()) + derived + field_len(3, value_lengths) + field_len(4, values);
@@ -131,10 +131,26 @@ fn put_stream(out: &mut Vec<u8>, labels: &Labels, rows: &Rows, size: &StreamSize
             out.push(1);
         }
         put_header(out, 3, size.value_lengths);
-        (0..column.len()).for_each(|row| encode_varint(column.value(row).len() as u64, out));
+        put_value_lengths(out, column);
         put_header(out, 4, size.values);
-        (0..column.len()).for_each(|row| out.extend_from_slice(column.value(row)));
+        match column.value_bytes() {
+            Some(bytes) => out.extend_from_slice(bytes),
+            None => column.present(0..column.len()).for_each(|(_, value)| out.extend_from_slice(value)),
+        }
     }
+}
+
+/// A length for each row, nought for one without a value.
+fn put_value_lengths(out: &mut Vec<u8>, column: &Column) {
+    let mut next = 0;
+    for (row, value) in column.present(0..column.len()) {
+        if row > next {
+            out.resize(out.len() + row - next, 0);
+        }
+        encode_varint(value.len() as u64, out);
+        next = row + 1;
+    }
+    out.resize(out.len() + column.len() - next, 0);
 }
 
 fn lengths(ends: &[u32]) -> impl Iterator<Item = u64> {
@@ -273,7 +289,7 @@ fn check_columns(columns: &[Column], stream: usize, rows: usize) -> Result<(), F
     sorted.sort_by_key(|column| (column.name().clone(), column.is_derived()));
     for pair in sorted.windows(2).filter(|pair| pair[0].name() == pair[1].name()) {
         let [one, two] = [pair[0], pair[1]];
-        let twice = (0..rows).any(|row| !one.value(row).is_empty() && !two.value(row).is_empty());
+        let twice = one.present(0..rows).any(|(row, _)| !two.value(row).is_empty());
         if one.is_derived() == two.is_derived() || twice {
             return Err(FrameError::Invalid { stream, what: "a metadata name comes twice" });
         }

@@ -1,11 +1,12 @@
 //! Limits on queries, with the texts that clients know.
 
 use crate::error::QueryError;
+use crate::gather::Sources;
 use crate::service::QueryRequest;
 use skald_config::Limits;
 use skald_logql::ast::{Expr, LogExpr, MetricExpr, RangeAggregation};
-use skald_logql::units::{format_duration, format_go_duration};
-use skald_model::Timestamp;
+use skald_logql::units::{format_duration, format_go_duration, format_size};
+use skald_model::{TimeRange, Timestamp};
 use std::time::Duration;
 
 /// What is known before anything is planned.
@@ -95,13 +96,33 @@ fn selector(log: &LogExpr, limits: &Limits) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Moves the start to where the tenant may look back to at most.
-pub(crate) fn clamp_lookback(request: &mut QueryRequest, limits: &Limits, now: Timestamp) {
-    if !limits.max_query_lookback.is_zero() {
-        let oldest = now.minus(limits.max_query_lookback);
-        request.start = request.start.max(oldest);
-        request.end = request.end.max(request.start);
+/// Refuses a query that would look at more than the tenant may read.
+pub(crate) fn bytes(sources: &Sources, range: TimeRange, limits: &Limits) -> Result<(), QueryError> {
+    let max = limits.max_query_bytes_read.0;
+    if max == 0 {
+        return Ok(());
     }
+    let inside = sources.streams.iter().flat_map(|stream| &stream.runs).filter(|run| range.overlaps(run.min, run.max));
+    let bytes: u64 = inside.map(|run| run.place.line_bytes()).sum();
+    if bytes > max {
+        let (bytes, max) = (format_size(bytes), format_size(max));
+        return refuse(format!(
+            "the query would read too many bytes (query: {bytes}, limit: {max}); consider adding more specific stream selectors or reduce the time \
+             range of the query"
+        ));
+    }
+    Ok(())
+}
+
+/// The start, moved to where the tenant may look back to at most; refuses a range that lies before that.
+pub(crate) fn lookback(start: Timestamp, end: Timestamp, limits: &Limits, now: Timestamp) -> Result<Timestamp, QueryError> {
+    let max = limits.max_query_lookback;
+    let start = if max.is_zero() { start } else { start.max(now.minus(max)) };
+    if end < start {
+        let max = format_duration(max);
+        return refuse(format!("this data is no longer available, it is past now - max_query_lookback ({max})"));
+    }
+    Ok(start)
 }
 
 fn each_range(metric: &MetricExpr, visit: &mut dyn FnMut(&RangeAggregation)) {
@@ -114,5 +135,23 @@ fn each_range(metric: &MetricExpr, visit: &mut dyn FnMut(&RangeAggregation)) {
         }
         MetricExpr::LabelReplace(replace) => each_range(&replace.inner, visit),
         MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_moves_to_the_lookback_and_what_lies_before_it_is_refused() {
+        let secs = Timestamp::from_secs;
+        let limits = Limits { max_query_lookback: Duration::from_secs(100), ..Limits::default() };
+        let check = |start, end, limits: &Limits| lookback(secs(start), secs(end), limits, secs(1000)).map_err(|error| error.to_string());
+        assert_eq!(check(950, 960, &limits), Ok(secs(950)));
+        assert_eq!(check(0, 960, &limits), Ok(secs(900)));
+        assert_eq!(check(900, 900, &limits), Ok(secs(900)));
+        let refused = "this data is no longer available, it is past now - max_query_lookback (1m40s)".to_owned();
+        assert_eq!(check(899, 899, &limits), Err(refused));
+        assert_eq!(check(0, 1, &Limits::default()), Ok(secs(0)));
     }
 }

@@ -102,8 +102,9 @@ fn point(out: &mut Vec<u8>, at: Timestamp, value: f64) {
 }
 
 /// `{"status":"success","data":[…]}`; without `data` when there is nothing.
-pub fn names(names: &[String]) -> Vec<u8> {
-    let mut out = b"{\"status\":\"success\"".to_vec();
+pub fn names(names: &[String], warnings: &[String]) -> Vec<u8> {
+    let mut out = Vec::new();
+    begin(&mut out, warnings);
     if !names.is_empty() {
         out.extend_from_slice(b",\"data\":");
         list(&mut out, names, |out, name| text(out, name.as_bytes(), Html::Keep));
@@ -113,19 +114,26 @@ pub fn names(names: &[String]) -> Vec<u8> {
 }
 
 /// `{"status":"success","data":[{…},…]}`
-pub fn series<'a>(series: impl IntoIterator<Item = &'a Labels>) -> Vec<u8> {
-    let mut out = b"{\"status\":\"success\",\"data\":".to_vec();
+pub fn series<'a>(series: impl IntoIterator<Item = &'a Labels>, warnings: &[String]) -> Vec<u8> {
+    let mut out = Vec::new();
+    begin(&mut out, warnings);
+    out.extend_from_slice(b",\"data\":");
     list(&mut out, series, |out, labels| object(out, labels.iter()));
     out.extend_from_slice(b"}\n");
     out
 }
 
-fn open(out: &mut Vec<u8>, result_type: &str, warnings: &[String]) {
+/// Every answer begins with its status, and with what is missing from it.
+fn begin(out: &mut Vec<u8>, warnings: &[String]) {
     out.extend_from_slice(b"{\"status\":\"success\"");
     if !warnings.is_empty() {
         out.extend_from_slice(b",\"warnings\":");
         list(out, warnings, |out, warning| text(out, warning.as_bytes(), Html::Keep));
     }
+}
+
+fn open(out: &mut Vec<u8>, result_type: &str, warnings: &[String]) {
+    begin(out, warnings);
     let _ = write!(out, ",\"data\":{{\"resultType\":\"{result_type}\"");
 }
 
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn empty_names_leave_data_out_and_empty_series_do_not() {
-        assert_eq!(names(&[]), b"{\"status\":\"success\"}\n");
-        assert_eq!(series([]), b"{\"status\":\"success\",\"data\":[]}\n");
+        assert_eq!(names(&[], &[]), b"{\"status\":\"success\"}\n");
+        assert_eq!(series([], &[]), b"{\"status\":\"success\",\"data\":[]}\n");
     }
 }

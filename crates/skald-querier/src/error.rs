@@ -53,8 +53,8 @@ pub enum QueryError {
          amount of data processed"
     )]
     Timeout,
-    /// The process is stopping.
-    #[error("the querier is shutting down")]
+    /// A job on the CPU pool ended without a result: it panicked, or the process is stopping.
+    #[error("the query ended without a result, the log says why")]
     Stopped,
 }
 
@@ -70,7 +70,7 @@ impl QueryError {
             Self::QueueFull => ErrorKind::LimitExceeded,
             Self::Memory { .. } => ErrorKind::InvalidInput,
             Self::Timeout => ErrorKind::DeadlineExceeded,
-            Self::Stopped => ErrorKind::Unavailable,
+            Self::Stopped => ErrorKind::Internal,
         }
     }
 }

@@ -26,15 +26,23 @@ pub(crate) struct BlockColumns {
     pub(crate) columns: Vec<Column>,
 }
 
+/// Which frames of lines to read: those that hold some of these rows of the block.
+pub(crate) struct FramesOf<'a>(pub(crate) &'a [Range<usize>]);
+
+impl FramesOf<'_> {
+    fn wants(&self, needs: &Needs, frame: &FrameEntry) -> bool {
+        let of_frame = frame.row_range();
+        needs.lines == LineNeed::Bytes && self.0.iter().any(|rows| rows.start < of_frame.end && of_frame.start < rows.end)
+    }
+}
+
 /// Which parts of a block a query needs.
-pub(crate) fn extents_needed<'a>(block: &'a BlockEntry, needs: &Needs, frames: bool) -> Vec<&'a Extent> {
+pub(crate) fn extents_needed<'a>(block: &'a BlockEntry, needs: &Needs, frames: &FramesOf<'_>) -> Vec<&'a Extent> {
     let mut extents = vec![&block.timestamps];
     if needs.lines != LineNeed::None {
         extents.push(&block.line_lengths);
     }
-    if frames && needs.lines == LineNeed::Bytes {
-        extents.extend(block.frames.iter().map(|frame| &frame.extent));
-    }
+    extents.extend(block.frames.iter().filter(|frame| frames.wants(needs, frame)).map(|frame| &frame.extent));
     extents.extend(block.columns.iter().filter(|column| wants(&needs.columns, &column.name)).map(|column| &column.extent));
     extents
 }
@@ -71,23 +79,28 @@ impl RawBlock {
     }
 
     /// Decodes what was read of `block`.
-    pub(crate) fn decode(&self, block: &BlockEntry, needs: &Needs, frames: bool) -> Result<BlockColumns, FormatError> {
-        let mut decoder = Decoder::new();
+    pub(crate) fn decode(
+        &self,
+        decoder: &mut Decoder,
+        block: &BlockEntry,
+        needs: &Needs,
+        frames: &FramesOf<'_>,
+    ) -> Result<BlockColumns, FormatError> {
         let timestamps = decoder.timestamps(block, self.part(&block.timestamps))?;
         let line_ends = match needs.lines {
             LineNeed::None => Vec::new(),
             LineNeed::Lengths | LineNeed::Bytes => decoder.line_ends(block, self.part(&block.line_lengths))?,
         };
-        let wanted = if frames && needs.lines == LineNeed::Bytes { &block.frames[..] } else { &[] };
-        let frames = wanted.iter().map(|frame| Ok((*frame, decoder.frame(frame, self.part(&frame.extent))?))).collect::<Result<_, _>>()?;
+        let wanted = block.frames.iter().filter(|frame| frames.wants(needs, frame));
+        let frames = wanted.map(|frame| Ok((*frame, decoder.frame(frame, self.part(&frame.extent))?))).collect::<Result<_, _>>()?;
         let columns = block.columns.iter().filter(|column| wants(&needs.columns, &column.name));
         let columns = columns.map(|column| decoder.column(block, column, self.part(&column.extent))).collect::<Result<_, _>>()?;
         Ok(BlockColumns { timestamps, line_ends, frames, columns })
     }
 
     /// Decodes one frame of lines.
-    pub(crate) fn decode_frame(&self, frame: &FrameEntry) -> Result<Vec<u8>, FormatError> {
-        Decoder::new().frame(frame, self.part(&frame.extent))
+    pub(crate) fn decode_frame(&self, decoder: &mut Decoder, frame: &FrameEntry) -> Result<Vec<u8>, FormatError> {
+        decoder.frame(frame, self.part(&frame.extent))
     }
 }
 
@@ -97,7 +110,7 @@ impl BlockColumns {
         self.line_ends[frame.row_range()].iter().map(|end| end - frame.line_start).collect()
     }
 
-    /// The rows `range` of the block, all columns; only for blocks decoded whole.
+    /// The rows `range` of the block, all columns; only where all columns and the frames of these rows were decoded.
     pub(crate) fn rows(&self, range: Range<usize>) -> Rows {
         let mut builder = skald_model::RowsBuilder::default();
         for (frame, bytes) in &self.frames {

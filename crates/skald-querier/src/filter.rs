@@ -1,9 +1,9 @@
 //! Leaves out blocks that cannot hold what a query looks for.
 
-use crate::gather::chain;
 use crate::read::{Outcome, Unit};
 use skald_block::FilterQuery;
 use skald_logql::exec::Probe;
+use skald_runtime::chain;
 use skald_store::{Catalog, OpenObject};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,9 +4,12 @@ use crate::error::QueryError;
 use crate::stats::QueryStats;
 use rustc_hash::FxHashMap;
 use skald_block::Run;
-use skald_logql::exec::{Pipeline, Selector};
-use skald_model::{Generation, Labels, Rows, TenantId, TimeRange, Timestamp};
+use skald_logql::exec::{Pipeline, RangeLeaf, Selector};
+use skald_logql::plan::LogPlan;
+use skald_model::seam::{CpuPool, run_on_pool};
+use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
+use skald_runtime::chain;
 use skald_store::{Catalog, OpenObject};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,29 +50,58 @@ pub(crate) struct Sources {
     pub(crate) stats: QueryStats,
 }
 
+/// What a query wants of the streams.
+pub(crate) trait Wanted: Send + Sync + 'static {
+    fn selector(&self) -> &Selector;
+    fn pipeline(&self) -> &Pipeline;
+}
+
+impl Wanted for LogPlan {
+    fn selector(&self) -> &Selector {
+        LogPlan::selector(self)
+    }
+
+    fn pipeline(&self) -> &Pipeline {
+        LogPlan::pipeline(self)
+    }
+}
+
+impl Wanted for RangeLeaf {
+    fn selector(&self) -> &Selector {
+        RangeLeaf::selector(self)
+    }
+
+    fn pipeline(&self) -> &Pipeline {
+        RangeLeaf::pipeline(self)
+    }
+}
+
 /// Asks memory first and the catalogue then: what is flushed in between is in the first answer, and its objects are left out of the second.
 pub(crate) async fn gather(
     ingester: &dyn Ingester,
     catalog: &Catalog,
+    pool: &dyn CpuPool,
     tenant: &TenantId,
-    selector: &Selector,
-    pipeline: &Pipeline,
+    wanted: Arc<dyn Wanted>,
     range: TimeRange,
 ) -> Result<Sources, QueryError> {
-    let request = SelectRequest { matcher: Arc::new(Matching(Arc::new(selector.clone()))), range, labels_only: false };
-    let selected = ingester.select(tenant, request).await.map_err(QueryError::Select)?;
+    let matcher = Arc::new(Matching(wanted.selector().clone()));
+    let selected = ingester.select(tenant, SelectRequest { matcher, range, labels_only: false }).await.map_err(QueryError::Select)?;
     let (objects, warnings) = open_objects(catalog, tenant, range, &selected).await?;
-    let stats = QueryStats { unreadable: warnings.len() as u64, ..QueryStats::default() };
-    let mut builder = Builder { by_labels: FxHashMap::default(), streams: Vec::new() };
-    for stream in selected.streams {
-        if pipeline.stream_can_match(&stream.labels) {
-            builder.add_memory(&stream.labels, stream.generation.generation, stream.chunks, range);
+    let build = move || {
+        let mut builder = Builder { by_labels: FxHashMap::default(), streams: Vec::new() };
+        for stream in selected.streams {
+            if wanted.pipeline().stream_can_match(&stream.labels) {
+                builder.add_memory(&stream.labels, stream.generation, stream.chunks, range);
+            }
         }
-    }
-    for (number, open) in objects.iter().enumerate() {
-        builder.add_object(number, open, selector, pipeline, range);
-    }
-    Ok(Sources { objects, streams: builder.streams, warnings, stats })
+        for (number, open) in objects.iter().enumerate() {
+            builder.add_object(number, open, wanted.selector(), wanted.pipeline(), range);
+        }
+        let stats = QueryStats { unreadable: warnings.len() as u64, ..QueryStats::default() };
+        Sources { objects, streams: builder.streams, warnings, stats }
+    };
+    run_on_pool(pool, build).await.map_err(|_| QueryError::Stopped)
 }
 
 /// Opens the objects that memory did not answer for. One that cannot be read becomes a warning: its entries are missing from the answer.
@@ -100,14 +132,8 @@ pub(crate) async fn open_objects(
     Ok((objects, warnings))
 }
 
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// A selector, as ingesters ask it.
-pub(crate) struct Matching(pub(crate) Arc<Selector>);
+pub(crate) struct Matching(pub(crate) Selector);
 
 impl LabelMatcher for Matching {
     fn matches(&self, labels: &Labels) -> bool {
@@ -129,12 +155,12 @@ impl Builder {
         &mut self.streams[at]
     }
 
-    fn add_memory(&mut self, labels: &Labels, generation: Generation, chunks: Vec<Arc<Rows>>, range: TimeRange) {
+    fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>, range: TimeRange) {
         let stream = self.stream(labels);
         let mut first_row = 0;
         for rows in chunks {
             let Some((min, max)) = rows.time_span() else { continue };
-            let order = (generation.0, first_row);
+            let order = order(at, first_row);
             first_row += rows.len() as u64;
             if range.overlaps(min, max) {
                 stream.runs.push(RunSource { min, max, rows: rows.len() as u32, order, place: Place::Memory(rows), keep: None });
@@ -152,7 +178,7 @@ impl Builder {
             let sources = self.stream(labels);
             for (at, run) in open.footer.runs_of(stream) {
                 let run = *run;
-                let order = (open.object.name.at.generation.0, first_row);
+                let order = order(open.object.name.at, first_row);
                 first_row += u64::from(run.rows);
                 if range.overlaps(run.min_time, run.max_time) {
                     let place = Place::Block { object: number, block: at.block, run };
@@ -161,6 +187,11 @@ impl Builder {
             }
         }
     }
+}
+
+/// Sources come in the order of their generations, rows of a part of one after those of the part before.
+fn order(at: GenerationPart, row: u64) -> (u64, u64) {
+    (at.generation.0, u64::from(at.part) << 40 | row)
 }
 
 /// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.

@@ -3,7 +3,6 @@
 use crate::checks;
 use crate::encode;
 use crate::error::QueryError;
-use crate::gather::chain;
 use crate::metrics::Status;
 use crate::params::{ParamError, Params, check_order};
 use crate::service::{Answer, AnswerData, Querier, QueryRequest};
@@ -18,11 +17,10 @@ use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
 use skald_logql::parse_matchers;
 use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
-use skald_model::{ErrorKind, TenantId, TimeRange, Timestamp};
+use skald_model::{ErrorKind, Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::http_status;
-use skald_runtime::tenancy;
+use skald_runtime::{chain, tenancy};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
 
@@ -198,39 +196,34 @@ fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
 fn window(querier: &Querier, tenant: &TenantId, params: &Params) -> Result<TimeRange, Refused> {
     let (start, end) = params.bounds(querier.now())?;
     let limits = querier.limits(tenant);
-    if end < start {
-        let lookback = skald_logql::units::format_duration(limits.max_query_lookback);
-        return Err(ParamError(format!("this data is no longer available, it is past now - max_query_lookback ({lookback})")).into());
-    }
+    let start = checks::lookback(start, end, &limits, querier.now())?;
     checks::length(start, end, &limits)?;
-    let oldest = if limits.max_query_lookback.is_zero() { Timestamp::MIN } else { querier.now().minus(limits.max_query_lookback) };
-    Ok(TimeRange::new(start.max(oldest), Timestamp(end.0.saturating_add(1))))
+    Ok(TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
 }
 
 fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
     Selector::compile(matchers).map_err(ParamError)
 }
 
-async fn streams_of(querier: &Querier, asked: &Asked) -> Result<BTreeSet<skald_model::Labels>, Refused> {
+async fn streams_of(querier: &Querier, asked: &Asked) -> Result<(BTreeSet<Labels>, Vec<String>), Refused> {
     let range = window(querier, &asked.tenant, &asked.params)?;
     let text = asked.params.get("query");
     let matchers = if text.is_empty() { Vec::new() } else { parse_matchers(text, false).map_err(QueryError::Matchers)? };
-    let selector = Arc::new(compile(&matchers)?);
-    Ok(querier.series(&asked.tenant, &[selector], range).await?.0)
+    Ok(querier.series(&asked.tenant, &[compile(&matchers)?], range).await?)
 }
 
 async fn labels(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
-    let streams = streams_of(&querier, &asked).await?;
+    let (streams, warnings) = streams_of(&querier, &asked).await?;
     let names: BTreeSet<&str> = streams.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
-    Ok(json(encode::names(&names.into_iter().map(str::to_owned).collect::<Vec<_>>())))
+    Ok(json(encode::names(&names.into_iter().map(str::to_owned).collect::<Vec<_>>(), &warnings)))
 }
 
 async fn label_values(State(querier): State<Querier>, Path(name): Path<String>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
-    let streams = streams_of(&querier, &asked).await?;
+    let (streams, warnings) = streams_of(&querier, &asked).await?;
     let values: BTreeSet<&str> = streams.iter().filter_map(|labels| labels.get(&name)).collect();
-    Ok(json(encode::names(&values.into_iter().map(str::to_owned).collect::<Vec<_>>())))
+    Ok(json(encode::names(&values.into_iter().map(str::to_owned).collect::<Vec<_>>(), &warnings)))
 }
 
 async fn series(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
@@ -243,13 +236,13 @@ async fn series(State(querier): State<Querier>, request: Request) -> Result<Resp
         if matchers.is_empty() && texts.len() > 1 {
             return Err(ParamError(format!("0 matchers in group: {text}")).into());
         }
-        selectors.push(Arc::new(compile(&matchers)?));
+        selectors.push(compile(&matchers)?);
     }
     if selectors.is_empty() {
-        selectors.push(Arc::new(compile(&[])?));
+        selectors.push(compile(&[])?);
     }
-    let (streams, _) = querier.series(&asked.tenant, &selectors, range).await?;
-    Ok(json(encode::series(&streams)))
+    let (streams, warnings) = querier.series(&asked.tenant, &selectors, range).await?;
+    Ok(json(encode::series(&streams, &warnings)))
 }
 
 async fn index_stats(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
@@ -259,7 +252,9 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     asked.params.step(start, end)?;
     let matchers = parse_matchers(asked.params.get("query"), false).map_err(QueryError::Matchers)?;
     let log = LogExpr { matchers, stages: Vec::new() };
-    checks::length(start, end, &querier.limits(&asked.tenant))?;
+    let limits = querier.limits(&asked.tenant);
+    checks::length(start, end, &limits)?;
+    let start = checks::lookback(start, end, &limits, querier.now())?;
     let params = PlanParams {
         start,
         end,
@@ -273,6 +268,10 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
         return Err(QueryError::Unsupported("only label matchers are supported").into());
     };
-    let stats = querier.index_stats(&asked.tenant, &plan, TimeRange::new(start, Timestamp(end.0.saturating_add(1)))).await?;
-    Ok(axum::Json(stats).into_response())
+    let (stats, warnings) = querier.index_stats(&asked.tenant, plan, TimeRange::new(start, Timestamp(end.0.saturating_add(1)))).await?;
+    let mut answer = serde_json::json!(stats);
+    if !warnings.is_empty() {
+        answer["warnings"] = serde_json::json!(warnings);
+    }
+    Ok(axum::Json(answer).into_response())
 }

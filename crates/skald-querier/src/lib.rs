@@ -1,9 +1,9 @@
 //! The querier: the query API, and its evaluation over memory and data objects.
 //!
-//! A query asks the ingester first and the catalogue of data objects then, so that a flush in between shows each line exactly once ([`gather`]).
-//! Entries that several sources hold are found by time first and content then ([`overlap`]). What the directory of an object can answer is
-//! counted without reading; blocks that a filter rules out are skipped ([`filter`]); the rest is fetched, decoded and evaluated on the CPU pool
-//! by the pure engine of `skald-logql` ([`read`]). It keeps nothing on disk.
+//! A query asks the ingester first and the catalogue of data objects then, so that a flush in between shows each line exactly once (`gather`).
+//! Entries that several sources hold are found by time first and content then (`overlap`). What the directory of an object can answer is
+//! counted without reading; blocks that a filter rules out are skipped (`filter`); the rest is fetched, decoded and evaluated on the CPU pool
+//! by the pure engine of `skald-logql` (`read`). It keeps nothing on disk.
 
 mod checks;
 mod encode;

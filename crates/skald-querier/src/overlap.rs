@@ -4,49 +4,202 @@
 //! with equal timestamps.
 
 use crate::error::QueryError;
-use crate::fetch::{self, BlockColumns, BlockRef};
-use crate::gather::{Place, RunSource, Sources, StreamSources, chain};
+use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
+use crate::gather::{Place, RunSource, Sources, StreamSources};
 use rustc_hash::FxHashMap;
+use skald_block::Decoder;
 use skald_logql::exec::{Columns, LineNeed, Needs};
 use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{Rows, Timestamp};
-use skald_store::{Catalog, OpenObject};
+use skald_runtime::chain;
+use skald_store::{Catalog, OpenObject, ReadError};
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-/// Sets [`RunSource::keep`] wherever another source may hold the same entries. A block that cannot be read is left out, with a warning.
-pub(crate) async fn drop_duplicates(catalog: &Catalog, pool: &dyn CpuPool, sources: &mut Sources) -> Result<(), QueryError> {
-    let Sources { objects, streams, warnings, stats } = sources;
-    let mut blocks: HashMap<(usize, u32), Arc<BlockColumns>> = HashMap::new();
-    for stream in streams {
-        stream.runs.sort_by_key(|run| (run.min, run.max, run.order));
-        let mut unreadable = Vec::new();
-        for cluster in clusters(&stream.runs) {
-            let shared = shared_times(&stream.runs, cluster.clone());
-            let candidates = candidates(catalog, objects, stream, cluster, &shared, &mut blocks).await;
-            match candidates {
-                Ok(candidates) => {
-                    stats.duplicates += resolve(catalog, pool, objects, stream, candidates, &mut blocks).await?;
-                }
-                Err((run, why)) => {
-                    warnings.push(why);
-                    stats.unreadable += 1;
-                    unreadable.push(run);
-                }
-            }
+/// Raw bytes of lines after which the comparison of sources goes on with later times: what is held of a long overlap stays bounded.
+const WINDOW_BYTES: u64 = 32 << 20;
+/// Blocks whose timestamps are kept at hand for the other streams that share them.
+const BLOCKS_MAX: usize = 256;
+
+/// Sets [`RunSource::keep`] wherever another source may hold the same entries. A run that cannot be read is left out, with a warning.
+pub(crate) async fn drop_duplicates(catalog: &Catalog, pool: &Arc<dyn CpuPool>, mut sources: Sources) -> Result<Sources, QueryError> {
+    let find = move || {
+        let overlapping = sort_and_find(&mut sources.streams);
+        (sources, overlapping)
+    };
+    let (mut sources, overlapping) = run_on_pool(pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
+    let mut finder = Finder { catalog, pool, objects: sources.objects.clone(), blocks: HashMap::new(), window_bytes: WINDOW_BYTES };
+    for i in overlapping {
+        while let Err(unreadable) = finder.drop_from(&mut sources.streams[i]).await {
+            let Unreadable { run, why } = match unreadable {
+                Failure::Unreadable(unreadable) => unreadable,
+                Failure::Stopped => return Err(QueryError::Stopped),
+            };
+            sources.streams[i].runs.remove(run);
+            sources.warnings.push(why);
+            sources.stats.unreadable += 1;
         }
-        remove_runs(&mut stream.runs, &unreadable);
     }
-    Ok(())
+    let duplicates = |run: &RunSource| run.keep.as_ref().map_or(0, |keep| u64::from(run.rows) - keep.len() as u64);
+    sources.stats.duplicates += sources.streams.iter().flat_map(|stream| &stream.runs).map(duplicates).sum::<u64>();
+    Ok(sources)
 }
 
-fn remove_runs(runs: &mut Vec<RunSource>, gone: &[usize]) {
-    let mut i = 0;
-    runs.retain(|_| {
-        i += 1;
-        !gone.contains(&(i - 1))
-    });
+/// Sorts the runs of each stream by first time; the streams with runs that may share entries.
+fn sort_and_find(streams: &mut [StreamSources]) -> Vec<usize> {
+    streams.iter_mut().for_each(|stream| stream.runs.sort_by_key(|run| (run.min, run.max, run.order)));
+    (0..streams.len()).filter(|i| !clusters(&streams[*i].runs).is_empty()).collect()
+}
+
+/// A run that cannot be read.
+struct Unreadable {
+    run: usize,
+    why: String,
+}
+
+enum Failure {
+    Unreadable(Unreadable),
+    Stopped,
+}
+
+/// Reads what is needed to tell entries apart.
+struct Finder<'a> {
+    catalog: &'a Catalog,
+    pool: &'a Arc<dyn CpuPool>,
+    objects: Vec<Arc<OpenObject>>,
+    blocks: HashMap<(usize, u32), Arc<BlockColumns>>,
+    window_bytes: u64,
+}
+
+impl Finder<'_> {
+    /// Finds the repeated entries of one stream, anew each time it is called.
+    async fn drop_from(&mut self, stream: &mut StreamSources) -> Result<(), Failure> {
+        stream.runs.iter_mut().for_each(|run| run.keep = None);
+        for cluster in clusters(&stream.runs) {
+            let times = shared_times(&stream.runs[cluster.clone()]);
+            for window in windows(&stream.runs[cluster.clone()], self.window_bytes) {
+                self.drop_from_window(stream, cluster.start, &times, window).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the repeated entries of a window of a cluster, whose runs from number `first` on share `times` with others.
+    async fn drop_from_window(
+        &mut self,
+        stream: &mut StreamSources,
+        first: usize,
+        times: &[Option<(Timestamp, Timestamp)>],
+        window: (Timestamp, Timestamp),
+    ) -> Result<(), Failure> {
+        let mut all = Vec::new();
+        for (i, times) in (first..).zip(times) {
+            let Some((min, max)) = times else { continue };
+            let (min, max) = (window.0.max(*min), window.1.min(*max));
+            if min <= max {
+                self.add_candidates(&stream.runs[i], i, min.0..=max.0, &mut all).await?;
+            }
+        }
+        if all.is_empty() {
+            return Ok(());
+        }
+        let candidates = run_on_pool(self.pool.as_ref(), move || repeated_times(all)).await.map_err(|_| Failure::Stopped)?;
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let rows = self.rows_of(stream, &candidates).await?;
+        let find = move || repeated_entries(&candidates, &rows);
+        let repeated = run_on_pool(self.pool.as_ref(), find).await.map_err(|_| Failure::Stopped)?;
+        for (run, gone) in repeated {
+            let run = &mut stream.runs[run];
+            let kept = run.keep.take().unwrap_or_else(|| (0..run.rows).collect());
+            run.keep = Some(kept.into_iter().filter(|row| !gone.contains(row)).collect());
+        }
+        Ok(())
+    }
+
+    /// The rows of run number `i` with these timestamps.
+    async fn add_candidates(
+        &mut self,
+        run: &RunSource,
+        i: usize,
+        times: RangeInclusive<i64>,
+        all: &mut Vec<Candidate>,
+    ) -> Result<(), Failure> {
+        let mut add = |timestamps: &[i64]| {
+            let shared = timestamps.iter().enumerate().filter(|(_, at)| times.contains(*at));
+            let order = |row: usize| (run.order.0, run.order.1 + row as u64);
+            all.extend(shared.map(|(row, at)| Candidate { at: *at, order: order(row), object: object(run), run: i, row: row as u32 }));
+        };
+        match &run.place {
+            Place::Memory(rows) => add(rows.timestamps()),
+            Place::Block { object, block, run: of_block } => {
+                let columns = self.timestamps(*object, *block).await.map_err(|failure| failure.of_run(i))?;
+                add(&columns.timestamps[of_block.row_range()]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of the runs that candidates are in.
+    async fn rows_of(&self, stream: &StreamSources, candidates: &[Candidate]) -> Result<FxHashMap<usize, Arc<Rows>>, Failure> {
+        let everything = Needs { lines: LineNeed::Bytes, columns: Columns::All };
+        let mut rows: FxHashMap<usize, Arc<Rows>> = FxHashMap::default();
+        for candidate in candidates {
+            if rows.contains_key(&candidate.run) {
+                continue;
+            }
+            let of_run = match &stream.runs[candidate.run].place {
+                Place::Memory(rows) => rows.clone(),
+                Place::Block { object, block, run } => {
+                    let range = run.row_range();
+                    let columns = self.read(*object, *block, &everything, range.clone()).await;
+                    Arc::new(columns.map_err(|failure| failure.of_run(candidate.run))?.rows(range))
+                }
+            };
+            rows.insert(candidate.run, of_run);
+        }
+        Ok(rows)
+    }
+
+    /// Timestamps of a block.
+    async fn timestamps(&mut self, object: usize, number: u32) -> Result<Arc<BlockColumns>, Failure> {
+        if let Some(known) = self.blocks.get(&(object, number)) {
+            return Ok(known.clone());
+        }
+        let times_only = Needs { lines: LineNeed::None, columns: Columns::Names(Vec::new()) };
+        let columns = Arc::new(self.read(object, number, &times_only, 0..0).await?);
+        if self.blocks.len() >= BLOCKS_MAX {
+            self.blocks.clear();
+        }
+        self.blocks.insert((object, number), columns.clone());
+        Ok(columns)
+    }
+
+    /// Columns of a block, with the lines of `rows` where lines are needed.
+    async fn read(&self, object: usize, number: u32, needs: &Needs, rows: Range<usize>) -> Result<BlockColumns, Failure> {
+        let block = BlockRef { open: self.objects[object].clone(), number };
+        let missing = |error: &ReadError| {
+            let why = format!("entries are missing from this answer: {}", chain(error));
+            Failure::Unreadable(Unreadable { run: usize::MAX, why })
+        };
+        let extents = fetch::extents_needed(block.entry(), needs, &FramesOf(std::slice::from_ref(&rows)));
+        let raw = fetch::read(self.catalog, &block.open, &extents).await.map_err(|error| missing(&error))?;
+        let (of_block, needs) = (block.clone(), needs.clone());
+        let decode = move || raw.decode(&mut Decoder::new(), of_block.entry(), &needs, &FramesOf(std::slice::from_ref(&rows)));
+        let decoded = run_on_pool(self.pool.as_ref(), decode).await.map_err(|_| Failure::Stopped)?;
+        decoded.map_err(|error| missing(&block.damaged(error)))
+    }
+}
+
+impl Failure {
+    fn of_run(self, run: usize) -> Self {
+        match self {
+            Failure::Unreadable(unreadable) => Failure::Unreadable(Unreadable { run, ..unreadable }),
+            Failure::Stopped => Failure::Stopped,
+        }
+    }
 }
 
 /// Groups of runs (sorted by first time) that may share entries: those that overlap in time, or a chunk of memory by itself.
@@ -68,12 +221,16 @@ fn clusters(runs: &[RunSource]) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether runs that overlap can hold an entry twice: not when they all are of one object, nor when one chunk has no time twice.
-fn may_repeat(runs: &[RunSource]) -> bool {
-    let object = |run: &RunSource| match run.place {
+/// The object that a run is in, if it is in one. An object holds no entry twice.
+fn object(run: &RunSource) -> Option<usize> {
+    match run.place {
         Place::Memory(_) => None,
         Place::Block { object, .. } => Some(object),
-    };
+    }
+}
+
+/// Whether runs that overlap can hold an entry twice: not when they all are of one object, nor when one chunk has no time twice.
+fn may_repeat(runs: &[RunSource]) -> bool {
     match runs {
         [RunSource { place: Place::Memory(rows), .. }] => !rows.timestamps().windows(2).all(|pair| pair[0] < pair[1]),
         [first, rest @ ..] => object(first).is_none() || rest.iter().any(|run| object(run) != object(first)),
@@ -82,7 +239,12 @@ fn may_repeat(runs: &[RunSource]) -> bool {
 }
 
 /// For each run of a cluster the times that others may have too. A chunk of memory may repeat itself anywhere.
-fn shared_times(runs: &[RunSource], cluster: Range<usize>) -> Vec<Option<(Timestamp, Timestamp)>> {
+fn shared_times(runs: &[RunSource]) -> Vec<Option<(Timestamp, Timestamp)>> {
+    let latest = runs.iter().scan(Timestamp::MIN, |latest, run| {
+        *latest = run.max.max(*latest);
+        Some(*latest)
+    });
+    let latest: Vec<Timestamp> = latest.collect();
     let of = |i: usize| {
         let run = &runs[i];
         if let Place::Memory(rows) = &run.place
@@ -90,11 +252,36 @@ fn shared_times(runs: &[RunSource], cluster: Range<usize>) -> Vec<Option<(Timest
         {
             return Some((run.min, run.max));
         }
-        let others = cluster.clone().filter(|other| *other != i).map(|other| &runs[other]);
-        let overlaps = others.filter(|other| other.min <= run.max && run.min <= other.max);
-        overlaps.map(|other| (other.min.max(run.min), other.max.min(run.max))).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        let before = (0..i).rev().take_while(|other| run.min <= latest[*other]);
+        let after = (i + 1..runs.len()).take_while(|other| runs[*other].min <= run.max);
+        let overlaps = before.chain(after).map(|other| &runs[other]).filter(|other| run.min <= other.max);
+        let apart = overlaps.filter(|other| object(run).is_none() || object(other) != object(run));
+        apart.map(|other| (other.min.max(run.min), other.max.min(run.max))).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     };
-    cluster.clone().map(of).collect()
+    (0..runs.len()).map(of).collect()
+}
+
+/// Cuts the time of a cluster wherever the runs that begin in a piece have this many bytes of lines. Equal entries have equal times, so
+/// that each piece can be looked at by itself.
+fn windows(runs: &[RunSource], window_bytes: u64) -> Vec<(Timestamp, Timestamp)> {
+    let (mut found, mut start, mut bytes) = (Vec::new(), Timestamp::MIN, 0);
+    for run in runs {
+        if bytes >= window_bytes && run.min > start {
+            found.push((start, Timestamp(run.min.0 - 1)));
+            (start, bytes) = (run.min, 0);
+        }
+        bytes += run.place.line_bytes();
+    }
+    found.push((start, Timestamp::MAX));
+    found
+}
+
+/// The rows whose timestamp comes more than once, and not only in one object, in order of timestamp, then precedence.
+fn repeated_times(mut all: Vec<Candidate>) -> Vec<Candidate> {
+    all.sort_unstable_by_key(|candidate| (candidate.at, candidate.order));
+    let may_repeat =
+        |group: &&[Candidate]| group.len() > 1 && group.iter().any(|one| one.object.is_none() || one.object != group[0].object);
+    all.chunk_by(|a, b| a.at == b.at).filter(may_repeat).flatten().copied().collect()
 }
 
 /// A row that another may equal.
@@ -102,102 +289,9 @@ fn shared_times(runs: &[RunSource], cluster: Range<usize>) -> Vec<Option<(Timest
 struct Candidate {
     at: i64,
     order: (u64, u64),
+    object: Option<usize>,
     run: usize,
     row: u32,
-}
-
-/// Rows of a cluster whose timestamp comes more than once, in order of timestamp, then precedence; or the run that cannot be read, and why.
-async fn candidates(
-    catalog: &Catalog,
-    objects: &[Arc<OpenObject>],
-    stream: &StreamSources,
-    cluster: Range<usize>,
-    shared: &[Option<(Timestamp, Timestamp)>],
-    blocks: &mut HashMap<(usize, u32), Arc<BlockColumns>>,
-) -> Result<Vec<Candidate>, (usize, String)> {
-    let times_only = Needs { lines: LineNeed::None, columns: Columns::Names(Vec::new()) };
-    let mut all = Vec::new();
-    for (i, times) in cluster.zip(shared) {
-        let (run, Some((min, max))) = (&stream.runs[i], times) else { continue };
-        let mut add = |timestamps: &[i64]| {
-            for (row, at) in timestamps.iter().enumerate() {
-                if min.0 <= *at && *at <= max.0 {
-                    all.push(Candidate { at: *at, order: (run.order.0, run.order.1 + row as u64), run: i, row: row as u32 });
-                }
-            }
-        };
-        match &run.place {
-            Place::Memory(rows) => add(rows.timestamps()),
-            Place::Block { object, block, run: of_block } => {
-                let columns = columns(catalog, objects, (*object, *block), &times_only, blocks).await;
-                let columns = columns.map_err(|why| (i, why))?;
-                add(&columns.timestamps[of_block.row_range()]);
-            }
-        }
-    }
-    all.sort_unstable_by_key(|candidate| (candidate.at, candidate.order));
-    let repeated: HashSet<i64> = all.windows(2).filter(|pair| pair[0].at == pair[1].at).map(|pair| pair[0].at).collect();
-    all.retain(|candidate| repeated.contains(&candidate.at));
-    Ok(all)
-}
-
-/// Columns of a block, kept for the other streams that share it.
-async fn columns(
-    catalog: &Catalog,
-    objects: &[Arc<OpenObject>],
-    (object, number): (usize, u32),
-    needs: &Needs,
-    blocks: &mut HashMap<(usize, u32), Arc<BlockColumns>>,
-) -> Result<Arc<BlockColumns>, String> {
-    let whole = needs.lines == LineNeed::Bytes;
-    if let Some(known) = blocks.get(&(object, number)).filter(|known| !whole || !known.frames.is_empty()) {
-        return Ok(known.clone());
-    }
-    let block = BlockRef { open: objects[object].clone(), number };
-    let missing = |error: &dyn std::error::Error| format!("entries are missing from this answer: {}", chain(error));
-    let extents = fetch::extents_needed(block.entry(), needs, true);
-    let raw = fetch::read(catalog, &block.open, &extents).await.map_err(|error| missing(&error))?;
-    let decoded = raw.decode(block.entry(), needs, true).map_err(|error| missing(&block.damaged(error)))?;
-    let columns = Arc::new(decoded);
-    if !whole {
-        blocks.insert((object, number), columns.clone());
-    }
-    Ok(columns)
-}
-
-/// Compares rows of equal timestamps and marks the later ones of equal entries; how many those are.
-async fn resolve(
-    catalog: &Catalog,
-    pool: &dyn CpuPool,
-    objects: &[Arc<OpenObject>],
-    stream: &mut StreamSources,
-    candidates: Vec<Candidate>,
-    blocks: &mut HashMap<(usize, u32), Arc<BlockColumns>>,
-) -> Result<u64, QueryError> {
-    if candidates.is_empty() {
-        return Ok(0);
-    }
-    let everything = Needs { lines: LineNeed::Bytes, columns: Columns::All };
-    let mut rows: FxHashMap<usize, Arc<Rows>> = FxHashMap::default();
-    let runs: HashSet<usize> = candidates.iter().map(|candidate| candidate.run).collect();
-    for i in runs {
-        let of_run = match &stream.runs[i].place {
-            Place::Memory(rows) => rows.clone(),
-            Place::Block { object, block, run } => match columns(catalog, objects, (*object, *block), &everything, blocks).await {
-                Ok(columns) => Arc::new(columns.rows(run.row_range())),
-                // The evaluation reads this block too, and reports it.
-                Err(_) => continue,
-            },
-        };
-        rows.insert(i, of_run);
-    }
-    let dropped = run_on_pool(pool, move || repeated_entries(&candidates, &rows)).await.map_err(|_| QueryError::Stopped)?;
-    let count = dropped.iter().map(|(_, rows)| rows.len() as u64).sum();
-    for (run, gone) in dropped {
-        let run = &mut stream.runs[run];
-        run.keep = Some((0..run.rows).filter(|row| !gone.contains(row)).collect());
-    }
-    Ok(count)
 }
 
 /// By run, the rows that equal an earlier candidate. Equal entries have equal hashes, so long runs of one timestamp stay linear.
@@ -231,6 +325,7 @@ fn entry_hash(rows: &Rows, row: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skald_block::Run;
     use skald_model::RowsBuilder;
 
     fn chunk(order: u64, entries: &[(i64, &str)]) -> RunSource {
@@ -246,14 +341,14 @@ mod tests {
         runs.sort_by_key(|run| (run.min, run.max, run.order));
         let mut all = Vec::new();
         for cluster in clusters(&runs) {
-            for (i, times) in cluster.clone().zip(shared_times(&runs, cluster)) {
+            for (i, times) in cluster.clone().zip(shared_times(&runs[cluster])) {
                 let (Place::Memory(rows), Some((min, max))) = (&runs[i].place, times) else { continue };
                 for (row, at) in rows.timestamps().iter().enumerate().filter(|(_, at)| (min.0..=max.0).contains(*at)) {
-                    all.push(Candidate { at: *at, order: (runs[i].order.0, row as u64), run: i, row: row as u32 });
+                    all.push(Candidate { at: *at, order: (runs[i].order.0, row as u64), object: None, run: i, row: row as u32 });
                 }
             }
         }
-        all.sort_unstable_by_key(|candidate| (candidate.at, candidate.order));
+        let all = repeated_times(all);
         let memory = |(i, run): (usize, &RunSource)| match &run.place {
             Place::Memory(rows) => (i, rows.clone()),
             Place::Block { .. } => unreachable!("chunks are memory"),
@@ -282,6 +377,67 @@ mod tests {
     #[test]
     fn sources_apart_in_time_and_chunks_without_equal_times_are_not_looked_at() {
         assert!(clusters(&[chunk(1, &[(1, "a"), (2, "a")]), chunk(2, &[(3, "a")])]).is_empty());
+    }
+
+    fn block(object: usize, min: i64, max: i64) -> RunSource {
+        let (min, max) = (Timestamp(min), Timestamp(max));
+        let run = Run { stream: 0, first_row: 0, rows: 2, line_bytes: 10, min_time: min, max_time: max, levels: Default::default() };
+        RunSource { min, max, rows: 2, order: (object as u64, 0), place: Place::Block { object, block: 0, run }, keep: None }
+    }
+
+    #[test]
+    fn blocks_of_one_object_that_touch_share_no_times_with_each_other() {
+        let runs = [block(0, 0, 10), block(0, 10, 20), block(0, 20, 30), block(1, 30, 40), block(1, 40, 50)];
+        assert_eq!(clusters(&runs), vec![Range { start: 0, end: 5 }]);
+        let at_30 = Some((Timestamp(30), Timestamp(30)));
+        assert_eq!(shared_times(&runs), [None, None, at_30, at_30, None]);
+        let long_before = [block(0, 0, 100), block(1, 5, 6), block(1, 50, 60)];
+        let times = |min, max| Some((Timestamp(min), Timestamp(max)));
+        assert_eq!(shared_times(&long_before), [times(5, 60), times(5, 6), times(50, 60)]);
+    }
+
+    #[test]
+    fn a_time_that_comes_twice_in_one_object_only_is_not_looked_at() {
+        let candidate = |at, object, row| Candidate { at, order: (0, u64::from(row)), object, run: 0, row };
+        let all = vec![
+            candidate(1, Some(0), 0),
+            candidate(1, Some(0), 1),
+            candidate(2, Some(0), 2),
+            candidate(2, Some(1), 0),
+            candidate(3, None, 0),
+        ];
+        let found: Vec<i64> = repeated_times(all).iter().map(|candidate| candidate.at).collect();
+        assert_eq!(found, [2, 2]);
+        assert_eq!(repeated_times(vec![candidate(4, None, 0), candidate(4, None, 1)]).len(), 2);
+    }
+
+    #[test]
+    fn windows_cover_all_times_and_part_no_equal_ones() {
+        let runs = [block(0, 0, 10), block(1, 0, 10), block(0, 10, 20), block(1, 10, 20), block(1, 15, 20)];
+        let cut = |bytes| windows(&runs, bytes).into_iter().map(|(min, max)| (min.0, max.0)).collect::<Vec<_>>();
+        assert_eq!(cut(100), [(i64::MIN, i64::MAX)]);
+        assert_eq!(cut(20), [(i64::MIN, 9), (10, 14), (15, i64::MAX)]);
+        assert_eq!(cut(1), [(i64::MIN, -1), (0, 9), (10, 14), (15, i64::MAX)]);
+    }
+
+    #[test]
+    fn a_long_overlap_is_compared_window_by_window() {
+        let entries = [(1, "a"), (5, "x"), (5, "x"), (9, "z")];
+        let runs = || vec![chunk(1, &entries), chunk(2, &entries), chunk(3, &[(5, "x"), (6, "new"), (9, "z")]), chunk(4, &[(9, "z")])];
+        let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
+        let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
+        let store = Arc::new(skald_store::MemoryStore::new());
+        let catalog = futures::executor::block_on(Catalog::open(store, sizes, metrics)).expect("it is empty");
+        let pool: Arc<dyn CpuPool> = Arc::new(skald_testkit::InlinePool);
+        for window_bytes in [1, 4, 1000] {
+            let mut finder = Finder { catalog: &catalog, pool: &pool, objects: Vec::new(), blocks: HashMap::new(), window_bytes };
+            let mut stream = StreamSources { labels: skald_testkit::labels(&[("app", "a")]), runs: runs() };
+            for _ in 0..2 {
+                assert!(futures::executor::block_on(finder.drop_from(&mut stream)).is_ok());
+                let kept: Vec<_> = stream.runs.iter().map(|run| run.keep.clone().unwrap_or_else(|| (0..run.rows).collect())).collect();
+                assert_eq!(kept, [vec![0, 1, 3], vec![], vec![1], vec![]], "windows of {window_bytes} bytes");
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Evaluates sources in parallel: blocks are fetched, then decoded and evaluated on the CPU pool, a bounded number at a time.
 
 use crate::error::QueryError;
-use crate::fetch::{self, BlockColumns, BlockRef};
+use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
 use crate::filter;
-use crate::gather::{Place, RunSource, Sources, chain};
+use crate::gather::{Place, RunSource, Sources};
 use crate::stats::QueryStats;
 use parking_lot::Mutex;
-use skald_block::{FrameEntry, Run};
+use skald_block::{Decoder, FrameEntry, Run};
 use skald_logql::exec::{Batch, EvalError, LineNeed, Lines, Needs, Probe, Selection, Stats};
 use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{Labels, Rows, Timestamp};
+use skald_runtime::chain;
 use skald_store::{Catalog, ReadError};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -93,6 +94,8 @@ pub(crate) fn units(sources: &mut Sources) -> Vec<Unit> {
 /// Everything that all jobs of one evaluation share.
 struct Shared<S> {
     states: Mutex<Vec<S>>,
+    /// Decoders that no job uses; they keep their buffers.
+    decoders: Mutex<Vec<Decoder>>,
     new_state: Box<dyn Fn() -> S + Send + Sync>,
     needs: Needs,
     laziness: Laziness,
@@ -138,6 +141,7 @@ impl Reader {
         let units = filter::skip_blocks(&self.catalog, units, &probe, &mut outcome).await;
         let shared = Arc::new(Shared {
             states: Mutex::default(),
+            decoders: Mutex::default(),
             new_state: Box::new(new_state),
             needs,
             laziness,
@@ -176,8 +180,8 @@ impl Reader {
     }
 
     async fn fetch<S: State>(&self, unit: &Unit, shared: &Shared<S>) -> Result<Option<fetch::RawBlock>, ReadError> {
-        let Unit::Block { block, .. } = unit else { return Ok(None) };
-        let extents = fetch::extents_needed(block.entry(), &shared.needs, !shared.is_lazy());
+        let Unit::Block { block, runs } = unit else { return Ok(None) };
+        let extents = fetch::extents_needed(block.entry(), &shared.needs, &FramesOf(&shared.rows_at_once(runs)));
         let raw = fetch::read(&self.catalog, &block.open, &extents).await?;
         shared.outcome.lock().stats.compressed_bytes += raw.bytes;
         Ok(Some(raw))
@@ -250,6 +254,11 @@ impl<S: State> Shared<S> {
         self.laziness != Laziness::Whole && self.needs.lines == LineNeed::Bytes
     }
 
+    /// Rows whose lines are read together with the other columns: none, when frames are read one by one.
+    fn rows_at_once(&self, runs: &[UnitRun]) -> Vec<Range<usize>> {
+        if self.is_lazy() { Vec::new() } else { runs.iter().map(|run| run.run.row_range()).collect() }
+    }
+
     fn warn(&self, error: &ReadError) {
         let mut outcome = self.outcome.lock();
         outcome.stats.unreadable += 1;
@@ -257,14 +266,20 @@ impl<S: State> Shared<S> {
     }
 
     /// Lends a state to `work`. At most as many states exist as jobs run at a time.
-    fn with_state<T>(&self, work: impl FnOnce(&mut S) -> Result<T, EvalError>) -> Result<T, QueryError> {
+    fn with_state<T>(&self, work: impl FnOnce(&mut S, &mut Decoder) -> Result<T, EvalError>) -> Result<T, QueryError> {
         let taken = self.states.lock().pop();
+        let mut decoder = self.decoders.lock().pop().unwrap_or_default();
         let mut state = taken.unwrap_or_else(|| (self.new_state)());
         let before = state.heap_bytes() as u64;
-        let result = work(&mut state);
+        let result = work(&mut state, &mut decoder);
         let after = state.heap_bytes() as u64;
-        self.held.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
+        if after >= before {
+            self.held.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.held.fetch_sub(before - after, Ordering::Relaxed);
+        }
         self.states.lock().push(state);
+        self.decoders.lock().push(decoder);
         result.map_err(QueryError::Eval)
     }
 
@@ -272,7 +287,7 @@ impl<S: State> Shared<S> {
     fn evaluate(&self, fetched: Vec<(Unit, Option<fetch::RawBlock>)>) -> Result<Vec<LazyBlock>, QueryError> {
         let (mut stats, mut lazy) = (QueryStats::default(), Vec::new());
         let mut damaged = Vec::new();
-        self.with_state(|state| {
+        self.with_state(|state, decoder| {
             for (unit, raw) in fetched {
                 match (unit, raw) {
                     (Unit::Memory { labels, rows, order, keep }, _) => {
@@ -281,14 +296,19 @@ impl<S: State> Shared<S> {
                         stats.memory_bytes += found.line_bytes;
                         stats.post_filter_lines += found.matched;
                     }
-                    (Unit::Block { block, runs }, Some(raw)) => match raw.decode(block.entry(), &self.needs, !self.is_lazy()) {
-                        Ok(columns) if self.is_lazy() => lazy.push(LazyBlock { block, runs, columns }),
-                        Ok(columns) => {
-                            stats.blocks_read += 1;
-                            add_block(state, &columns, &runs, &mut stats)?;
+                    (Unit::Block { block, runs }, Some(raw)) => {
+                        match raw.decode(decoder, block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs))) {
+                            Ok(columns) => {
+                                stats.blocks_read += 1;
+                                if self.is_lazy() {
+                                    lazy.push(LazyBlock { block, runs, columns });
+                                } else {
+                                    add_block(state, &columns, &runs, &mut stats)?;
+                                }
+                            }
+                            Err(error) => damaged.push(block.damaged(error)),
                         }
-                        Err(error) => damaged.push(block.damaged(error)),
-                    },
+                    }
                     (Unit::Block { .. }, None) => {}
                 }
             }
@@ -300,16 +320,13 @@ impl<S: State> Shared<S> {
     }
 
     fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &fetch::RawBlock) -> Result<(), QueryError> {
-        let lines = match raw.decode_frame(frame) {
-            Ok(lines) => lines,
-            Err(error) => {
-                self.warn(&block.block.damaged(error));
-                return Ok(());
-            }
-        };
-        let mut stats = QueryStats { blocks_read: 1, ..QueryStats::default() };
-        self.with_state(|state| add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats))?;
+        let mut stats = QueryStats::default();
+        let damaged = self.with_state(|state, decoder| match raw.decode_frame(decoder, frame) {
+            Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
+            Err(error) => Ok(Some(block.block.damaged(error))),
+        })?;
         self.outcome.lock().stats.add(&stats);
+        damaged.iter().for_each(|error| self.warn(error));
         Ok(())
     }
 }
@@ -391,4 +408,46 @@ fn add_rows<S: State>(
     stats.object_bytes += found.line_bytes;
     stats.post_filter_lines += found.matched;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Holds(usize);
+
+    impl State for Holds {
+        fn add(&mut self, _batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
+            Ok(Stats::default())
+        }
+
+        fn heap_bytes(&self) -> usize {
+            self.0
+        }
+
+        fn is_settled(&self, _min: Timestamp, _max: Timestamp) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_states_let_go_of_is_no_longer_held() {
+        let shared = Shared {
+            states: Mutex::default(),
+            decoders: Mutex::default(),
+            new_state: Box::new(|| Holds(0)),
+            needs: Needs { lines: LineNeed::None, columns: skald_logql::exec::Columns::All },
+            laziness: Laziness::Whole,
+            held: AtomicU64::new(0),
+            outcome: Mutex::default(),
+        };
+        for bytes in [100, 10, 100, 30] {
+            let resize = |state: &mut Holds, _: &mut Decoder| {
+                state.0 = bytes;
+                Ok(())
+            };
+            shared.with_state(resize).expect("nothing fails");
+            assert_eq!(shared.held.load(Ordering::Relaxed), bytes as u64);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::checks;
 use crate::error::QueryError;
-use crate::gather::{self, Matching, Sources};
+use crate::gather::{self, Matching, Sources, Wanted};
 use crate::metrics::Metrics;
 use crate::overlap;
 use crate::read::{Laziness, Outcome, Reader, Reading, State, units};
@@ -12,8 +12,7 @@ use skald_block::Run;
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{
-    Batch, EvalError, LeafState, LineNeed, LogCollector, LogEntries, MetricResult, Pipeline, Probe, RangeLeaf, RunCounts, Selection,
-    Selector, Stats,
+    Batch, EvalError, LeafState, LineNeed, LogCollector, LogEntries, MetricResult, Probe, RangeLeaf, RunCounts, Selection, Selector, Stats,
 };
 use skald_logql::plan::{Direction, LogPlan, MetricPlan, Params as PlanParams, Plan, plan};
 use skald_model::seam::{Clock, Seams, run_on_pool};
@@ -112,7 +111,7 @@ impl Querier {
     /// Joins the parts.
     pub fn new(parts: Parts) -> Self {
         let Parts { seams, config, limits, ingester, catalog, metrics } = parts;
-        let reader = Reader { catalog, pool: seams.cpu.clone(), budget: config.querier.query_memory_budget.0 };
+        let reader = Reader { catalog, pool: seams.cpu.clone(), budget: query_budget(&config) };
         let inner = Inner {
             ingester,
             reader,
@@ -151,14 +150,14 @@ impl Querier {
         let limits = self.limits(tenant);
         let expr = skald_logql::parse(&request.text)?;
         checks::query(&expr, &request, &limits)?;
-        checks::clamp_lookback(&mut request, &limits, self.now());
+        request.start = checks::lookback(request.start, request.end, &limits, self.now())?;
         let plan = plan(&expr, &plan_params(&expr, &request, &limits, self.now()))?;
         checks::selectors(&expr, &limits)?;
         let _turn = self.wait_for_turn(tenant).await?;
         let queue_time = self.inner.clock.monotonic() - started;
         let evaluate = async {
             match plan {
-                Plan::Log(plan) => self.log(tenant, &plan).await,
+                Plan::Log(plan) => self.log(tenant, Arc::new(plan)).await,
                 Plan::Metric(plan) => self.metric(tenant, plan).await,
             }
         };
@@ -188,15 +187,16 @@ impl Querier {
         self.inner.turns.acquire().await.map_err(|_| QueryError::Stopped)
     }
 
-    async fn sources(&self, tenant: &TenantId, selector: &Selector, pipeline: &Pipeline, range: TimeRange) -> Result<Sources, QueryError> {
+    async fn sources(&self, tenant: &TenantId, wanted: Arc<dyn Wanted>, range: TimeRange) -> Result<Sources, QueryError> {
         let Inner { ingester, reader, .. } = &*self.inner;
-        let mut sources = gather::gather(ingester.as_ref(), &reader.catalog, tenant, selector, pipeline, range).await?;
-        overlap::drop_duplicates(&reader.catalog, reader.pool.as_ref(), &mut sources).await?;
-        Ok(sources)
+        let (catalog, pool) = (&reader.catalog, &reader.pool);
+        let sources = gather::gather(ingester.as_ref(), catalog, pool.as_ref(), tenant, wanted, range).await?;
+        checks::bytes(&sources, range, &self.limits(tenant))?;
+        overlap::drop_duplicates(catalog, pool, sources).await
     }
 
-    async fn log(&self, tenant: &TenantId, plan: &LogPlan) -> Result<Answer, QueryError> {
-        let mut sources = self.sources(tenant, plan.selector(), plan.pipeline(), plan.range()).await?;
+    async fn log(&self, tenant: &TenantId, plan: Arc<LogPlan>) -> Result<Answer, QueryError> {
+        let mut sources = self.sources(tenant, plan.clone(), plan.range()).await?;
         let mut units = units(&mut sources);
         let forward = plan.direction() == Direction::Forward;
         if forward {
@@ -212,10 +212,7 @@ impl Querier {
         };
         let reading = Reading { needs: plan.pipeline().needs().clone(), probe, laziness };
         let empty = plan.collector();
-        let new_state = {
-            let plan = plan.clone();
-            move || LogState { collector: plan.collector(), forward }
-        };
+        let new_state = move || LogState { collector: plan.collector(), forward };
         let (states, outcome) = self.inner.reader.evaluate(units, reading, new_state).await?;
         let mut collector = empty;
         for state in states {
@@ -248,7 +245,7 @@ impl Querier {
     }
 
     async fn leaf(&self, tenant: &TenantId, leaf: &Arc<RangeLeaf>) -> Result<(LeafState, Vec<String>, QueryStats), QueryError> {
-        let sources = self.sources(tenant, leaf.selector(), leaf.pipeline(), leaf.fetch()).await?;
+        let sources = self.sources(tenant, leaf.clone(), leaf.fetch()).await?;
         let (pool, counted) = (self.inner.reader.pool.as_ref(), leaf.clone());
         let count = move || count_whole_runs(counted, sources);
         let (mut state, mut sources, counted_stats) = run_on_pool(pool, count).await.map_err(|_| QueryError::Stopped)??;
@@ -267,39 +264,59 @@ impl Querier {
     /// Label sets of all streams with entries in `range` that any of `selectors` wants (all, when there is none), in order.
     ///
     /// # Errors
-    /// When the ingester does not answer.
+    /// When the ingester does not answer, or not in time.
     pub async fn series(
         &self,
         tenant: &TenantId,
-        selectors: &[Arc<Selector>],
+        selectors: &[Selector],
         range: TimeRange,
     ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
-        let (mut found, mut warnings) = (BTreeSet::new(), BTreeSet::new());
-        for selector in selectors {
-            let request = SelectRequest { matcher: Arc::new(Matching(selector.clone())), range, labels_only: true };
-            let selected = self.inner.ingester.select(tenant, request).await.map_err(QueryError::Select)?;
-            let (objects, missing) = gather::open_objects(&self.inner.reader.catalog, tenant, range, &selected).await?;
-            warnings.extend(missing);
-            found.extend(selected.streams.into_iter().map(|stream| stream.labels));
+        let find = async {
+            let (mut found, mut warnings) = (BTreeSet::new(), BTreeSet::new());
+            for selector in selectors {
+                let (streams, missing) = self.series_of(tenant, selector, range).await?;
+                found.extend(streams);
+                warnings.extend(missing);
+            }
+            Ok((found, warnings.into_iter().collect()))
+        };
+        self.within(self.limits(tenant).query_timeout, find).await
+    }
+
+    async fn series_of(
+        &self,
+        tenant: &TenantId,
+        selector: &Selector,
+        range: TimeRange,
+    ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
+        let request = SelectRequest { matcher: Arc::new(Matching(selector.clone())), range, labels_only: true };
+        let selected = self.inner.ingester.select(tenant, request).await.map_err(QueryError::Select)?;
+        let (objects, missing) = gather::open_objects(&self.inner.reader.catalog, tenant, range, &selected).await?;
+        let selector = selector.clone();
+        let find = move || {
+            let mut found: BTreeSet<Labels> = selected.streams.into_iter().map(|stream| stream.labels).collect();
             for open in objects {
                 let (min, max) = open.footer.summary.time_span();
                 let whole = range.covers(min, max);
-                for stream in gather::matching_streams(&open, selector) {
+                for stream in gather::matching_streams(&open, &selector) {
                     if whole || open.footer.runs_of(stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {
                         found.insert(open.labels[stream as usize].clone());
                     }
                 }
             }
-        }
-        Ok((found, warnings.into_iter().collect()))
+            found
+        };
+        let found = run_on_pool(self.inner.reader.pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
+        Ok((found, missing))
     }
 
     /// What a selector would read.
     ///
     /// # Errors
-    /// When the ingester does not answer.
-    pub async fn index_stats(&self, tenant: &TenantId, plan: &LogPlan, range: TimeRange) -> Result<IndexStats, QueryError> {
-        let sources = self.sources(tenant, plan.selector(), plan.pipeline(), range).await?;
+    /// When the ingester does not answer, or not in time.
+    pub async fn index_stats(&self, tenant: &TenantId, plan: LogPlan, range: TimeRange) -> Result<(IndexStats, Vec<String>), QueryError> {
+        let find = self.sources(tenant, Arc::new(plan), range);
+        let sources = self.within(self.limits(tenant).query_timeout, find).await?;
         let mut stats = IndexStats::default();
         for stream in sources.streams.iter().filter(|stream| !stream.runs.is_empty()) {
             stats.streams += 1;
@@ -310,8 +327,14 @@ impl Querier {
                 stats.bytes += run.place.line_bytes() * kept / u64::from(run.rows).max(1);
             }
         }
-        Ok(stats)
+        Ok((stats, sources.warnings))
     }
+}
+
+/// Bytes that one query may hold: so many that all that run at a time stay within the budget of the querier.
+fn query_budget(config: &Config) -> u64 {
+    let querier = &config.querier;
+    querier.query_memory_budget.0.min(querier.memory_budget.0 / querier.max_concurrent.max(1) as u64)
 }
 
 /// Whether a probe passes every block.
@@ -362,7 +385,7 @@ impl gather::Place {
         }
     }
 
-    fn line_bytes(&self) -> u64 {
+    pub(crate) fn line_bytes(&self) -> u64 {
         match self {
             gather::Place::Memory(rows) => rows.line_bytes().len() as u64,
             gather::Place::Block { run, .. } => u64::from(run.line_bytes),
@@ -474,6 +497,44 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
+    use skald_rpc::{PushBatch, PushError, SelectError, Selected};
+
+    /// An ingester that never answers.
+    struct Silent;
+
+    #[async_trait::async_trait]
+    impl Ingester for Silent {
+        async fn push(&self, _tenant: &TenantId, _batch: PushBatch) -> Result<(), PushError> {
+            futures::future::pending().await
+        }
+
+        async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+            futures::future::pending().await
+        }
+    }
+
+    #[test]
+    fn a_question_for_series_ends_with_the_query_timeout() {
+        let world = skald_testkit::SimWorld::new(1);
+        let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
+        let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
+        let store = Arc::new(skald_store::MemoryStore::new());
+        let catalog = futures::executor::block_on(Catalog::open(store, sizes, metrics)).expect("it is empty");
+        let querier = Querier::new(Parts {
+            seams: world.seams(),
+            config: Arc::default(),
+            limits: Arc::new(Limits { query_timeout: Duration::from_secs(10), ..Limits::default() }),
+            ingester: Arc::new(Silent),
+            catalog: Arc::new(catalog),
+            metrics: Metrics::register(&mut Default::default()),
+        });
+        let (tenant, selector) = (TenantId::parse("t").expect("valid"), [Selector::compile(&[]).expect("valid")]);
+        let mut series = Box::pin(querier.series(&tenant, &selector, TimeRange::ALL));
+        assert!((&mut series).now_or_never().is_none());
+        world.clock.advance(Duration::from_secs(10));
+        assert!(matches!(series.now_or_never(), Some(Err(QueryError::Timeout))));
+    }
 
     #[test]
     fn ranges_are_aligned_outwards() {

@@ -1,7 +1,7 @@
 //! What every process needs around its services: the real clock, randomness, threads, disk and network; logs, metrics and readiness; listeners;
 //! an orderly start and stop.
 //!
-//! [`run`] is the frame of a `main`: it loads the configuration, hands a [`Runtime`] to the function that builds the parts, waits for a signal, and
+//! [`run()`] is the frame of a `main`: it loads the configuration, hands a [`Runtime`] to the function that builds the parts, waits for a signal, and
 //! stops the parts in the reverse of their order within a bound.
 
 mod http_server;

@@ -1,6 +1,11 @@
 use crate::{Common, HttpServer, Metrics, Readiness, RequestMetrics, ServeError, common_routes};
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -38,7 +43,7 @@ pub struct Serving {
 }
 
 impl Runtime {
-    /// From its parts; [`crate::run`] does this for a process.
+    /// From its parts; [`crate::run()`] does this for a process.
     pub fn new(common: Common, seams: Seams) -> Self {
         let config = Arc::new(common.loaded.config.clone());
         let (end, stopping) = (watch::channel(None).0, watch::channel(false).0);
@@ -114,9 +119,9 @@ impl Runtime {
             let (clock, spawner) = (Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
             HttpServer::start(address, requests.wrap(router), connections_max, gauge, &*seams.network, clock, spawner).await
         };
-        let routes = http.merge(common_routes(self.0.common.clone()));
+        let routes = http.merge(common_routes(self.0.common.clone())).fallback(not_found);
         let http_server = start(self.0.config.http_address(), routes, "http", config.http_listen_conn_limit).await?;
-        let routes = grpc.add_service(self.health().await).into_axum_router();
+        let routes = grpc.add_service(self.health().await).into_axum_router().layer(from_fn(only_grpc));
         let grpc_server = match start(self.0.config.grpc_address(), routes, "grpc", config.http_listen_conn_limit).await {
             Ok(server) => server,
             Err(error) => {
@@ -179,6 +184,20 @@ impl Collector for ReloadMetrics {
         let help = "1 when the file with limits of tenants was right at the last look";
         good.encode(encoder.encode_descriptor("runtime_config_last_reload_successful", help, None, good.metric_type())?)
     }
+}
+
+/// What is answered where there is nothing.
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+/// Refuses what is not gRPC. Without this, whatever is posted to the wrong port would be answered with status 200 and look taken.
+async fn only_grpc(request: Request, next: Next) -> Response {
+    let content_type = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    if content_type.starts_with(b"application/grpc") {
+        return next.run(request).await;
+    }
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "this port speaks gRPC alone, the HTTP API has a port of its own\n").into_response()
 }
 
 async fn report(reporter: &HealthReporter, readiness: &Readiness) {

@@ -325,6 +325,8 @@ fn a_flipped_bit_in_an_object_costs_its_block_and_the_answer_says_so() {
         node.push("t", &stream(app), &entries).expect("acknowledged");
     }
     node.flush();
+    let stats = node.query("t", ALL).expect("answered").stats;
+    assert_eq!(stats.blocks_read, stats.blocks_matched, "a block that is read in several pieces is one");
     let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
     drop(node);
     let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
@@ -355,4 +357,129 @@ fn days_beyond_retention_go_and_others_stay() {
     drop(node);
     world.disk.kill();
     assert_eq!(world.start().expect("starts again").lines("t", ALL).len(), 3);
+}
+
+#[test]
+fn old_days_go_for_want_of_room_on_the_disk_of_the_objects_and_on_no_other() {
+    let mut world = World::new(15);
+    world.config.storage.free_space_floor = ByteSize(1000);
+    world.config.compactor.retention_size = Some(ByteSize(1 << 40));
+    let node = world.start().expect("starts");
+    for age in 1..4 {
+        node.push("t", &labels(&[("app", "a"), ("age", &age.to_string())]), &[(BASE - age * 86_400_000_000_000, "line old")])
+            .expect("acknowledged");
+    }
+    node.flush();
+    world.disk.say_free_at(&world.config.storage.data_dir, 0);
+    node.spawner.run(node.compactor(&world).apply_retention());
+    assert_eq!(node.lines("t", ALL).len(), 3, "removing objects makes no room on another disk");
+    world.disk.say_free_at(&world.config.objects_dir(), 999);
+    node.spawner.run(node.compactor(&world).apply_retention());
+    assert_eq!(node.lines("t", ALL).len(), 2);
+}
+
+#[test]
+fn a_restored_copy_without_its_log_uses_no_generation_number_again() {
+    let world = World::new(11);
+    let node = world.start().expect("starts");
+    node.push("t", &stream(0), &[(BASE, "line before")]).expect("acknowledged");
+    node.flush();
+    drop(node);
+    world.disk.kill();
+    let wal = std::path::Path::new(skald_sim::DATA_DIR).join("wal");
+    skald_model::seam::Disk::remove_dir_all(world.disk.as_ref(), &wal).expect("the log is lost");
+    let node = world.start().expect("starts again");
+    node.push("t", &stream(0), &[(BASE + 1, "line after")]).expect("acknowledged");
+    assert_eq!(node.lines("t", ALL).len(), 2, "memory hides no object of another time");
+    node.flush();
+    assert_eq!(node.lines("t", ALL).len(), 2);
+}
+
+#[test]
+fn a_log_that_lacks_what_its_objects_have_hides_nothing() {
+    let mut world = World::new(12);
+    world.config.ingester.wal.segment_size = ByteSize(1);
+    let node = world.start().expect("starts");
+    for i in 0..4 {
+        node.push("t", &stream(0), &[(BASE + i, "line of a segment")]).expect("acknowledged");
+    }
+    let wal = std::path::Path::new(skald_sim::DATA_DIR).join("wal/0000000001");
+    let disk: &dyn skald_model::seam::Disk = world.disk.as_ref();
+    let segments: Vec<_> = disk.list(&wal).expect("there is a generation").into_iter().map(|entry| wal.join(entry.name)).collect();
+    assert_eq!(segments.len(), 4);
+    let last = disk.read(&segments[3]).expect("it can be read");
+    node.flush();
+    drop(node);
+    world.disk.kill();
+    // A copy of a living directory may hold a part of a log that was being removed, and the objects made of all of it.
+    disk.create_dir_all(&wal).expect("a folder");
+    world.disk.plant(&segments[3], &last);
+    let node = world.start().expect("starts again");
+    assert_eq!(node.lines("t", ALL).len(), 4);
+    assert_eq!(node.sum("t", COUNT), 4.0);
+    node.flush();
+    assert_eq!(node.lines("t", ALL).len(), 4);
+    assert_eq!(node.sum("t", COUNT), 4.0);
+}
+
+#[test]
+fn damage_where_sources_overlap_is_told_and_nothing_counts_twice() {
+    let world = World::new(13);
+    let node = world.start().expect("starts");
+    let random = SeededRandom::new(2);
+    let line = || (0..2000).map(|_| char::from(b'!' + (random.below(90) as u8))).collect::<String>();
+    let lines: Vec<String> = (0..200).map(|_| format!("line {}", line())).collect();
+    let entries: Vec<(i64, &str)> = lines.iter().enumerate().map(|(i, line)| (BASE + i as i64, line.as_str())).collect();
+    node.push("t", &stream(0), &entries).expect("acknowledged");
+    node.flush();
+    node.push("t", &stream(0), &entries[100..]).expect("acknowledged");
+    node.push("t", &stream(0), &[(BASE + 200, "line more")]).expect("acknowledged");
+    node.flush();
+    let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
+    drop(node);
+    let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
+    world.disk.flip_bit(&path, 200_000, 1);
+    let node = world.start().expect("starts again");
+    for query in [COUNT, COUNT_FILTERED, ALL] {
+        let answer = node.query("t", query).expect("answered");
+        assert!(!answer.warnings.is_empty(), "{query}");
+    }
+    assert_eq!(node.sum("t", COUNT), 101.0, "the damaged source is left out whole, the other is counted once");
+    assert_eq!(node.lines("t", ALL).len(), 101);
+}
+
+#[test]
+fn an_entry_that_no_object_can_hold_is_refused_and_the_rest_is_kept_and_flushed() {
+    let world = World::new(14);
+    let node = world.start().expect("starts");
+    let long = "x".repeat((64 << 20) + 1);
+    let error = node.push("t", &stream(0), &[(BASE, "line one"), (BASE + 1, &long), (BASE + 2, "line two")]).expect_err("one is too long");
+    assert_eq!(error.kind(), skald_model::ErrorKind::InvalidInput, "{error}");
+    let error = node.push("t", &stream(0), &[(BASE + 1, &long)]).expect_err("it is too long by itself, too");
+    assert_eq!(error.kind(), skald_model::ErrorKind::InvalidInput, "{error}");
+    node.flush();
+    assert_eq!(node.lines("t", ALL), [(BASE, "line one".to_owned()), (BASE + 2, "line two".to_owned())]);
+}
+
+#[test]
+fn the_first_push_already_finds_a_disk_below_the_floor() {
+    let mut world = World::new(7);
+    world.config.storage.free_space_floor = ByteSize(u64::MAX);
+    let node = world.start().expect("reading needs no room");
+    let error = node.push("t", &stream(0), &[(BASE, "line")]).expect_err("there is no room");
+    assert!(error.to_string().contains("below the floor"), "{error}");
+}
+
+#[test]
+fn lines_that_no_filter_reads_count_as_processed_once_they_are_returned() {
+    let node = World::new(8).start().expect("an empty disk is fine");
+    node.push("t", &stream(0), &[(BASE, "12345"), (BASE + 1, "678")]).expect("there is room");
+    let processed = |query: &str| {
+        let json = node.query("t", query).expect("it is a query").stats.to_json();
+        json["summary"]["totalBytesProcessed"].as_u64()
+    };
+    let check = || assert_eq!([processed(r#"{app="a"}"#), processed(r#"{app="a"} |= "5""#)], [Some(8), Some(8)]);
+    check();
+    node.flush();
+    check();
 }

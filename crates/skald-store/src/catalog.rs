@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use skald_block::{EncodedObject, FilterIndex, FilterPage, Footer, FormatError, ObjectSummary, Trailer};
-use skald_model::{Day, ErrorKind, Labels, TenantId, TimeRange, Timestamp};
+use skald_model::{Day, DiskId, ErrorKind, Generation, Labels, TenantId, TimeRange, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -225,6 +225,13 @@ impl Catalog {
     /// Tenants with live objects.
     pub fn tenants(&self) -> Vec<TenantId> {
         self.live.read().keys().cloned().collect()
+    }
+
+    /// Highest generation that any live object of a disk was flushed from.
+    pub fn last_generation(&self, disk: DiskId) -> Option<Generation> {
+        let live = self.live.read();
+        let names = live.values().flat_map(BTreeMap::values).flatten().map(|object| &object.name);
+        names.filter(|name| name.disk == disk).map(|name| name.at.generation).max()
     }
 
     /// Days of a tenant with live objects, oldest first, and their bytes.

@@ -24,6 +24,9 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
+    /// File in a root that a process may lock; no object can have its name.
+    pub const LOCK: &str = "~lock";
+
     /// Opens the store in `root`, which is made when missing; removes what puts left behind that a crash cut short, and empty folders. Blocks.
     ///
     /// # Errors

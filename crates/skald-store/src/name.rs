@@ -4,14 +4,19 @@ use crate::StoreError;
 const NAME_LEN_MAX: usize = 1024;
 const SEGMENT_LEN_MAX: usize = 255;
 
-/// First segment that no name has: the local store puts what is being written there. No tenant id can hold a tilde.
+/// Folder in which the local store puts what is being written.
 pub(crate) const TMP: &str = "~tmp";
+
+/// Whether a first segment is the local store's own. No tenant id can hold a tilde.
+pub(crate) fn is_own(segment: &str) -> bool {
+    segment.starts_with('~')
+}
 
 /// Refuses what is not the name of an object.
 pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     let valid_segment = |s: &str| !matches!(s, "" | "." | "..") && s.len() <= SEGMENT_LEN_MAX && !s.contains(char::is_control);
-    let ours = name.split('/').next() != Some(TMP);
-    if ours && name.len() <= NAME_LEN_MAX && name.split('/').all(valid_segment) {
+    let taken = name.split('/').next().is_some_and(is_own);
+    if !taken && name.len() <= NAME_LEN_MAX && name.split('/').all(valid_segment) {
         Ok(())
     } else {
         Err(StoreError::InvalidName(name.to_owned()))

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use skald_model::seam::{DirEntry, Disk, DiskFile, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tree::{Inode, Tree};
 
@@ -48,6 +48,8 @@ struct State {
     faults: Faults,
     /// Bytes that the disk holds, if it can run full.
     capacity: Option<u64>,
+    /// What is said of the room at a path that tests let lie on a disk of its own.
+    free_at: BTreeMap<PathBuf, u64>,
 }
 
 #[derive(Default)]
@@ -72,6 +74,7 @@ impl SimDisk {
             counts: BTreeMap::new(),
             faults: Faults::default(),
             capacity: None,
+            free_at: BTreeMap::new(),
         }))))
     }
 
@@ -111,6 +114,11 @@ impl SimDisk {
     pub fn set_free(&self, bytes: u64) {
         let mut state = self.0.lock();
         state.capacity = Some(state.tree.used().saturating_add(bytes));
+    }
+
+    /// From now on says that so much room is left at exactly this path.
+    pub fn say_free_at(&self, path: &Path, bytes: u64) {
+        self.0.lock().free_at.insert(path.to_owned(), bytes);
     }
 
     /// Flips one bit (0 to 7) of a stored byte. Panics when there is no such byte.
@@ -257,10 +265,11 @@ impl Disk for SimDisk {
         Ok(Box::new(LockGuard { state: self.0.clone(), inode, life: state.life }))
     }
 
-    fn space(&self, _path: &Path) -> io::Result<Space> {
+    fn space(&self, path: &Path) -> io::Result<Space> {
         let state = self.0.lock();
         let total = state.capacity.unwrap_or(TOTAL);
-        Ok(Space { total, free: total.saturating_sub(state.tree.used()) })
+        let free = state.free_at.get(path).copied();
+        Ok(Space { total, free: free.unwrap_or_else(|| total.saturating_sub(state.tree.used())) })
     }
 }
 

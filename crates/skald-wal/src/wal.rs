@@ -85,6 +85,17 @@ impl Wal {
         Ok(GenerationWriter::new(self.shared.clone(), generation))
     }
 
+    /// Sees to it that no later generation has the number `used` or a lower one: for numbers that are known to be taken from elsewhere, such as by
+    /// data objects of this disk whose WAL a backup does not have.
+    ///
+    /// # Errors
+    /// When there is no number after `used`.
+    pub fn skip_past(&self, used: Generation) -> Result<(), WalError> {
+        let mut next = self.next.lock();
+        *next = following(&self.shared.dir, used)?.max(*next);
+        Ok(())
+    }
+
     /// Removes a generation, whose writer is dropped; no error when it is gone already. After a failure or a crash the generation is whole or gone
     /// for replay, and what is left of its files goes with the next call or at the next start.
     ///

@@ -9,7 +9,7 @@ use skald_config::Config;
 use skald_distributor::Distributor;
 use skald_ingester::Ingester;
 use skald_model::Timestamp;
-use skald_model::seam::Clock;
+use skald_model::seam::{Clock, Disk};
 use skald_querier::Querier;
 use skald_ring::{Instance, InstanceState, View};
 use skald_runtime::{Runtime, Serving};
@@ -24,10 +24,11 @@ type Failure = Box<dyn Error + Send + Sync>;
 pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let (config, seams) = (runtime.config().clone(), runtime.seams().clone());
     let data_dir = DataDir::open(seams.disk.as_ref(), &config.storage.data_dir, seams.random.as_ref())?;
+    let store_lock = lock_store(&config, seams.disk.as_ref())?;
     let limits = runtime.tenant_limits()?;
 
     let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?);
-    let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.block_cache_size.0 };
+    let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.filter_cache_size.0 };
     let catalog = Arc::new(open_catalog(&runtime, store, sizes).await?);
 
     let ingester_ready = runtime.readiness().register("ingester");
@@ -61,7 +62,7 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         .merge(ring_routes(ring, seams.clock.clone()));
 
     // The disk stays locked until everything that writes to it has stopped.
-    runtime.on_stop("data directory", async move { drop(data_dir) });
+    runtime.on_stop("data directory", async move { drop((store_lock, data_dir)) });
     let stopping = (ingester.clone(), ingester_ready.clone());
     runtime.on_stop("ingester", async move {
         stopping.1.stopping();
@@ -92,6 +93,15 @@ fn greet(serving: &Serving) {
          '{{job=\"demo\"}}'\n  Grafana: add a Loki data source with the URL {base}\n",
         serving.grpc
     );
+}
+
+/// The store is locked by itself, since another process may be told to use it with a data directory of its own: two on it would take each
+/// other's unfinished files away.
+fn lock_store(config: &Config, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, Failure> {
+    let dir = config.objects_dir();
+    disk.create_dir_all(&dir)?;
+    let lock = disk.lock(&dir.join(LocalStore::LOCK));
+    lock.map_err(|error| format!("cannot lock the store '{}', another process may use it: {error}", dir.display()).into())
 }
 
 async fn open_catalog(runtime: &Runtime, store: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Result<Catalog, skald_store::StoreError> {

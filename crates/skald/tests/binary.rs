@@ -114,3 +114,75 @@ fn lines_from_a_pipe_are_sent_before_waiting_for_more() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8(output.stderr).unwrap().contains("sent 2 lines"));
 }
+
+#[test]
+fn fsck_names_everything_that_is_bad_and_what_it_did_not_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let fsck = |dir: &Path| {
+        let output = Command::new(binary()).arg("fsck").arg("--data-dir").arg(dir).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = fsck(&dir.path().join("nowhere"));
+    assert!(code == Some(1) && text.contains("nowhere"), "{text}");
+
+    std::fs::write(dir.path().join("skald"), format!("format 1\ndisk {:032x}\n", 1)).unwrap();
+    let (code, text) = fsck(dir.path());
+    assert!(code == Some(0) && text.matches("not checked: there is no '").count() == 2, "{text}");
+    assert!(!dir.path().join("wal").exists(), "it makes nothing");
+
+    let day = dir.path().join("objects/fake/2026-01-15/incoming");
+    std::fs::create_dir_all(&day).unwrap();
+    std::fs::write(day.join(format!("{:032x}-0000000001-0-default", 1)), "no object").unwrap();
+    std::fs::write(dir.path().join("objects/~lock"), "").unwrap();
+    std::fs::create_dir(dir.path().join("wal")).unwrap();
+    std::fs::write(dir.path().join("wal/next-generation"), "no number").unwrap();
+    let (code, text) = fsck(dir.path());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("-0000000001-0-default: ") && text.contains("bad: the log: ") && !text.contains("~lock"), "{text}");
+}
+
+#[test]
+fn a_store_that_a_process_uses_is_not_used_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let serve = |data_dir: &str| {
+        let mut command = Command::new(binary());
+        command
+            .args(["serve", "--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir.path().join(data_dir));
+        command.stderr(Stdio::piped());
+        command
+    };
+    // The first line by which a process says that it runs, or that it does not.
+    let outcome = |command: &mut Command| {
+        let mut process = command.spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        let line = log.lines().map(Result::unwrap).find(|line| line.contains("listening") || line.contains("failed"));
+        (process, line.unwrap_or_default())
+    };
+    let (mut first, said) = outcome(&mut serve("a"));
+    assert!(said.contains("listening"), "{said}");
+    let url = format!("file://{}", dir.path().join("a/objects").display());
+    let (mut second, said) = outcome(serve("b").args(["--storage", &url]));
+    for process in [&mut first, &mut second] {
+        let _ = process.kill();
+        process.wait().unwrap();
+    }
+    assert!(said.contains("cannot lock the store"), "{said}");
+}
+
+#[test]
+fn fsck_checks_a_store_that_lies_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (dir.path().join("data"), dir.path().join("elsewhere"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("skald"), format!("format 1\ndisk {}\n", "0".repeat(32))).unwrap();
+    let data = data.display().to_string();
+    let fsck = || output("", &["fsck", "--data-dir", &data, "--storage", &format!("file://{}", elsewhere.display())]);
+    let found = fsck();
+    assert_eq!(found.status.code(), Some(1), "a store that is not there cannot be well");
+    std::fs::create_dir_all(elsewhere.join("fake")).unwrap();
+    std::fs::write(elsewhere.join("fake/junk"), "junk").unwrap();
+    let found = fsck();
+    assert!(found.status.code() == Some(1) && String::from_utf8_lossy(&found.stdout).contains("fake/junk"));
+}

@@ -1,4 +1,4 @@
-use super::{GRAM, LONG_GRAM, WIDTH_LOG2_MAX, gram_hash, is_long_gram_byte, long_gram_hash, page_rows, pair_hash};
+use super::{GRAM, LONG_GRAM, WIDTH_LOG2_MAX, gram_hash, is_long_gram_byte, long_gram_hash, page_rows, pair_hashes};
 use crate::{FormatError, Part};
 use skald_model::Column;
 
@@ -47,8 +47,7 @@ impl FilterBuilder {
             return;
         }
         let mut last: &[u8] = b"";
-        for row in 0..column.len() {
-            let value = column.value(row);
+        for (_, value) in column.present(0..column.len()) {
             if value != last {
                 self.add_pair(column.name(), value);
                 last = value;
@@ -58,7 +57,7 @@ impl FilterBuilder {
 
     fn add_pair(&mut self, name: &str, value: &[u8]) {
         if !value.is_empty() {
-            set(&mut self.current, pair_hash(name, value));
+            pair_hashes(name, value).into_iter().for_each(|hash| set(&mut self.current, hash));
         }
     }
 

@@ -1,5 +1,5 @@
 use super::build::FilterShape;
-use super::{GRAM, LONG_GRAM, gram_hash, is_long_gram_byte, long_gram_hash, pair_hash};
+use super::{GRAM, LONG_GRAM, gram_hash, is_long_gram_byte, long_gram_hash, pair_hashes};
 use crate::FormatError;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -152,7 +152,7 @@ fn hashes(query: &FilterQuery) -> Vec<u64> {
     match query {
         FilterQuery::And(_) | FilterQuery::Or(_) => Vec::new(),
         FilterQuery::MetadataEquals { value, .. } if value.is_empty() => Vec::new(),
-        FilterQuery::MetadataEquals { name, value } => vec![pair_hash(name, value)],
+        FilterQuery::MetadataEquals { name, value } => pair_hashes(name, value).to_vec(),
         FilterQuery::Contains { literal, ignore_case } => literal_hashes(&literal.to_ascii_lowercase(), *ignore_case),
     }
 }

@@ -115,7 +115,7 @@ fn a_page_that_is_missing_or_damaged_rules_nothing_out() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(skald_testkit::property(48))]
     #[test]
     fn a_block_that_holds_the_text_always_passes(
         blocks in proptest::collection::vec(proptest::collection::vec("[a-fkKsSx0-9.: é]{0,40}", 1..5), 1..20),

@@ -90,7 +90,7 @@ fn a_newer_version_is_named() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(skald_testkit::property(256))]
     #[test]
     fn changed_sections_with_right_checksums_are_an_error_or_readable(
         section in 0usize..4,

@@ -124,6 +124,18 @@ fn every_wrong_key_and_value_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_later_layer_does_not_hide_what_is_wrong_in_the_file() {
+    let disk = TestDisk::with(&[MEMINFO, ("s.yaml", "server: 7\n")]);
+    let source = source(&[]).file("s.yaml").flag("--log-level", "server.log_level", "loud");
+    let error = load(&source, &disk).expect_err("two things are wrong").to_string();
+    let want = [
+        "s.yaml:1:9: server: expected a section of keys, found 7",
+        "flag --log-level: server.log_level: expected trace, debug, info, warn or error, found 'loud'",
+    ];
+    assert_eq!(error.lines().collect::<Vec<_>>(), want);
+}
+
+#[test]
 fn broken_rules_name_the_place_of_the_value() {
     refused(
         "storage:\n  url: ftp://x\nquerier:\n  max_concurrent: 0\n",
@@ -139,6 +151,7 @@ fn what_is_not_yaml_is_refused_with_its_place() {
     for yaml in ["a: [", "server: {a: 1, a: 2}", "a: b: c", "\tx: 1", "a: 1\n---\nb: 2\n"] {
         let error = load_yaml(yaml).expect_err(yaml).to_string();
         assert!(error.starts_with("/etc/skald.yaml:") && error.lines().count() == 1, "{yaml:?} gave {error}");
+        assert!(!error.contains("Options") && !error.contains("from_str"), "the user does not call the parser: {error}");
     }
     let disk = TestDisk::with(&[]);
     let error = load(&source(&[]).file("/none.yaml"), &disk).expect_err("there is no file");
@@ -166,7 +179,7 @@ fn relative_limits_files_lie_beside_the_configuration() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(skald_testkit::property(256))]
 
     #[test]
     fn any_bytes_load_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {

@@ -131,7 +131,7 @@ async fn bodies_on_the_wire_are_bounded() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(skald_testkit::property(128))]
 
     #[test]
     fn mutated_bodies_never_panic_nor_pass_the_limit(

@@ -71,7 +71,7 @@ impl Server {
 
     fn with_config(limits: Limits, config: DistributorConfig) -> Self {
         let (ingester, clock, pool) = (Arc::<FakeIngester>::default(), Arc::<TestClock>::default(), Arc::<InlinePool>::default());
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("skald");
         let distributor = Distributor::new(config, true, Arc::new(limits), ingester.clone(), clock.clone(), pool.clone(), &mut registry);
         Server { ingester, clock, pool, distributor, registry }
     }
@@ -635,7 +635,7 @@ fn what_came_is_counted() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(skald_testkit::property(64))]
 
     #[test]
     fn hostile_bodies_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>(), json in any::<bool>()) {

@@ -53,7 +53,7 @@ fn says_where_and_why_not() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(skald_testkit::property(256))]
 
     #[test]
     fn what_labels_print_is_read_back(pairs in prop::collection::btree_map("[a-z_][a-z0-9_]{0,5}", ".{1,8}", 0..5)) {

@@ -142,7 +142,7 @@ fn first_word(line: &str) -> Level {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(skald_testkit::property(512))]
 
     #[test]
     fn vector_search_agrees_with_the_rule(line in "([ a-zA-Z(:=|]{0,12}(error|Err|WARN|warning|info|Debug|trace|fatal|critical)?[ !x\"é]?){0,6}") {

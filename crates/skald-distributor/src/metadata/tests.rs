@@ -104,7 +104,7 @@ fn pairs_beyond_the_limit_are_only_counted() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(skald_testkit::property(256))]
 
     #[test]
     fn a_normal_name_is_its_own(name in prop::collection::vec(any::<u8>(), 0..12)) {

@@ -25,22 +25,28 @@ fn admit(registry: &mut StreamRegistry, app: &str, times: &[i64], limits: &Limit
     registry.admit(&tenant(), &labels(app), &rows, rows.pushed_bytes(), limits, Duration::from_secs(now_secs))
 }
 
+#[track_caller]
+fn only(mut admission: Admission) -> Refusal {
+    assert_eq!(admission.refusals.len(), 1);
+    admission.refusals.remove(0)
+}
+
 #[test]
 fn the_first_entries_of_a_stream_are_always_within_the_window() {
     let mut registry = StreamRegistry::default();
     let admission = admit(&mut registry, "a", &[10 * HOUR, 0], &Limits::default(), 0);
-    assert!(admission.refusal.is_none());
+    assert!(admission.refusals.is_empty());
 }
 
 #[test]
 fn the_window_follows_the_newest_durable_entry_and_not_the_one_in_flight() {
     let (mut registry, limits) = (StreamRegistry::default(), Limits::default());
-    assert!(admit(&mut registry, "a", &[10 * HOUR], &limits, 0).refusal.is_none());
-    assert!(admit(&mut registry, "a", &[0], &limits, 0).refusal.is_none(), "the first push is not durable yet");
+    assert!(admit(&mut registry, "a", &[10 * HOUR], &limits, 0).refusals.is_empty());
+    assert!(admit(&mut registry, "a", &[0], &limits, 0).refusals.is_empty(), "the first push is not durable yet");
     registry.appended(&tenant(), &labels("a"), Timestamp(10 * HOUR), Duration::ZERO);
     let admission = admit(&mut registry, "a", &[0, 9 * HOUR, 9 * HOUR - 1], &limits, 0);
     assert_eq!(admission.keep, Some(vec![1]));
-    let refusal = admission.refusal.expect("two lie behind the window");
+    let refusal = only(admission);
     assert_eq!((refusal.kind, refusal.entries, refusal.bytes), (ErrorKind::InvalidInput, 2, 20));
     assert_eq!(
         refusal.message,
@@ -56,7 +62,7 @@ fn the_window_follows_the_newest_durable_entry_and_not_the_one_in_flight() {
 fn a_refusal_lists_ten_entries_at_most() {
     let (mut registry, limits) = (StreamRegistry::default(), Limits::default());
     registry.appended(&tenant(), &labels("a"), Timestamp(10 * HOUR), Duration::ZERO);
-    let refusal = admit(&mut registry, "a", &[0; 25], &limits, 0).refusal.expect("all are late");
+    let refusal = only(admit(&mut registry, "a", &[0; 25], &limits, 0));
     assert_eq!(refusal.message.lines().count(), 11);
     assert!(refusal.message.contains("total ignored: 25 out of 25"));
 }
@@ -65,11 +71,11 @@ fn a_refusal_lists_ten_entries_at_most() {
 fn a_stream_over_its_rate_is_refused_whole_and_again_admitted_later() {
     let limits = Limits { per_stream_rate_limit: ByteSize(10), per_stream_rate_limit_burst: ByteSize(20), ..Limits::default() };
     let mut registry = StreamRegistry::default();
-    assert!(admit(&mut registry, "a", &[1, 2], &limits, 0).refusal.is_none());
-    let refusal = admit(&mut registry, "a", &[3], &limits, 0).refusal.expect("the burst is used up");
+    assert!(admit(&mut registry, "a", &[1, 2], &limits, 0).refusals.is_empty());
+    let refusal = only(admit(&mut registry, "a", &[3], &limits, 0));
     assert_eq!((refusal.kind, refusal.reason), (ErrorKind::LimitExceeded, "per_stream_rate_limit"));
     assert!(refusal.message.contains("(limit: 10B/sec)") && refusal.message.contains("totaling 10B"), "{}", refusal.message);
-    assert!(admit(&mut registry, "a", &[3], &limits, 1).refusal.is_none());
+    assert!(admit(&mut registry, "a", &[3], &limits, 1).refusals.is_empty());
 }
 
 #[test]
@@ -78,19 +84,31 @@ fn without_sharding_the_rate_is_taken_entry_by_entry() {
     limits.shard_streams.enabled = false;
     let admission = admit(&mut StreamRegistry::default(), "a", &[1, 2, 3], &limits, 0);
     assert_eq!(admission.keep, Some(vec![0, 1]));
-    assert_eq!(admission.refusal.map(|refusal| refusal.entries), Some(1));
+    assert_eq!(only(admission).entries, 1);
+}
+
+#[test]
+fn without_sharding_late_entries_and_those_over_the_rate_are_both_told() {
+    let mut limits = Limits { per_stream_rate_limit: ByteSize(10), per_stream_rate_limit_burst: ByteSize(10), ..Limits::default() };
+    limits.shard_streams.enabled = false;
+    let mut registry = StreamRegistry::default();
+    registry.appended(&tenant(), &labels("a"), Timestamp(10 * HOUR), Duration::ZERO);
+    let admission = admit(&mut registry, "a", &[0, 10 * HOUR, 10 * HOUR + 1, 10 * HOUR + 2], &limits, 0);
+    assert_eq!(admission.keep, Some(vec![1]));
+    let told: Vec<(&str, usize)> = admission.refusals.iter().map(|refusal| (refusal.reason, refusal.entries)).collect();
+    assert_eq!(told, [("too_far_behind", 1), ("per_stream_rate_limit", 2)]);
 }
 
 #[test]
 fn only_active_streams_count_towards_the_limit() {
     let limits = Limits { max_global_streams_per_user: 1, ..Limits::default() };
     let mut registry = StreamRegistry::default();
-    assert!(admit(&mut registry, "a", &[1], &limits, 0).refusal.is_none());
-    let refusal = admit(&mut registry, "b", &[1], &limits, 0).refusal.expect("one stream is active");
+    assert!(admit(&mut registry, "a", &[1], &limits, 0).refusals.is_empty());
+    let refusal = only(admit(&mut registry, "b", &[1], &limits, 0));
     assert_eq!((refusal.kind, refusal.reason), (ErrorKind::LimitExceeded, "stream_limit"));
     assert!(refusal.message.contains("stream {app=\"b\"}") && refusal.message.ends_with("user: 't'"), "{}", refusal.message);
     registry.sweep(ACTIVE_FOR);
-    assert!(admit(&mut registry, "b", &[1], &limits, ACTIVE_FOR.as_secs()).refusal.is_none());
+    assert!(admit(&mut registry, "b", &[1], &limits, ACTIVE_FOR.as_secs()).refusals.is_empty());
 }
 
 #[test]

@@ -84,10 +84,10 @@ impl<'a> Batch<'a> {
         self.timestamps.is_empty()
     }
 
-    /// Line of `row`, empty without lines.
+    /// Line of `row`, empty without lines or where only their lengths are known.
     #[inline]
     pub(crate) fn line(&self, row: usize) -> &'a [u8] {
-        self.lines.map_or(&[][..], |lines| lines.line(row))
+        self.lines.filter(|lines| !lines.bytes.is_empty()).map_or(&[][..], |lines| lines.line(row))
     }
 }
 
@@ -172,4 +172,17 @@ impl Stats {
 /// Bytes as text; what is not UTF-8 becomes U+FFFD.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_known_length_and_unknown_bytes_are_empty() {
+        let labels = Labels::from_pairs([("a", "b")]).expect("one label");
+        let lines = Lines { bytes: &[], start: 3, ends: &[5, 9] };
+        let batch = Batch { labels: &labels, timestamps: &[1, 2], lines: Some(lines), columns: &[], column_offset: 0 };
+        assert_eq!((batch.line(1), lines.line_len(1)), (&[][..], 4));
+    }
 }

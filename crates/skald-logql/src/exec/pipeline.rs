@@ -397,6 +397,8 @@ impl Pipeline {
                 return ControlFlow::Continue(());
             }
             stats.matched += 1;
+            // Filters have not looked at this line, its reader will.
+            stats.line_bytes += if self.reads_entries() { 0 } else { line.len() as u64 };
             let line = scratch.line(line);
             sink(&Entry { row, timestamp: Timestamp(batch.timestamps[row]), line, labels: &scratch.row })
         };

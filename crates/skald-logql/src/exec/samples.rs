@@ -363,6 +363,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(skald_testkit::property(64))]
+
         #[test]
         fn every_split_and_order_gives_what_the_definition_gives(
             samples in proptest::collection::btree_map(0i64..300, -20i32..20, 0..40), shuffle in proptest::collection::vec(0usize..40, 40),

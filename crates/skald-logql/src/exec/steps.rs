@@ -221,6 +221,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(skald_testkit::property(64))]
+
         #[test]
         fn spans_agree_with_the_definition_and_hold_until_they_say(
             start in -50i64..50, step in 1i64..20, count in 1usize..12, range in 0i64..60, offset in -30i64..30, at in -150i64..250,

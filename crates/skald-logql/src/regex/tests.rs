@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 #[track_caller]
 fn check_error(pattern: &str, want: &str) {
@@ -119,7 +118,7 @@ fn simple_patterns_are_told_from_others() {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(9), ..ProptestConfig::with_cases(400) }
+    skald_testkit::property(400)
 }
 
 proptest! {

@@ -141,10 +141,9 @@ fn no_template_runs_or_grows_without_end() {
 mod properties {
     use super::*;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     fn config() -> ProptestConfig {
-        ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(11), ..ProptestConfig::with_cases(600) }
+        skald_testkit::property(600)
     }
 
     fn word() -> impl Strategy<Value = &'static str> {

@@ -112,7 +112,7 @@ fn a_torn_frame_is_refused_at_every_byte_inside_a_stream() {
 type Row = (i64, Vec<u8>, Vec<u8>);
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(skald_testkit::property(128))]
 
     #[test]
     fn any_rows_come_back(streams in prop::collection::vec(prop::collection::vec(any::<Row>(), 1..6), 0..4)) {

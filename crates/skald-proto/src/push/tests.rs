@@ -81,7 +81,7 @@ fn times_beyond_nanoseconds_are_cut() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(skald_testkit::property(256))]
 
     #[test]
     fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -59,6 +59,16 @@ async fn both_ports_follow_readiness() {
     }
 }
 
+#[tokio::test]
+async fn what_is_not_served_says_so() {
+    let runtime = runtime(|_| ());
+    let serving = runtime.serve(Router::new(), tonic::service::Routes::default()).await.expect("ports are free");
+    let answer = ask(serving.http, "/nowhere").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.ends_with("404 page not found\n"), "{answer}");
+    let answer = ask(serving.grpc, "/loki/api/v1/push").await;
+    assert!(answer.starts_with("HTTP/1.1 415") && answer.contains("gRPC"), "{answer}");
+}
+
 /// The real network, of which `open` counts the listeners.
 struct Counted {
     open: Arc<()>,

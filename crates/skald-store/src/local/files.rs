@@ -1,6 +1,6 @@
 //! The blocking part of the local store.
 
-use crate::name::{TMP, check_name};
+use crate::name::{TMP, check_name, is_own};
 use crate::{ObjectMeta, StoreError};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -192,7 +192,7 @@ impl Files {
             for entry in found(entries).map_err(io)?.unwrap_or_default() {
                 let name = format!("{folder}{}", entry.name);
                 match entry.is_dir {
-                    true if name == TMP => {}
+                    true if folder.is_empty() && is_own(&name) => {}
                     true => folders.push(name + "/"),
                     false if check_name(&name).is_ok() => objects.push(ObjectMeta { name, size: entry.len }),
                     false => {}
@@ -218,6 +218,11 @@ impl Files {
     fn tidy(&self, folder: &Path) -> io::Result<bool> {
         let mut empty = true;
         for entry in self.disk.list(folder)? {
+            // The root of a volume has a folder of the file system's own.
+            if folder == self.objects && entry.name == "lost+found" {
+                empty = false;
+                continue;
+            }
             empty &= entry.is_dir && self.tidy(&folder.join(entry.name))?;
         }
         if empty {

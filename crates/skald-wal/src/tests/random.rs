@@ -28,7 +28,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(skald_testkit::property(128))]
 
     #[test]
     fn what_is_appended_is_replayed(groups in prop::collection::vec(bodies(), 0..6), segment_size in 0_u64..3000) {

@@ -1,5 +1,6 @@
 //! The argument tree.
 
+use super::settings::DEFAULT_ADDRESS;
 use super::time::TimestampFormat;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -59,7 +60,7 @@ pub enum Ask {
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
     /// Address of the server; a path prefix is allowed.
-    #[arg(long, global = true, env = "LOKI_ADDR", default_value = "http://localhost:3100", hide_env_values = true)]
+    #[arg(long, global = true, env = "LOKI_ADDR", default_value = DEFAULT_ADDRESS, hide_env_values = true)]
     pub addr: String,
     /// User name for basic authentication.
     #[arg(long, global = true, env = "LOKI_USERNAME", default_value = "", hide_default_value = true, hide_env_values = true)]
@@ -367,6 +368,9 @@ pub struct FsckArgs {
     /// Directory that holds the data.
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// Where the data objects lie, as in `storage.url`; without it, in the data directory.
+    #[arg(long, value_name = "URL")]
+    pub storage: Option<String>,
 }
 
 /// Reads the arguments of the process, the first of which is its name. `--no-<switch>` turns a switch off, also one that the

@@ -5,7 +5,7 @@ use super::console::Console;
 use super::error::CliError;
 use super::settings;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::io::Read;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Retry {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The server answered with something else than success.
-    #[error("the server answered {status}: {}{}", body.trim_end(), retry_hint(*status, *retry_after))]
+    #[error("the server answered {status}: {}{}", words(*status, body), retry_hint(*status, *retry_after))]
     Refused {
         /// HTTP status.
         status: u16,
@@ -89,6 +89,12 @@ impl ClientError {
             Self::Unsendable(_) | Self::Transport { .. } | Self::Answer(_) => None,
         }
     }
+}
+
+/// What the server said, or else what its status means.
+fn words(status: u16, body: &str) -> &str {
+    let meaning = || StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    Some(body.trim_end()).filter(|body| !body.is_empty()).or_else(meaning).unwrap_or("no reason given")
 }
 
 fn retry_hint(status: u16, retry_after: Option<Duration>) -> String {

@@ -116,7 +116,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+        #![proptest_config(skald_testkit::property(256))]
         #[test]
         fn no_query_is_too_strange(query in "[|=~!or \"`\\\\(aé{}]{0,24}", line in "[aé( ]{0,8}") {
             let _ = Highlight::of_query(&query).mark(&line);

@@ -10,11 +10,16 @@ use percent_encoding::percent_decode_str;
 use std::path::Path;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig};
 
+/// Where a server listens unless told otherwise.
+pub const DEFAULT_ADDRESS: &str = "http://localhost:3100";
+
 /// Splits `scheme://user:password@host:port/prefix` into the address without credentials, and them.
 ///
 /// # Errors
 /// Usage errors.
 pub fn parse_address(address: &str) -> Result<(String, Option<(String, String)>), CliError> {
+    // A variable that is set to nothing says nothing.
+    let address = if address.is_empty() { DEFAULT_ADDRESS } else { address };
     let usage = |why: &str| CliError::Usage(format!("--addr {address:?}: {why}"));
     // The address may hold a password, so it is only repeated where it does not parse as one with credentials.
     let uri: Uri = address.parse().map_err(|_| usage("not a URL"))?;
@@ -141,9 +146,10 @@ mod tests {
             assert_eq!((got.as_str(), user), (base, credentials.map(|(u, p)| (u.to_owned(), p.to_owned()))));
         };
         check("http://localhost:3100", "http://localhost:3100", None);
+        check("", DEFAULT_ADDRESS, None);
         check("https://logs.example/loki/", "https://logs.example/loki", None);
         check("http://a:p%40ss@h:1/x", "http://h:1/x", Some(("a", "p@ss")));
-        for bad in ["localhost:3100", "/x", "ftp://h", "http://h?x=1", ""] {
+        for bad in ["localhost:3100", "/x", "ftp://h", "http://h?x=1"] {
             assert_eq!(parse_address(bad).expect_err(bad).exit_code(), 2);
         }
     }

@@ -107,7 +107,7 @@ fn push_sends_lines_as_they_are_with_times_of_their_own() {
     let two = file(dir.path(), "two.log", b"c\n");
     let ran = run(&server.address, &["--org-id", "t1", "push", &one, &two], b"");
     assert_eq!((ran.code, ran.out.as_str()), (0, ""));
-    assert!(ran.err.contains("sent 4 lines, 9 B, in 2 batches") && ran.err.contains("1 lines were not UTF-8"), "{}", ran.err);
+    assert!(ran.err.contains("sent 4 lines, 9 B, in 2 batches") && ran.err.contains("1 line was not UTF-8"), "{}", ran.err);
     let seen = server.seen();
     assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("POST", "/loki/api/v1/push"));
     assert_eq!((seen[0].header("content-type"), seen[0].header("x-scope-orgid")), ("application/x-protobuf", "t1"));
@@ -140,7 +140,7 @@ fn push_takes_times_from_lines() {
     assert_eq!(at, [-HOUR + 250_000_000, -HOUR + 250_000_001, -HOUR + 250_000_002, 1_000_000_000]);
     let ran = run(&server.address, &["push", "--parse-time", "-", "-q"], b"no time\nhere\n");
     assert_eq!((ran.code, entries(&server.seen()[1])[1].0), (0, 1));
-    assert!(ran.err.contains("2 lines have the time at which they were read"), "{}", ran.err);
+    assert!(ran.err.contains("2 lines have the time of reading"), "{}", ran.err);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn push_sends_the_same_bytes_again_after_429_and_5xx() {
     });
     let ran = run(&server.address, &["push", "-"], b"x\n");
     assert_eq!((ran.code, ran.slept), (0, vec![7.0, 1.0, 2.0, 4.0]));
-    assert!(ran.err.contains("the server answered 429: slow down") && ran.err.contains("sent 1 lines"), "{}", ran.err);
+    assert!(ran.err.contains("the server answered 429: slow down") && ran.err.contains("sent 1 line,"), "{}", ran.err);
     let seen = server.seen();
     assert_eq!(seen.len(), 5);
     assert!(seen.iter().all(|s| s.body == seen[0].body));
@@ -172,6 +172,19 @@ fn push_gives_up_after_its_retries() {
 }
 
 #[test]
+fn push_halves_a_batch_that_is_larger_than_a_limit() {
+    let server = FakeServer::start(|seen, _| match entries(seen).len() {
+        0..=2 => Reply::new(204, ""),
+        _ => Reply::new(429, "ingestion rate limit exceeded"),
+    });
+    let ran = run(&server.address, &["push", "-"], b"1\n2\n3\n4\n5\n");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("sent 5 lines, 5 B, in 1 batch;"), "{}", ran.err);
+    let taken: Vec<_> = server.seen().iter().map(entries).filter(|entries| entries.len() <= 2).flatten().map(|(_, line)| line).collect();
+    assert_eq!(taken, ["1", "2", "3", "4", "5"]);
+}
+
+#[test]
 fn push_goes_on_after_a_refused_batch_and_says_so() {
     let server = FakeServer::start(|seen, _| match entries(seen).iter().any(|(_, line)| line.len() > 100) {
         true => Reply::new(400, "max entry size '100' bytes exceeded\n"),
@@ -183,7 +196,7 @@ fn push_goes_on_after_a_refused_batch_and_says_so() {
     let ran = run(&server.address, &["push", "-", "--batch-bytes", "50"], lines);
     assert_eq!(ran.code, 3);
     assert!(ran.err.contains("the server answered 400: max entry size '100' bytes exceeded\n"), "{}", ran.err);
-    assert!(ran.err.contains("1 lines in 1 batches were not taken"), "{}", ran.err);
+    assert!(ran.err.contains("1 line in 1 batch was not taken"), "{}", ran.err);
     assert!(server.seen().len() >= 3);
 }
 
@@ -199,7 +212,7 @@ fn push_goes_on_when_every_batch_has_an_entry_that_is_refused() {
     let long = "y".repeat(5000) + "\n";
     let ran = run(&server.address, &["push", "-", "--batch-lines=1"], (long.repeat(12) + "short").leak().as_bytes());
     assert_eq!((ran.code, server.seen().len()), (3, 14 + 13));
-    assert!(ran.err.contains("sent 1 lines"), "{}", ran.err);
+    assert!(ran.err.contains("sent 1 line,"), "{}", ran.err);
 }
 
 #[test]
@@ -450,6 +463,8 @@ fn the_exit_code_says_who_failed() {
     check(401, 3, "the server answered 401: why\n");
     check(429, 3, "the server answered 429: why (a limit was reached, try again later)\n");
     check(500, 1, "the server answered 500: why\n");
+    let ran = run(&FakeServer::start(|_, _| Reply::new(404, "")).address, &["labels", "-q"], b"");
+    assert_eq!((ran.code, ran.err.as_str()), (3, "the server answered 404: Not Found\n"));
     check(0, 4, "no answer from http://127.0.0.1:");
 }
 

@@ -278,7 +278,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+        #![proptest_config(skald_testkit::property(256))]
         #[test]
         fn what_is_shown_is_read_again(nanos: i64, offset in -23i8..24) {
             let zone = TimeZone::fixed(jiff::tz::offset(offset));

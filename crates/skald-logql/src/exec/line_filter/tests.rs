@@ -87,7 +87,7 @@ fn errors_name_the_cause() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(skald_testkit::property(300))]
 
     #[test]
     fn searching_all_lines_at_once_equals_testing_each(

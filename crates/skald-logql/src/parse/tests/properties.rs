@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 /// Pieces that queries are made of, put together without sense.
 fn token_soup() -> impl Strategy<Value = String> {
@@ -177,7 +176,7 @@ fn metric_query() -> impl Strategy<Value = String> {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(9), ..ProptestConfig::with_cases(300) }
+    skald_testkit::property(300)
 }
 
 proptest! {

@@ -330,7 +330,7 @@ fn members() -> impl Strategy<Value = Vec<(String, String)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(skald_testkit::property(400))]
 
     #[test]
     fn parsers_take_any_line(line in "[{}\\[\\]\",:= \\\\a1tn.\u{0}é]{0,40}", strict in any::<bool>(), wanted in proptest::collection::vec("[a1_]{1,3}", 0..3)) {

@@ -99,6 +99,24 @@ impl PushRequest {
         body.expect("a batch is far below the 4 GiB that snappy takes")
     }
 
+    /// Whether each half has an entry.
+    pub fn is_divisible(&self) -> bool {
+        self.streams.iter().any(|stream| stream.entries.len() > 1)
+    }
+
+    /// The earlier and the later half of each stream's entries.
+    pub fn halves(&self) -> [PushRequest; 2] {
+        let half = |late: bool| {
+            let of_stream = |stream: &PushedStream| {
+                let (early_half, late_half) = stream.entries.split_at(stream.entries.len() / 2);
+                let entries = if late { late_half } else { early_half }.to_vec();
+                PushedStream { labels: stream.labels.clone(), entries }
+            };
+            PushRequest { streams: self.streams.iter().map(of_stream).collect() }
+        };
+        [half(false), half(true)]
+    }
+
     /// The same request with only the entry of the shortest line, if that is at most `len_max` bytes.
     pub fn shortest_entry(&self, len_max: usize) -> Option<PushRequest> {
         let entries = self.streams.iter().flat_map(|stream| stream.entries.iter().map(move |entry| (stream, entry)));

@@ -150,7 +150,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+        #![proptest_config(skald_testkit::property(256))]
         #[test]
         fn lines_put_together_are_the_text(text in "[a-c\r\n é]{0,40}", capacity in 1usize..9) {
             let lines: Vec<String> = split(text.as_bytes(), capacity).into_iter().map(|(line, _)| line).collect();

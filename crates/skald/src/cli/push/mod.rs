@@ -162,19 +162,31 @@ impl Run<'_> {
 
 impl Tally {
     fn report(&self, took: Duration, quiet: bool, console: &mut Console) {
-        let some = |count: u64, text: &str| if count > 0 { format!("; {count} {text}") } else { String::new() };
+        let some = |count: u64, text: String| if count > 0 { format!("; {text}") } else { String::new() };
+        let (lines, files) = (|n| count(n, "line", "lines"), |n| count(n, "file", "files"));
+        let batches = |n| count(n, "batch", "batches");
+        let was = |n: u64| if n == 1 { "was" } else { "were" };
         let losses = [
             some(
                 self.refused,
-                &format!(
-                    "lines in {} batches were not taken (of a refused batch the server may have kept the valid ones)",
-                    self.refused_batches
+                format!(
+                    "{} in {} {} not taken (of a refused batch the server may have kept the valid ones)",
+                    lines(self.refused),
+                    batches(self.refused_batches),
+                    was(self.refused)
                 ),
             ),
-            some(self.too_long, "lines were too long to send"),
-            some(self.unread_files, "files could not be read"),
-            some(self.timeless, "lines have the time at which they were read, because none was found in their file before them"),
-            some(self.replaced, "lines were not UTF-8: their invalid bytes were replaced"),
+            some(self.too_long, format!("{} {} too long to send", lines(self.too_long), was(self.too_long))),
+            some(self.unread_files, format!("{} could not be read", files(self.unread_files))),
+            some(
+                self.timeless,
+                format!(
+                    "{} {} the time of reading, because none was found in the file before",
+                    lines(self.timeless),
+                    if self.timeless == 1 { "has" } else { "have" }
+                ),
+            ),
+            some(self.replaced, format!("{} {} not UTF-8: invalid bytes were replaced", lines(self.replaced), was(self.replaced))),
         ]
         .concat();
         if quiet && losses.is_empty() {
@@ -182,7 +194,7 @@ impl Tally {
         }
         let (seconds, bytes) = (took.as_secs_f64(), human_bytes(self.sent_bytes));
         let rate = human_bytes((self.sent_bytes as f64 / seconds.max(1e-3)) as u64);
-        console.notice(&format!("sent {} lines, {bytes}, in {} batches; {seconds:.1} s, {rate}/s{losses}", self.sent, self.batches));
+        console.notice(&format!("sent {}, {bytes}, in {}; {seconds:.1} s, {rate}/s{losses}", lines(self.sent), batches(self.batches)));
     }
 
     fn exit_code(&self) -> u8 {
@@ -192,6 +204,11 @@ impl Tally {
             _ => 3,
         }
     }
+}
+
+/// `1 line`, `2 lines`.
+fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// The labels that the user gave, if any.

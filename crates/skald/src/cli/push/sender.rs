@@ -9,6 +9,8 @@ use std::time::Duration;
 const RETRIES: u32 = 10;
 /// First wait before that.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
+/// Attempts after which a batch that exceeds a limit is sent in halves: one that is larger than the limit's burst never fits.
+const SPLIT_AFTER: u32 = 2;
 /// Refusals one after the other that raise the question whether anything will be taken.
 const REFUSALS_MAX: u32 = 5;
 /// Longest line with which that is tried, in bytes: one that no server finds too long.
@@ -48,7 +50,7 @@ impl<'a> Sender<'a> {
     /// # Errors
     /// A failure that the next batch would meet too.
     pub fn send(&mut self, request: &PushRequest, progress: &Progress, console: &mut Console) -> Result<bool, CliError> {
-        let Some(refusal) = self.deliver(&request.body(), progress, console)? else {
+        let Some(refusal) = self.deliver(request, progress, console)? else {
             self.refusals = 0;
             return Ok(true);
         };
@@ -58,23 +60,27 @@ impl<'a> Sender<'a> {
         if self.refusals < REFUSALS_MAX {
             return Ok(false);
         }
-        match self.deliver(&probe.body(), progress, console)? {
+        match self.deliver(&probe, progress, console)? {
             None => self.refusals = 0,
             Some(_) => return Err(CliError::GaveUp(self.refusals)),
         }
         Ok(false)
     }
 
-    /// Sends a body, the same bytes again where that may help. Returns the refusal if there is one that concerns this body.
-    fn deliver(&mut self, body: &[u8], progress: &Progress, console: &mut Console) -> Result<Option<ClientError>, CliError> {
+    /// Sends a request, the same bytes again where that may help. Returns the refusal if there is one that concerns its entries.
+    fn deliver(&mut self, request: &PushRequest, progress: &Progress, console: &mut Console) -> Result<Option<ClientError>, CliError> {
+        let body = request.body();
         let mut attempt = 0;
         loop {
-            let Err(error) = self.client.post("/loki/api/v1/push", "application/x-protobuf", body) else {
+            let Err(error) = self.client.post("/loki/api/v1/push", "application/x-protobuf", &body) else {
                 self.has_answered = true;
                 return Ok(None);
             };
             self.has_answered |= matches!(error, ClientError::Refused { .. });
             match self.next(&error) {
+                Next::Retry if attempt >= SPLIT_AFTER && is_limited(&error) && request.is_divisible() => {
+                    return self.deliver_halves(request, progress, console);
+                }
                 Next::Retry => {
                     let wait = self.client.retry.wait(attempt, RETRIES, MIN_BACKOFF, error.retry_after());
                     let Some(wait) = wait else { return Err(error.into()) };
@@ -90,6 +96,19 @@ impl<'a> Sender<'a> {
         }
     }
 
+    fn deliver_halves(
+        &mut self,
+        request: &PushRequest,
+        progress: &Progress,
+        console: &mut Console,
+    ) -> Result<Option<ClientError>, CliError> {
+        let mut refusal = None;
+        for half in request.halves() {
+            refusal = self.deliver(&half, progress, console)?.or(refusal);
+        }
+        Ok(refusal)
+    }
+
     fn next(&self, error: &ClientError) -> Next {
         match error {
             ClientError::Refused { status: 429 | 500..=599, .. } => Next::Retry,
@@ -99,4 +118,8 @@ impl<'a> Sender<'a> {
             ClientError::Transport { .. } => Next::Stop,
         }
     }
+}
+
+fn is_limited(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused { status: 429, .. })
 }

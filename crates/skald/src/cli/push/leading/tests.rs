@@ -86,7 +86,7 @@ fn what_only_looks_like_a_time_is_none() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
+    #![proptest_config(skald_testkit::property(512))]
     #[test]
     fn no_line_is_too_strange(line in "[\\[0-9A-Za-z:,./ +-]{0,40}|\\PC{0,30}") {
         let _ = time(&line, Timestamp(nanos(NOW)), &TimeZone::UTC);

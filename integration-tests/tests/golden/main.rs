@@ -1,0 +1,89 @@
+//! Recorded requests get the recorded answers: from memory, from data objects, and after another start. See `golden/README.md`.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test on a real process and files")]
+
+mod compare;
+
+use compare::Verdict;
+use integration_tests::{Answer, Server};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Vectors of errors that are told in other words than the recorded ones: mostly what a JSON library says of bad JSON.
+const OTHER_TEXTS: [&str; 8] =
+    ["dev-limits-023", "dev-push-007", "dev-push-008", "dev-push-009", "dev-push-011", "dev-push-012", "dev-push-013", "dev-push-015"];
+
+/// A group whose vectors change what is stored: each is asked once.
+const PUSHES: &str = "push";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
+}
+
+fn json_lines(path: &Path) -> Vec<Value> {
+    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn vectors() -> Vec<Value> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder().join("vectors")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().flat_map(|path| json_lines(path)).collect()
+}
+
+fn body(vector: &Value) -> Vec<u8> {
+    let hex = vector["body_hex"].as_str().unwrap_or_default().as_bytes();
+    let digit = |digit: u8| (digit as char).to_digit(16).unwrap() as u8;
+    match vector["body"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => hex.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect(),
+    }
+}
+
+fn ask(server: &Server, vector: &Value) -> Answer {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let pairs = vector["params"].as_array().unwrap().iter().map(|pair| (text(&pair[0]), text(&pair[1])));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let path = text(&vector["path"]) + if query.is_empty() { "" } else { "?" } + &query;
+    let headers: Vec<(&str, &str)> =
+        vector["headers"].as_object().unwrap().iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
+    server.call(vector["method"].as_str().unwrap(), &path, &headers, &body(vector)).unwrap()
+}
+
+/// Asks all vectors that `wanted` names and compares all answers before it fails.
+#[track_caller]
+fn check(server: &Server, vectors: &[Value], wanted: impl Fn(&str) -> bool, when: &str) {
+    let (mut wrong, mut asked, mut other_texts) = (Vec::new(), 0, BTreeSet::new());
+    for vector in vectors.iter().filter(|vector| wanted(vector["group"].as_str().unwrap())) {
+        asked += 1;
+        let (id, query) = (vector["id"].as_str().unwrap(), &vector["params"]);
+        match compare::compare(vector, &ask(server, vector)) {
+            Ok(Verdict::Equal) => {}
+            Ok(Verdict::OtherText) => {
+                other_texts.insert(id);
+            }
+            Err(why) => wrong.push(format!("{id} {query}: {why}")),
+        }
+    }
+    assert!(asked > 100, "only {asked} vectors");
+    assert!(wrong.is_empty(), "{} of {asked} {when}:\n{}", wrong.len(), wrong.join("\n"));
+    let new: Vec<_> = other_texts.iter().filter(|id| !OTHER_TEXTS.contains(id)).collect();
+    assert!(new.is_empty(), "texts that were the recorded ones before, {when}: {new:?}");
+}
+
+#[test]
+fn recorded_requests_get_the_recorded_answers() {
+    let read = |name: &str| std::fs::read_to_string(folder().join(name)).unwrap();
+    let mut server = Server::stopped(&read("skald.yaml"));
+    std::fs::write(server.path().join("overrides.yaml"), read("overrides.yaml")).unwrap();
+    server.restart();
+    for push in json_lines(&folder().join("dataset.jsonl")) {
+        server.push(push["tenant"].as_str().unwrap(), &push["body"].to_string());
+    }
+    let vectors = vectors();
+    check(&server, &vectors, |_| true, "in memory");
+    server.flush();
+    check(&server, &vectors, |group| group != PUSHES, "after a flush");
+    server.kill();
+    server.restart();
+    check(&server, &vectors, |group| group != PUSHES, "after the next start");
+}
