@@ -93,6 +93,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(skald_testkit::property(200))]
+
         #[test]
         fn the_largest_or_smallest_stay(values in proptest::collection::vec(-9i32..9, 0..30), k in 0usize..8, smallest: bool) {
             let values: Vec<f64> = values.into_iter().map(f64::from).collect();

@@ -142,10 +142,6 @@ mod properties {
     use super::*;
     use proptest::prelude::*;
 
-    fn config() -> ProptestConfig {
-        skald_testkit::property(600)
-    }
-
     fn word() -> impl Strategy<Value = &'static str> {
         proptest::sample::select(vec![
             "{{",
@@ -212,7 +208,7 @@ mod properties {
     }
 
     proptest! {
-        #![proptest_config(config())]
+        #![proptest_config(skald_testkit::property(600))]
 
         #[test]
         fn no_template_breaks_the_renderer(words in proptest::collection::vec(word(), 0..14)) {
