@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 const FORMAT: u32 = 1;
 const IDENTITY: &str = "skald";
 const LOCK: &str = "lock";
+const FRESH: &str = "skald.new";
+/// What a directory without identity may hold: a first start may have been cut short, a volume has a folder of its file system's, and objects
+/// may have been restored alone.
+const OURS: [&str; 5] = [LOCK, FRESH, "objects", "wal", "lost+found"];
 
 /// A data directory, held exclusively by this process until dropped.
 pub struct DataDir {
@@ -21,6 +25,14 @@ pub enum DataDirError {
     /// Another process has it.
     #[error("the data directory '{0}' is in use by another process")]
     InUse(PathBuf),
+    /// It holds files that are not ours.
+    #[error("'{path}' is not a data directory and not empty: it holds '{found}'")]
+    Foreign {
+        /// Where it is.
+        path: PathBuf,
+        /// A name in it.
+        found: String,
+    },
     /// A later version wrote it.
     #[error("the data directory '{path}' has format {found}, this version knows formats up to {FORMAT}")]
     Newer {
@@ -51,6 +63,7 @@ impl DataDirError {
         match self {
             Self::InUse(_) | Self::Io { .. } => ErrorKind::Unavailable,
             Self::Newer { .. } => ErrorKind::NotImplemented,
+            Self::Foreign { .. } => ErrorKind::InvalidInput,
             Self::Damaged(_) => ErrorKind::Corrupt,
         }
     }
@@ -67,6 +80,11 @@ impl DataDir {
             move |source| DataDirError::Io { operation, path, source }
         };
         disk.create_dir_all(path).map_err(io("make directory", path))?;
+        let entries = disk.list(path).map_err(io("list", path))?;
+        let is_ours = entries.iter().any(|entry| entry.name == IDENTITY);
+        if let Some(found) = entries.into_iter().find(|entry| !is_ours && !OURS.contains(&entry.name.as_str())) {
+            return Err(DataDirError::Foreign { path: path.to_owned(), found: found.name });
+        }
         let lock = disk.lock(&path.join(LOCK)).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => DataDirError::InUse(path.to_owned()),
             _ => DataDirError::Io { operation: "lock", path: path.to_owned(), source },
@@ -97,7 +115,7 @@ impl DataDir {
 
 /// The identity appears whole or not at all: a crash must not leave a directory that nobody can open.
 fn write(disk: &dyn Disk, path: &Path, file: &Path, disk_id: DiskId) -> io::Result<()> {
-    let fresh = path.join("skald.new");
+    let fresh = path.join(FRESH);
     match disk.remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -118,4 +136,35 @@ fn parse(bytes: &[u8], path: &Path, file: &Path) -> Result<DiskId, DataDirError>
         return Err(DataDirError::Newer { path: path.to_owned(), found });
     }
     value("disk").and_then(|disk| disk.parse().ok()).ok_or_else(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skald_testkit::{SeededRandom, SimDisk};
+
+    #[test]
+    fn an_identity_is_drawn_once_and_the_directory_is_held() {
+        let (disk, path) = (SimDisk::new(), Path::new("/data"));
+        let held = DataDir::open(disk.as_ref(), path, &SeededRandom::new(1)).expect("a new directory");
+        assert!(matches!(DataDir::open(disk.as_ref(), path, &SeededRandom::new(2)), Err(DataDirError::InUse(_))));
+        let first = held.disk_id();
+        drop(held);
+        let again = DataDir::open(disk.as_ref(), path, &SeededRandom::new(3)).expect("it was let go of");
+        assert_eq!(again.disk_id(), first);
+    }
+
+    #[test]
+    fn folders_of_others_newer_formats_and_damage_are_refused() {
+        let open = |name: &str, bytes: &[u8]| {
+            let disk = SimDisk::new();
+            disk.create_dir_all(Path::new("/data")).expect("a folder");
+            disk.plant(&Path::new("/data").join(name), bytes);
+            DataDir::open(disk.as_ref(), Path::new("/data"), &SeededRandom::new(1)).err().map(|error| error.kind())
+        };
+        assert_eq!(open("passwd", b"root"), Some(ErrorKind::InvalidInput));
+        assert_eq!(open("skald", b"format 2\ndisk 0\n"), Some(ErrorKind::NotImplemented));
+        assert_eq!(open("skald", b"junk"), Some(ErrorKind::Corrupt));
+        assert_eq!(open("lock", b""), None);
+    }
 }
