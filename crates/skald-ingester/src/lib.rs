@@ -21,4 +21,4 @@ mod stream;
 
 pub use metrics::Metrics;
 pub use recovery::RecoveryError;
-pub use service::{Ingester, Parts};
+pub use service::{Ingester, OnFailure, Parts};

@@ -45,7 +45,12 @@ pub struct Parts {
     pub disk_id: DiskId,
     /// Metrics, registered.
     pub metrics: Metrics,
+    /// Told why when the ingester cannot go on; the process should stop, so that the log is replayed.
+    pub on_failure: OnFailure,
 }
+
+/// Takes the reason of a failure that a part cannot recover from.
+pub type OnFailure = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// One ingester. Cheap to clone.
 #[derive(Clone)]
@@ -65,6 +70,7 @@ struct Inner {
     state: Mutex<State>,
     /// Until replay is through.
     committer: Mutex<Option<(Committer, Receiver<Command>)>>,
+    on_failure: OnFailure,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +86,7 @@ impl Ingester {
     /// # Errors
     /// When the WAL directory cannot be used.
     pub fn open(parts: Parts) -> Result<(Self, Vec<SealedGeneration>), RecoveryError> {
-        let Parts { seams, config, limits, catalog, disk_id, metrics } = parts;
+        let Parts { seams, config, limits, catalog, disk_id, metrics, on_failure } = parts;
         let (wal, found) = recovery::open_wal(&seams, &config, disk_id, catalog.last_generation(disk_id))?;
         let wal = Arc::new(wal);
         let settings = settings(&config);
@@ -115,6 +121,7 @@ impl Ingester {
             seams,
             state: Mutex::new(State::Replaying),
             committer: Mutex::new(Some((committer, inbox))),
+            on_failure,
         };
         Ok((Ingester { inner: Arc::new(inner) }, found))
     }
@@ -123,7 +130,12 @@ impl Ingester {
     pub(crate) fn start(&self, registry: StreamRegistry) {
         let Some((mut committer, inbox)) = self.inner.committer.lock().take() else { return };
         committer.registry = registry;
-        self.inner.seams.spawner.spawn_thread("ingester-commit", Box::new(move || committer.run(&inbox)));
+        let alarm = PanicAlarm(self.inner.on_failure.clone());
+        let run = move || {
+            let _alarm = alarm;
+            committer.run(&inbox);
+        };
+        self.inner.seams.spawner.spawn_thread("ingester-commit", Box::new(run));
         self.start_ticking();
         let mut state = self.inner.state.lock();
         if *state == State::Replaying {
@@ -272,6 +284,17 @@ impl skald_rpc::Ingester for Ingester {
     }
 }
 
+/// Raises the alarm when the commit thread ends by a panic: without it every push would be refused for as long as the process runs.
+struct PanicAlarm(OnFailure);
+
+impl Drop for PanicAlarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)("the commit thread of the ingester panicked");
+        }
+    }
+}
+
 /// Refuses a push that no WAL record can hold.
 fn too_large(streams: &[PendingStream], bytes: usize) -> PushError {
     let message = format!("push of {bytes} bytes is larger than {RECORD_BYTES_MAX} bytes");
@@ -416,5 +439,30 @@ impl Shared {
     pub(crate) fn note_space(&self, settings: &Settings) {
         let free = settings.written_dirs.iter().filter_map(|dir| self.disk.space(dir).ok()).map(|space| space.free).min();
         self.low_on_space.store(free.is_some_and(|free| free < settings.free_space_floor), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_panic_raises_the_alarm() {
+        let raised = Arc::new(AtomicU64::new(0));
+        let alarm = || {
+            let raised = raised.clone();
+            PanicAlarm(Arc::new(move |_| {
+                raised.fetch_add(1, Ordering::Relaxed);
+            }))
+        };
+        drop(alarm());
+        assert_eq!(raised.load(Ordering::Relaxed), 0);
+        let held = alarm();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _held = held;
+            panic!("as a bug would");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(raised.load(Ordering::Relaxed), 1);
     }
 }

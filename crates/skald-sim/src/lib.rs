@@ -98,6 +98,8 @@ impl World {
             catalog: catalog.clone(),
             disk_id: data_dir.disk_id(),
             metrics: skald_ingester::Metrics::register(&mut registry),
+            // Pushes that are refused from then on fail the test.
+            on_failure: Arc::new(|_| {}),
         })?;
         spawner.run(ingester.recover(found))?;
         let querier = Querier::new(skald_querier::Parts {

@@ -39,6 +39,10 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         catalog: catalog.clone(),
         disk_id: data_dir.disk_id(),
         metrics: runtime.metrics().register(skald_ingester::Metrics::register),
+        on_failure: Arc::new({
+            let runtime = runtime.clone();
+            move |why| runtime.stop(why)
+        }),
     };
     let (ingester, found) = Ingester::open(parts)?;
     let distributor = runtime.metrics().register(|registry| {
