@@ -9,7 +9,10 @@ help: ## List the verbs.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 run: ## Build and start `skald serve`: one process, files in ./data, port 3100.
-	$(CARGO) run --release --bin skald -- serve
+	$(CARGO) build --release --bin skald
+	@# On a terminal the server says this itself.
+	@[ -t 2 ] || printf '%s\n' "push: target/release/skald push --label job=demo FILE" "ask:  target/release/skald query '{job=\"demo\"}'"
+	target/release/skald serve
 
 check: ## Format, clippy with warnings denied, docs, dependency policy.
 	$(CARGO) fmt --all --check
