@@ -48,6 +48,7 @@ impl Querier {
             .route("/loki/api/v1/label/{name}/values", get_or_post(label_values))
             .route("/loki/api/v1/series", get_or_post(series))
             .route("/loki/api/v1/index/stats", get_or_post(index_stats))
+            .route("/loki/api/v1/format_query", get_or_post(format_query))
             .layer(CompressionLayer::new().gzip(true))
             .with_state(self.clone())
     }
@@ -101,15 +102,20 @@ impl IntoResponse for Refused {
 }
 
 async fn asked(querier: &Querier, request: Request) -> Result<Asked, Refused> {
+    let tenant = tenancy::tenant(request.headers(), querier.config().auth_enabled).map_err(Refused::Tenancy)?;
+    let headers = request.headers().clone();
+    Ok(Asked { tenant, params: params_of(request).await?, headers })
+}
+
+async fn params_of(request: Request) -> Result<Params, Refused> {
     let (parts, body) = request.into_parts();
-    let tenant = tenancy::tenant(&parts.headers, querier.config().auth_enabled).map_err(Refused::Tenancy)?;
     let query = parts.uri.query().unwrap_or("");
     let is_form = |headers: &HeaderMap| {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
     };
     let form = if parts.method == Method::POST && is_form(&parts.headers) { read_form(body).await? } else { Vec::new() };
-    Ok(Asked { tenant, params: Params::parse(query, &form), headers: parts.headers })
+    Ok(Params::parse(query, &form))
 }
 
 async fn read_form(body: Body) -> Result<Vec<u8>, Refused> {
@@ -274,4 +280,14 @@ async fn index_stats(State(querier): State<Querier>, request: Request) -> Result
         answer["warnings"] = serde_json::json!(warnings);
     }
     Ok(axum::Json(answer).into_response())
+}
+
+/// The query in its readable form; it needs no tenant, and its errors are JSON.
+async fn format_query(request: Request) -> Result<Response, Refused> {
+    let params = params_of(request).await?;
+    let (status, answer) = match skald_logql::parse(params.get("query")) {
+        Ok(expr) => (StatusCode::OK, serde_json::json!({ "status": "success", "data": skald_logql::pretty(&expr) })),
+        Err(error) => (StatusCode::BAD_REQUEST, serde_json::json!({ "status": "invalid-query", "error": error.to_string() })),
+    };
+    Ok((status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], answer.to_string()).into_response())
 }
