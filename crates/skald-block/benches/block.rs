@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use skald_block::{Decoder, FilterPage, FilterQuery, Footer, ObjectInfo, ObjectWriter, Trailer, WriterOptions, merge_rows};
+use skald_block::{Decoder, FilterBuilder, FilterPage, FilterQuery, Footer, ObjectInfo, ObjectWriter, Trailer, WriterOptions, merge_rows};
 use skald_model::{Day, DiskId, Generation, Labels, Rows, RowsBuilder, TenantId, Timestamp};
 use std::hint::black_box;
 use std::time::Duration;
@@ -84,6 +84,13 @@ fn benches(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(line_bytes));
     group.bench_function("sort nearly sorted chunks", |b| b.iter(|| merge_rows(black_box(&chunks)).expect("small").duplicates));
     group.bench_function("sort sorted rows", |b| b.iter(|| merge_rows(black_box(&[&rows])).expect("small").duplicates));
+    group.bench_function("build filters", |b| {
+        b.iter(|| {
+            let mut builder = FilterBuilder::default();
+            builder.add_lines(black_box(rows.line_bytes()), rows.line_ends());
+            builder
+        })
+    });
     group.bench_function("encode object", |b| b.iter(|| encode(black_box(&rows)).len()));
     let mut decoder = Decoder::new();
     group.bench_function("decode blocks", |b| {

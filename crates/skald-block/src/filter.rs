@@ -6,7 +6,8 @@
 mod build;
 mod probe;
 
-pub(crate) use build::{FilterBuilder, FilterShape, block_bits};
+pub use build::FilterBuilder;
+pub(crate) use build::{FilterShape, block_bits};
 pub use probe::{BlockSet, FilterIndex, FilterPage, FilterQuery};
 
 /// Widest filter: this many bits of a hash.

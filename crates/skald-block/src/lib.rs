@@ -37,7 +37,7 @@ pub use digest::{RowDigest, RowHasher};
 pub use directory::{BlockEntry, ColumnEntry, FrameEntry, LEVEL_SLOTS, OTHER_LEVEL, Run};
 pub use error::{EncodeError, FormatError, Part};
 pub use extent::Extent;
-pub use filter::{BlockSet, FilterIndex, FilterPage, FilterQuery};
+pub use filter::{BlockSet, FilterBuilder, FilterIndex, FilterPage, FilterQuery};
 pub use footer::{Footer, RunRef};
 pub use info::{ObjectInfo, ObjectSummary};
 pub use merge::{MergeError, Merged, merge_rows, slice_rows};

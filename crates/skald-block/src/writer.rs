@@ -70,7 +70,7 @@ impl ObjectWriter {
         Ok(ObjectWriter {
             hasher: RowHasher::new(&info.tenant),
             packer: Packer::new(options.level)?,
-            filters: FilterBuilder::new(),
+            filters: FilterBuilder::default(),
             out: MAGIC.to_vec(),
             streams: Vec::new(),
             blocks: Vec::new(),

@@ -12,7 +12,7 @@ const SHARE_MAX: f64 = 0.0165;
 const WIDTH_LOG2_FREE: u32 = 13;
 
 /// Collects the filters of one object, block after block, all at the widest width.
-pub(crate) struct FilterBuilder {
+pub struct FilterBuilder {
     current: Box<[u64; WORDS]>,
     blocks: Vec<Box<[u64]>>,
     lower: Vec<u8>,
@@ -20,13 +20,15 @@ pub(crate) struct FilterBuilder {
     raw_bytes: u64,
 }
 
-impl FilterBuilder {
-    pub(crate) fn new() -> Self {
+impl Default for FilterBuilder {
+    fn default() -> Self {
         FilterBuilder { current: empty(), blocks: Vec::new(), lower: Vec::new(), starts: Vec::new(), raw_bytes: 0 }
     }
+}
 
-    /// Adds the lines of the open block.
-    pub(crate) fn add_lines(&mut self, lines: &[u8], ends: &[u32]) {
+impl FilterBuilder {
+    /// Adds lines, end to end, to the open block; line `i` ends at `ends[i]`.
+    pub fn add_lines(&mut self, lines: &[u8], ends: &[u32]) {
         self.raw_bytes += lines.len() as u64;
         self.lower.clear();
         self.lower.extend_from_slice(lines);
@@ -140,7 +142,7 @@ impl FilterShape {
 
 /// The bits of one block at a width, for comparing with what is stored.
 pub(crate) fn block_bits(lines: &[u8], ends: &[u32], columns: &[Column], width_log2: u32) -> Vec<u64> {
-    let mut builder = FilterBuilder::new();
+    let mut builder = FilterBuilder::default();
     builder.add_lines(lines, ends);
     columns.iter().for_each(|column| builder.add_column(column));
     fold(&builder.current[..], width_log2)

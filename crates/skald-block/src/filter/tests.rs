@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Filters of blocks, each given as lines.
 fn build(blocks: &[Vec<Vec<u8>>]) -> (FilterIndex, Bytes) {
-    let mut builder = FilterBuilder::new();
+    let mut builder = FilterBuilder::default();
     for lines in blocks {
         let ends: Vec<u32> = lines
             .iter()
