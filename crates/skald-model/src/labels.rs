@@ -132,23 +132,27 @@ impl PartialOrd for Labels {
 
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = String::with_capacity(self.text_len() + 6 * self.len() + 2);
-        out.push('{');
-        for (i, (name, value)) in self.iter().enumerate() {
-            if i > 0 {
-                out.push_str(", ");
-            }
-            if is_plain_name(name) {
-                out.push_str(name)
-            } else {
-                quote(&mut out, name)
-            }
-            out.push('=');
-            quote(&mut out, value);
-        }
-        out.push('}');
-        f.write_str(&out)
+        f.write_str(&label_text(self.iter()))
     }
+}
+
+/// Names and values as `{a="1", b="2"}`, in the order given; names that are no plain identifiers are quoted.
+pub fn label_text<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::from("{");
+    for (i, (name, value)) in pairs.enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        if is_plain_name(name) {
+            out.push_str(name);
+        } else {
+            quote(&mut out, name);
+        }
+        out.push('=');
+        quote(&mut out, value);
+    }
+    out.push('}');
+    out
 }
 
 impl fmt::Debug for Labels {

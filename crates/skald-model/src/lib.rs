@@ -18,7 +18,7 @@ mod time;
 pub use column::{Column, ColumnBuilder, ColumnsBuilder, Present, PresentColumns};
 pub use day::Day;
 pub use error::ErrorKind;
-pub use labels::{Fingerprint, Labels, LabelsError};
+pub use labels::{Fingerprint, Labels, LabelsError, label_text};
 pub use level::Level;
 pub use quote::quote;
 pub use rows::{Rows, RowsBuilder, RowsError, same_pairs};

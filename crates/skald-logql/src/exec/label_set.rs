@@ -1,4 +1,4 @@
-use skald_model::{Labels, quote};
+use skald_model::{Labels, label_text};
 use std::fmt;
 
 /// Labels of a result: sorted by name, each name once. Unlike a stream's labels a value may be empty.
@@ -67,27 +67,8 @@ impl From<&Labels> for LabelSet {
 
 impl fmt::Display for LabelSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = String::from("{");
-        for (i, (name, value)) in self.0.iter().enumerate() {
-            if i > 0 {
-                out.push_str(", ");
-            }
-            if is_plain_name(name) {
-                out.push_str(name)
-            } else {
-                quote(&mut out, name)
-            }
-            out.push('=');
-            quote(&mut out, value);
-        }
-        out.push('}');
-        f.write_str(&out)
+        f.write_str(&label_text(self.iter()))
     }
-}
-
-fn is_plain_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 #[cfg(test)]
