@@ -114,6 +114,15 @@ impl World {
     }
 }
 
+/// The life of a process ends, and with it its tasks and threads.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.spawner.drop_tasks();
+        }
+    }
+}
+
 /// The tenant of a name. Panics when it is not valid.
 pub fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).expect("tests name valid tenants")

@@ -65,6 +65,16 @@ impl SimSpawner {
         }));
     }
 
+    /// Drops all tasks, and with them what they hold: a task that holds its spawner would else live for ever.
+    ///
+    /// # Panics
+    /// When called from inside a task.
+    pub fn drop_tasks(&self) {
+        let tasks = std::mem::take(&mut *self.new.lock());
+        let running = std::mem::take(&mut *self.running.try_lock().expect("drop_tasks is not called from inside a task"));
+        drop((tasks, running));
+    }
+
     fn poll_tasks(&self, running: &mut FuturesUnordered<BoxFuture<'static, ()>>, ctx: &mut Context<'_>) {
         loop {
             running.extend(self.new.lock().drain(..));
