@@ -72,7 +72,13 @@ pub fn instant(client: &Client, args: &InstantQueryArgs, cli: &Cli, console: &mu
 ///
 /// # Errors
 /// See [`CliError`].
-pub fn ask(client: &Client, path: &str, parameters: &[(&str, String)], query: &str, console: &mut Console) -> Result<QueryAnswer, CliError> {
+pub fn ask(
+    client: &Client,
+    path: &str,
+    parameters: &[(&str, String)],
+    query: &str,
+    console: &mut Console,
+) -> Result<QueryAnswer, CliError> {
     match client.get(path, parameters, console) {
         Ok(answer) => Ok(QueryAnswer::read(answer)?),
         Err(source @ ClientError::Refused { status: 400, .. }) => Err(CliError::Query { query: query.to_owned(), source }),
