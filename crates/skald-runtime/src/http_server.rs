@@ -1,3 +1,5 @@
+mod refusal;
+
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use futures::future::{Either, select};
@@ -6,6 +8,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
+use refusal::Explained;
 use skald_model::ErrorKind;
 use skald_model::seam::{Clock, Connection, Listener, Network, Spawner};
 use std::io;
@@ -176,7 +179,8 @@ impl Acceptor {
             request.extensions_mut().insert(ConnectInfo(peer));
             request.map(axum::body::Body::new)
         });
-        let serving = builder().serve_connection_with_upgrades(TokioIo::new(connection), TowerToHyperService::new(service)).into_owned();
+        let connection = TokioIo::new(Explained::new(connection, Arc::clone(&self.clock)));
+        let serving = builder().serve_connection_with_upgrades(connection, TowerToHyperService::new(service)).into_owned();
         let serving = graceful.watch(serving);
         let mut phase = self.phase.clone();
         async move {

@@ -47,9 +47,48 @@ async fn handlers_know_the_peer_and_urls_may_be_long() {
     let path = format!("/length?query={}", "x".repeat(65_534 - 14));
     let answer = ask(server.address(), &path).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("65534"), "{answer}");
-    let answer = ask(server.address(), &format!("{path}x")).await;
-    assert!(answer.starts_with("HTTP/1.1 414"), "{answer}");
     server.stop(LONG).await;
+}
+
+#[tokio::test]
+async fn what_no_head_may_hold_is_refused_in_words() {
+    let server = start(Router::new().route("/", get(|| async { "fine" })), 8, Gauge::default()).await;
+    let too_long = "the URL is longer than 65534 bytes; a long query can be sent as a form, by POST";
+    for len in [65_535, 100_000, HEAD_BYTES_MAX + 1000, 20 * HEAD_BYTES_MAX] {
+        let answer = ask(server.address(), &format!("/?{}", "x".repeat(len - 2))).await;
+        assert!(answer.starts_with("HTTP/1.1 414 URI Too Long\r\n") && answer.ends_with(&format!("\r\n\r\n{too_long}")), "{len}: {answer}");
+    }
+    let mut connection = connect(server.address()).await;
+    let twice = format!("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000));
+    connection.write_all(twice.as_bytes()).await.expect("it is open");
+    let answers = receive(&mut connection).await;
+    drop(connection);
+    assert!(answers.starts_with("HTTP/1.1 200") && answers.contains("fineHTTP/1.1 414") && answers.ends_with(too_long), "{answers}");
+    let answer = ask(server.address(), &format!("/ HTTP/1.1\r\nX: {}\r\nY:", "x".repeat(2 * HEAD_BYTES_MAX))).await;
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.ends_with("262144 bytes, or too many fields"), "{answer}");
+    server.stop(LONG).await;
+}
+
+/// A connection without room, so that the client is still sending when the refusal is made.
+#[tokio::test]
+async fn a_refused_client_may_send_to_the_end_and_reads_the_answer() {
+    let (mut client, server) = tokio::io::duplex(512);
+    let connection = TokioIo::new(refusal::Explained::new(Box::new(server), Arc::new(SystemClock::new())));
+    let service = TowerToHyperService::new(
+        Router::new().map_request(|request: http::Request<hyper::body::Incoming>| -> Request { request.map(axum::body::Body::new) }),
+    );
+    let serving = builder().serve_connection_with_upgrades(connection, service).into_owned();
+    let client = async move {
+        let request = format!("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(8 * HEAD_BYTES_MAX));
+        let (mut reading, mut writing) = tokio::io::split(&mut client);
+        let mut answer = String::new();
+        let (sent, read) = futures::join!(writing.write_all(request.as_bytes()), reading.read_to_string(&mut answer));
+        assert!(sent.is_ok() && read.is_ok(), "{sent:?} {read:?}");
+        drop(client);
+        answer
+    };
+    let (answer, served) = futures::join!(client, serving);
+    assert!(answer.starts_with("HTTP/1.1 414") && answer.ends_with("by POST") && served.is_err(), "{answer}");
 }
 
 #[tokio::test]
