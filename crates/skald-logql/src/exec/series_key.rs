@@ -76,7 +76,7 @@ fn push_part(key: &mut Vec<u8>, value: Option<&[u8]>) {
 fn special<'a>(row: &'a RowLabels, name: &str) -> Option<Option<&'a [u8]>> {
     match name {
         ERROR => Some(row.error().map(str::as_bytes)),
-        ERROR_DETAILS => Some(row.details().map(str::as_bytes)),
+        ERROR_DETAILS => Some(row.visible_details().map(str::as_bytes)),
         _ => None,
     }
 }
