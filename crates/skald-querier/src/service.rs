@@ -8,7 +8,7 @@ use crate::overlap;
 use crate::read::{Laziness, Outcome, Reader, Reading, State, units};
 use crate::stats::QueryStats;
 use parking_lot::Mutex;
-use skald_block::Run;
+use skald_block::{ColumnEntry, Run};
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{
@@ -18,7 +18,7 @@ use skald_logql::plan::{Direction, LogPlan, MetricPlan, Params as PlanParams, Pl
 use skald_model::seam::{Clock, Seams, run_on_pool};
 use skald_model::{Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, SelectRequest};
-use skald_store::Catalog;
+use skald_store::{Catalog, OpenObject};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -361,9 +361,9 @@ fn count_whole_runs(leaf: Arc<RangeLeaf>, mut sources: Sources) -> Result<(LeafS
     for stream in &mut sources.streams {
         let mut rest = Vec::new();
         for source in stream.runs.drain(..) {
-            let counts = source.place.counts().filter(|_| source.keep.is_none());
-            if let Some(counts) = counts
-                && state.add_run(&stream.labels, &counts)?
+            let counts = source.place.counts(&sources.objects).filter(|_| source.keep.is_none());
+            if let Some((counts, columns)) = counts
+                && state.add_run(&stream.labels, &counts, columns.iter().map(|column| &*column.name))?
             {
                 stats.object_lines += counts.rows;
                 stats.object_bytes += counts.line_bytes;
@@ -378,10 +378,13 @@ fn count_whole_runs(leaf: Arc<RangeLeaf>, mut sources: Sources) -> Result<(LeafS
 }
 
 impl gather::Place {
-    fn counts(&self) -> Option<RunCounts> {
+    /// Counts of a run, and the metadata columns that its block has.
+    fn counts<'a>(&self, objects: &'a [Arc<OpenObject>]) -> Option<(RunCounts, &'a [ColumnEntry])> {
         match self {
             gather::Place::Memory(_) => None,
-            gather::Place::Block { run, .. } => Some(run_counts(run)),
+            gather::Place::Block { object, block, run } => {
+                Some((run_counts(run), &objects[*object].footer.blocks[*block as usize].columns))
+            }
         }
     }
 
