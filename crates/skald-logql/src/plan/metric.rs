@@ -7,7 +7,7 @@ use crate::ast::{
 };
 use crate::exec::{
     EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, SampleFold, Selector, SeriesKey,
-    StepVectors, Steps, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
+    StepVectors, Steps, Top, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
 };
 use skald_model::Timestamp;
 use std::sync::Arc;
@@ -57,6 +57,20 @@ enum Node {
     },
 }
 
+impl Node {
+    /// Where nothing but the largest or smallest values of a leaf is looked at: how many.
+    fn top_of(&self, at: usize) -> Option<Top> {
+        match self {
+            Node::Leaf(_) | Node::Number(_) | Node::Constant(_) | Node::Absent { .. } => None,
+            Node::Aggregate { op: op @ (VectorOp::Topk | VectorOp::Bottomk), parameter, grouping: None, inner } if matches!(**inner, Node::Leaf(leaf) if leaf == at) => {
+                Some(Top::of(*op == VectorOp::Bottomk, *parameter))
+            }
+            Node::Aggregate { inner, .. } | Node::LabelReplace { inner, .. } => inner.top_of(at),
+            Node::Binary { left, right, .. } => left.top_of(at).or_else(|| right.top_of(at)),
+        }
+    }
+}
+
 enum Value {
     Number(f64),
     Vectors(StepVectors),
@@ -93,9 +107,9 @@ impl MetricPlan {
     pub fn finish(&self, states: Vec<LeafState>) -> Result<MetricResult, EvalError> {
         debug_assert_eq!(states.len(), self.leaves.len(), "one state per leaf");
         let mut values = Vec::with_capacity(states.len());
-        for state in states {
+        for (at, state) in states.into_iter().enumerate() {
             let leaf = Arc::clone(state.leaf());
-            values.push(Some(StepVectors::from_counts(&leaf, state.into_series()?)?));
+            values.push(Some(StepVectors::from_counts(&leaf, state.into_series(self.root.top_of(at))?)?));
         }
         match self.eval(&self.root, &mut values)? {
             Value::Number(value) => Ok(scalar_result(value, &self.steps, self.instant)),

@@ -159,7 +159,11 @@ mod tests {
     fn a_value_behind_a_parser_is_looked_for_in_lines() {
         check(r#"| json | id="4bf92f""#, r#"|= "4bf92f" or "\\u00""#, r"(id=4bf92f | 4bf92f | \u00)");
         check(r#"| pattern "<m> <p>" | m="GET""#, r#"|= "GET""#, "(m=GET | GET)");
-        check(r#"| logfmt | path="/api/push x" | line_format "a""#, r#"|= "\\u00" or "push""#, r"(path=/api/push x | (api & push & x) | \u00)");
+        check(
+            r#"| logfmt | path="/api/push x" | line_format "a""#,
+            r#"|= "\\u00" or "push""#,
+            r"(path=/api/push x | (api & push & x) | \u00)",
+        );
         check(r#"| json | a=~"xx|yy""#, r#"|= "\\u00" or "xx" or "yy""#, r"(a=xx | xx | \u00 | a=yy | yy | \u00)");
         check(r#"| json | msg=~".*timeout.*""#, r#"|= "\\u00" or "timeout""#, r"(msg=? | timeout | \u00)");
         check(r#"| json | a="xx" or b="yy""#, r#"|= "\\u00" or "xx" or "yy""#, r"(a=xx | xx | \u00 | b=yy | yy | \u00)");

@@ -93,7 +93,8 @@ fn line() -> impl Strategy<Value = String> {
     });
     let nested = (name(), name(), value()).prop_map(|(one, two, value)| format!("{{\"{one}\":{{\"{two}\":\"{value}\"}},\"n\":7}}"));
     let logfmt = prop::collection::vec((name(), value(), any::<bool>()), 0..4).prop_map(|pairs| {
-        let pair = |(name, value, quoted): (&str, &str, bool)| if quoted { format!("{name}=\"{value}\"") } else { format!("{name}={value}") };
+        let pair =
+            |(name, value, quoted): (&str, &str, bool)| if quoted { format!("{name}=\"{value}\"") } else { format!("{name}={value}") };
         pairs.into_iter().map(pair).collect::<Vec<_>>().join(" ")
     });
     let plain = words(&["", "x1", "plain info", "{\"a\":\"x1\"", "GET p1 x1", "\u{1b}[31mx1\u{1b}[0m", "n=5 a=x1 b", "[1]", "5 p2"]);
@@ -139,8 +140,23 @@ fn rows() -> impl Strategy<Value = Rows> {
 fn label_filter() -> impl Strategy<Value = String> {
     let name = words(&["a", "b", "n", "pod", "level", "detected_level", "a_extracted", "__error__", "trace", "app"]);
     let test = words(&[
-        "=\"x1\"", "=\"x1 y/2\"", "=\"é\"", "=\"p1\"", "=\"\"", "!=\"x1\"", "=~\"x1|p1\"", "=~\".*x1.*\"", "=~\"(?i)X1\"", "=~\"in.+\"", "=~\".+\"",
-        "!~\"p.\"", "=\"error\"", ">4", "<=5", "=\"x1\\ny\"", "=~\"info|error\"",
+        "=\"x1\"",
+        "=\"x1 y/2\"",
+        "=\"é\"",
+        "=\"p1\"",
+        "=\"\"",
+        "!=\"x1\"",
+        "=~\"x1|p1\"",
+        "=~\".*x1.*\"",
+        "=~\"(?i)X1\"",
+        "=~\"in.+\"",
+        "=~\".+\"",
+        "!~\"p.\"",
+        "=\"error\"",
+        ">4",
+        "<=5",
+        "=\"x1\\ny\"",
+        "=~\"info|error\"",
     ]);
     let one = (name, test).prop_map(|(name, test)| format!("{name}{test}"));
     one.prop_recursive(2, 4, 2, |inner| {
@@ -165,16 +181,32 @@ fn stages() -> impl Strategy<Value = String> {
 }
 
 fn query() -> impl Strategy<Value = String> {
-    let log = || (words(&["{app=\"a\"}", "{app=~\".+\"}", "{app=~\".+\", pod!=\"p1\"}"]), stages()).prop_map(|(selector, stages)| format!("{selector} {stages}"));
-    let grouping = || words(&["", "", " by (a)", " by (level, detected_level)", " by (detected_level)", " by (app)", " without (a)", " by (__error__)", " by (n)", " by (a_extracted)"]);
+    let log = || {
+        (words(&["{app=\"a\"}", "{app=~\".+\"}", "{app=~\".+\", pod!=\"p1\"}"]), stages())
+            .prop_map(|(selector, stages)| format!("{selector} {stages}"))
+    };
+    let grouping = || {
+        words(&[
+            "",
+            "",
+            " by (a)",
+            " by (level, detected_level)",
+            " by (detected_level)",
+            " by (app)",
+            " without (a)",
+            " by (__error__)",
+            " by (n)",
+            " by (a_extracted)",
+        ])
+    };
     let range = || words(&["[1m]", "[2m]", "[1h]"]);
     let counted = (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate", "absent_over_time"]), log(), range())
         .prop_map(|(op, log, range)| format!("{op}({log}{range})"));
     let summed = (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate"]), log(), range(), grouping())
         .prop_map(|(op, log, range, grouping)| format!("sum{grouping}({op}({log}{range}))"));
-    let unwrapped = (words(&["sum_over_time", "rate"]), log(), words(&["n", "a", "b"]), words(&["", " | __error__=\"\""]), range(), grouping()).prop_map(
-        |(op, log, label, filter, range, grouping)| format!("sum{grouping}({op}({log} | unwrap {label}{filter}{range}))"),
-    );
+    let unwrapped =
+        (words(&["sum_over_time", "rate"]), log(), words(&["n", "a", "b"]), words(&["", " | __error__=\"\""]), range(), grouping())
+            .prop_map(|(op, log, label, filter, range, grouping)| format!("sum{grouping}({op}({log} | unwrap {label}{filter}{range}))"));
     let folded = (words(&["max_over_time", "avg_over_time"]), log(), words(&["n", "a"]), range(), grouping())
         .prop_map(|(op, log, label, range, grouping)| format!("{op}({log} | unwrap {label} | __error__=\"\"{range}){grouping}"));
     prop_oneof![3 => log(), 2 => counted, 4 => summed, 2 => unwrapped, 1 => folded]
@@ -230,7 +262,8 @@ fn points(result: MetricResult) -> Vec<(String, i64, f64)> {
         MetricResult::Scalar { at, value } => vec![(String::new(), at.0, value)],
         MetricResult::Vector(samples) => samples.into_iter().map(|s| (s.labels.to_string(), s.at.0, s.value)).collect(),
         MetricResult::Matrix(series) => {
-            let of_series = |s: Series| s.points.into_iter().map(move |(at, value)| (s.labels.to_string(), at.0, value)).collect::<Vec<_>>();
+            let of_series =
+                |s: Series| s.points.into_iter().map(move |(at, value)| (s.labels.to_string(), at.0, value)).collect::<Vec<_>>();
             series.into_iter().flat_map(of_series).collect()
         }
     }
@@ -265,7 +298,8 @@ impl Block<'_> {
             if fold { folded(line).contains(&folded(literal)) } else { memchr::memmem::find(line, literal).is_some() }
         };
         let has = |row: usize, name: &str, value: Option<&str>| {
-            let values = self.all.columns.iter().filter(|column| **column.name() == *name).map(|column| column.value(self.all.column_offset + row));
+            let values =
+                self.all.columns.iter().filter(|column| **column.name() == *name).map(|column| column.value(self.all.column_offset + row));
             values.filter(|found| !found.is_empty()).any(|found| value.is_none_or(|value| found == value.as_bytes()))
         };
         probe.may_match(&mut |literal, fold| (0..self.all.len()).any(|row| holds(row, literal, fold)), &mut |name, value| {
@@ -282,11 +316,8 @@ impl Block<'_> {
         Batch { lines, columns: &self.columns, ..self.all }
     }
 
-    /// Its numbers, as a directory has them; none where an entry brings an error along.
+    /// Its numbers, as a directory has them.
     fn counts(&self) -> Option<RunCounts> {
-        if self.all.columns.iter().any(|column| **column.name() == *"__error__") {
-            return None;
-        }
         let lines = self.all.lines.expect("rows have lines");
         let mut levels = [0; 8];
         let column = self.all.columns.iter().find(|column| **column.name() == *Level::METADATA_NAME);
@@ -324,7 +355,7 @@ fn numbers(case: &Case, plan: &MetricPlan) -> Result<MetricResult, EvalError> {
         for block in blocks(case, leaf.selector(), leaf.pipeline()) {
             if let Some(counts) = block.counts()
                 && leaf.needs().lines != LineNeed::Bytes
-                && state.add_run(block.labels, &counts)?
+                && state.add_run(block.labels, &counts, block.all.columns.iter().map(|column| &**column.name()))?
             {
                 continue;
             }
