@@ -8,7 +8,7 @@ use crate::tenants::View;
 use crate::volume::Counter;
 use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
-use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Plan, plan};
+use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::seam::run_on_pool;
 use skald_model::{Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::{LabelMatcher, SelectRequest, Selected};
@@ -41,6 +41,7 @@ pub(crate) fn plan_of(matchers: Vec<Matcher>, start: Timestamp, end: Timestamp) 
         interval: Duration::ZERO,
         max_series: 1,
         now: start,
+        rewrites: Rewrites::ALL,
     };
     match plan(&Expr::Log(LogExpr { matchers, stages: Vec::new() }), &params)? {
         Plan::Log(plan) => Ok(plan),
