@@ -1,19 +1,21 @@
-//! Words for requests that are refused before any route sees them.
+//! Words for requests that are refused before any route sees them, and time to read them.
 
 use super::HEAD_BYTES_MAX;
 use futures::future::BoxFuture;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use skald_model::seam::{Clock, Connection};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Longest URL that can be parsed.
 const URL_BYTES_MAX: usize = 65_534;
-/// Most bytes that are still read of a refused request, and for how long.
-const DRAINED_BYTES_MAX: usize = 16 << 20;
+/// Most bytes that are still read of a request that is answered already, and for how long.
+const DRAINED_BYTES_MAX: usize = 64 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How hyper begins its answer to a head that is too large, behind the status line; it has no body and is the connection's last.
@@ -21,9 +23,10 @@ const BARE: &str = "connection: close\r\ncontent-length: 0\r\n";
 const TOO_LONG: &str = "HTTP/1.1 414 URI Too Long\r\n";
 const TOO_LARGE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\n";
 
-/// A server's connection. hyper answers a head of a request that is too large with a bare status and closes. Here a text is put behind that, and
-/// what the client is still sending is read and dropped before the connection closes: else its end could meet those bytes and be a reset,
-/// which would take the answer away from the client.
+/// A server's connection. hyper answers a head of a request that is too large with a bare status and closes; here a text is put behind that.
+///
+/// What a client is still sending when the connection closes is read and dropped for a while: else its end could meet those bytes and be a
+/// reset, which would take the answer away from the client.
 pub(super) struct Explained {
     connection: Box<dyn Connection>,
     clock: Arc<dyn Clock>,
@@ -31,13 +34,31 @@ pub(super) struct Explained {
     line_ended: bool,
     /// A refusal, and how much of it is written.
     refusal: Option<(Vec<u8>, usize)>,
-    /// Bytes dropped so far, and when to stop dropping.
-    draining: Option<(usize, BoxFuture<'static, ()>)>,
+    unread: Unread,
+    end: End,
+}
+
+/// Whether the request in progress has a body that is not read to its end.
+#[derive(Clone, Default)]
+pub(super) struct Unread(Arc<AtomicBool>);
+
+/// A body that tells [`Unread`] of its end.
+pub(super) struct TrackedBody {
+    body: Incoming,
+    unread: Unread,
+}
+
+/// How far a connection is closed.
+enum End {
+    Open,
+    /// Nothing is written any more. Bytes dropped so far, and when to stop dropping.
+    Draining(usize, BoxFuture<'static, ()>),
 }
 
 impl Explained {
-    pub(super) fn new(connection: Box<dyn Connection>, clock: Arc<dyn Clock>) -> Self {
-        Explained { connection, clock, line_ended: false, refusal: None, draining: None }
+    /// Explains what is said on `connection`, whose requests have bodies that `unread` tracks.
+    pub(super) fn new(connection: Box<dyn Connection>, clock: Arc<dyn Clock>, unread: Unread) -> Self {
+        Explained { connection, clock, line_ended: false, refusal: None, unread, end: End::Open }
     }
 
     /// Writes what is left of a refusal.
@@ -52,9 +73,13 @@ impl Explained {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads until the client ends, or has had its chance.
+    /// Reads until the client ends, or has had its chance. Only one that may be in the midst of its request is waited for.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (dropped, deadline) = self.draining.get_or_insert_with(|| (0, self.clock.sleep(DRAIN_TIMEOUT)));
+        let is_sending = self.refusal.is_some() || self.unread.0.load(Ordering::Relaxed);
+        let End::Draining(dropped, deadline) = &mut self.end else { return Poll::Ready(()) };
+        if !is_sending {
+            return Poll::Ready(());
+        }
         let mut scratch = [0; 8192];
         while *dropped < DRAINED_BYTES_MAX && deadline.as_mut().poll(cx).is_pending() {
             let mut buffer = ReadBuf::new(&mut scratch);
@@ -64,6 +89,35 @@ impl Explained {
             }
         }
         Poll::Ready(())
+    }
+}
+
+impl Unread {
+    /// The request's body, tracked. Requests of HTTP/2 share a connection and close none.
+    pub(super) fn track(&self, request: http::Request<Incoming>) -> http::Request<TrackedBody> {
+        self.0.store(request.version() < http::Version::HTTP_2 && !request.body().is_end_stream(), Ordering::Relaxed);
+        request.map(|body| TrackedBody { body, unread: self.clone() })
+    }
+}
+
+impl Body for TrackedBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.unread.0.store(false, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -124,12 +178,10 @@ impl AsyncWrite for Explained {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.refusal.is_none() {
-            return Pin::new(&mut self.connection).poll_shutdown(cx);
-        }
-        ready!(self.poll_refusal(cx))?;
-        if self.draining.is_none() {
+        if matches!(self.end, End::Open) {
+            ready!(self.poll_refusal(cx))?;
             ready!(Pin::new(&mut self.connection).poll_shutdown(cx))?;
+            self.end = End::Draining(0, self.clock.sleep(DRAIN_TIMEOUT));
         }
         ready!(self.poll_drain(cx));
         Poll::Ready(Ok(()))

@@ -69,26 +69,35 @@ async fn what_no_head_may_hold_is_refused_in_words() {
     server.stop(LONG).await;
 }
 
-/// A connection without room, so that the client is still sending when the refusal is made.
-#[tokio::test]
-async fn a_refused_client_may_send_to_the_end_and_reads_the_answer() {
+/// Sends a request over a connection without room, so that the answer is made while the client is still sending.
+async fn send_slowly(request: &[u8]) -> (String, Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     let (mut client, server) = tokio::io::duplex(512);
-    let connection = TokioIo::new(refusal::Explained::new(Box::new(server), Arc::new(SystemClock::new())));
-    let service = TowerToHyperService::new(
-        Router::new().map_request(|request: http::Request<hyper::body::Incoming>| -> Request { request.map(axum::body::Body::new) }),
-    );
-    let serving = builder().serve_connection_with_upgrades(connection, service).into_owned();
+    let unread = Unread::default();
+    let connection = TokioIo::new(Explained::new(Box::new(server), Arc::new(SystemClock::new()), unread.clone()));
+    let router = Router::new().route("/", axum::routing::any(|| async { "fine" }));
+    let service = router
+        .map_request(move |request: http::Request<hyper::body::Incoming>| -> Request { unread.track(request).map(axum::body::Body::new) });
+    let serving = builder().serve_connection_with_upgrades(connection, TowerToHyperService::new(service)).into_owned();
     let client = async move {
-        let request = format!("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(8 * HEAD_BYTES_MAX));
         let (mut reading, mut writing) = tokio::io::split(&mut client);
         let mut answer = String::new();
-        let (sent, read) = futures::join!(writing.write_all(request.as_bytes()), reading.read_to_string(&mut answer));
+        let (sent, read) = futures::join!(writing.write_all(request), reading.read_to_string(&mut answer));
         assert!(sent.is_ok() && read.is_ok(), "{sent:?} {read:?}");
         drop(client);
         answer
     };
-    let (answer, served) = futures::join!(client, serving);
+    futures::join!(client, serving)
+}
+
+#[tokio::test]
+async fn a_client_that_is_answered_early_may_send_to_the_end_and_reads_the_answer() {
+    let too_long = format!("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(8 * HEAD_BYTES_MAX));
+    let (answer, served) = send_slowly(too_long.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 414") && answer.ends_with("by POST") && served.is_err(), "{answer}");
+    let body = "x".repeat(1 << 20);
+    let unread = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (answer, _) = send_slowly(unread.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("fine"), "{answer}");
 }
 
 #[tokio::test]
