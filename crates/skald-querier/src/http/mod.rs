@@ -1,7 +1,9 @@
 //! The query API: decode, call, encode.
 
+mod detected;
 mod format;
 mod metadata;
+mod patterns;
 mod query;
 mod stats;
 
@@ -43,6 +45,10 @@ impl Querier {
             .route("/loki/api/v1/label/{name}/values", get_or_post(metadata::label_values))
             .route("/loki/api/v1/series", get_or_post(metadata::series))
             .route("/loki/api/v1/index/stats", get_or_post(stats::index_stats))
+            .route("/loki/api/v1/detected_labels", get_or_post(detected::labels))
+            .route("/loki/api/v1/detected_fields", get_or_post(detected::fields))
+            .route("/loki/api/v1/detected_field/{name}/values", get_or_post(detected::values))
+            .route("/loki/api/v1/patterns", get_or_post(patterns::patterns))
             .route("/loki/api/v1/format_query", get_or_post(format::format_query))
             .layer(CompressionLayer::new().gzip(true))
             .with_state(self.clone())

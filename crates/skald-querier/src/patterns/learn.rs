@@ -3,11 +3,12 @@
 //! It follows Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017), with what a sample at hand allows beyond
 //! a stream: frequent lines come first, whatever their order, and what varies is decided by looking at all lines of a cluster.
 
-use super::render::render;
+use super::render::{Style, render};
 use super::sample::Sampled;
 use super::templates::Template;
 use super::tokens::{Chunk, Kind, Tokens};
 use rustc_hash::FxHashMap;
+use skald_logql::exec::LinePattern;
 use skald_model::Level;
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ const CLUSTERS_MAX: usize = 64;
 const TEMPLATES_MAX: usize = 1000;
 /// Lines that a cluster needs before a value that never changed counts as fixed, or a beginning that all values share.
 pub(super) const EVIDENCE: usize = 8;
-/// Most alternatives of a word that are kept apart, and least lines of each.
+/// Most alternatives of a word that are kept apart, and least lines of each; a twentieth of the cluster's at least, and together three quarters.
 const ALTERNATIVES_MAX: usize = 3;
 const ALTERNATIVE_LINES_MIN: usize = 10;
 
@@ -30,6 +31,11 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     fn chunk(&self, at: usize) -> &Chunk {
         &self.tokens.chunks[at]
+    }
+
+    /// What chunk `at` is.
+    pub(super) fn kind(&self, at: usize) -> Kind {
+        self.chunk(at).kind
     }
 
     /// Bytes of chunk `at`.
@@ -101,9 +107,9 @@ fn clusters<'a>(lines: &[&'a Line<'a>]) -> Vec<Vec<&'a Line<'a>>> {
     let mut clusters: Vec<Cluster<'a>> = Vec::new();
     for lines in skeletons {
         let slots: Vec<Slot> = lines[0].tokens.chunks.iter().map(slot).collect();
-        let nearest = clusters.iter_mut().filter_map(|cluster| Some((likeness(&cluster.words, &slots)?, cluster)));
-        match nearest.reduce(|best, next| if next.0 > best.0 { next } else { best }) {
-            Some((_, cluster)) => cluster.take(&slots, lines),
+        let like = |(at, cluster): (usize, &Cluster<'a>)| Some((likeness(&cluster.words, &slots)?, std::cmp::Reverse(at)));
+        match clusters.iter().enumerate().filter_map(like).max() {
+            Some((_, std::cmp::Reverse(at))) => clusters[at].take(&slots, lines),
             None if clusters.len() < CLUSTERS_MAX => clusters.push(Cluster { words: slots, lines }),
             None => {}
         }
@@ -142,37 +148,57 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// Splits a cluster by a word of which there are few, so that `Accepted` and `Failed` are two messages and a hundred user names are one.
+/// Splits a cluster where few words make up most of it, so that `Accepted` and `Failed` are two messages, and a hundred user names are one.
 fn split_alternatives<'a>(lines: Vec<&'a Line<'a>>) -> Vec<Vec<&'a Line<'a>>> {
     for at in 0..lines[0].tokens.chunks.len() {
-        let mut by_word: BTreeMap<&[u8], Vec<&'a Line<'a>>> = BTreeMap::new();
-        for line in &lines {
-            if line.chunk(at).kind != Kind::Word || by_word.len() > ALTERNATIVES_MAX {
-                by_word.clear();
-                break;
-            }
-            by_word.entry(line.text(at)).or_default().push(line);
+        let words = alternatives(&lines, at);
+        if words.is_empty() {
+            continue;
         }
-        let few = (2..=ALTERNATIVES_MAX).contains(&by_word.len());
-        if few && by_word.values().all(|lines| lines.len() >= ALTERNATIVE_LINES_MIN) {
-            return by_word.into_values().flat_map(split_alternatives).collect();
+        let mut parts: BTreeMap<Option<u64>, Vec<&'a Line<'a>>> = BTreeMap::new();
+        for line in lines {
+            let hash = line.chunk(at).hash;
+            parts.entry(words.contains(&hash).then_some(hash)).or_default().push(line);
         }
+        return parts.into_values().flat_map(split_alternatives).collect();
     }
     vec![lines]
 }
 
+/// Hashes of the few words that stand at chunk `at` of most lines; none when it does not vary, or varies more.
+fn alternatives(lines: &[&Line<'_>], at: usize) -> Vec<u64> {
+    let first = lines[0].chunk(at).hash;
+    if lines.iter().all(|line| line.chunk(at).hash == first) {
+        return Vec::new();
+    }
+    let mut counts: FxHashMap<u64, usize> = FxHashMap::default();
+    for line in lines.iter().filter(|line| line.kind(at) == Kind::Word) {
+        *counts.entry(line.chunk(at).hash).or_default() += 1;
+    }
+    let least = ALTERNATIVE_LINES_MIN.max(lines.len() / 20);
+    let frequent: Vec<(u64, usize)> = counts.into_iter().filter(|(_, count)| *count >= least).collect();
+    let covered: usize = frequent.iter().map(|(_, count)| count).sum();
+    let few = frequent.len() <= ALTERNATIVES_MAX && covered * 4 >= lines.len() * 3;
+    if few { frequent.into_iter().map(|(hash, _)| hash).collect() } else { Vec::new() }
+}
+
 fn template(level: Level, shape: u64, lines: &[&Line<'_>]) -> Template {
     let fixed: Vec<bool> = (0..lines[0].tokens.chunks.len()).map(|at| is_fixed(lines, at)).collect();
-    let literal = |at: usize| (fixed[at] && lines[0].chunk(at).kind != Kind::Key).then(|| (at as u32, lines[0].chunk(at).hash));
+    let literal = |at: usize| (fixed[at] && lines[0].kind(at) != Kind::Key).then(|| (at as u32, lines[0].chunk(at).hash));
     let literals = (0..fixed.len()).filter_map(literal).collect();
-    Template { level, shape, literals, text: render(lines, &fixed) }
+    // The shortest text that matches all lines, else the one that matches most.
+    let texts = [Style::Joined, Style::Apart, Style::Plain].map(|style| render(lines, &fixed, style));
+    let matched =
+        |text: &String| LinePattern::parse(text).map_or(0, |pattern| lines.iter().filter(|line| pattern.matches(line.bytes)).count());
+    let best = texts.into_iter().map(|text| (matched(&text), text)).reduce(|best, next| if next.0 > best.0 { next } else { best });
+    Template { level, shape, literals, text: best.map(|(_, text)| text).unwrap_or_default() }
 }
 
 /// Whether chunk `at` is part of the message.
 fn is_fixed(lines: &[&Line<'_>], at: usize) -> bool {
     let first = lines[0];
     let is_equal = || lines.iter().all(|line| line.chunk(at).hash == first.chunk(at).hash);
-    match first.chunk(at).kind {
+    match first.kind(at) {
         Kind::Number => false,
         Kind::Key => true,
         Kind::Word | Kind::Mark => is_equal(),

@@ -10,14 +10,27 @@ const VARIABLE: &str = "<_>";
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(Vec<u8>),
-    /// Something that varies; whether it is a number.
-    Variable { number: bool },
+    /// Something that varies; whether it is a number, or a name with one.
+    Variable {
+        number: bool,
+    },
     /// Blanks, not always equally many.
     Blanks,
 }
 
+/// How much of what varies is written as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Numbers that belong together are one variable part.
+    Joined,
+    /// Each chunk is a variable part of its own.
+    Apart,
+    /// As `Apart`, and chunks vary as a whole, whatever they begin or end with.
+    Plain,
+}
+
 /// The pattern of `lines`, which have one shape; `fixed` says of each chunk whether it is part of the message.
-pub(super) fn render(lines: &[&Line<'_>], fixed: &[bool]) -> String {
+pub(super) fn render(lines: &[&Line<'_>], fixed: &[bool], style: Style) -> String {
     let first = lines[0];
     let mut parts = Vec::new();
     for at in 0..=fixed.len() {
@@ -26,9 +39,11 @@ pub(super) fn render(lines: &[&Line<'_>], fixed: &[bool]) -> String {
             None => {}
             Some(true) => parts.push(Part::Text(first.text(at).to_vec())),
             Some(false) => {
-                let (before, behind) = shared_ends(lines, at);
+                let (before, behind) = if style == Style::Plain { (&[][..], &[][..]) } else { shared_ends(lines, at) };
                 parts.push(Part::Text(before.to_vec()));
-                parts.push(Part::Variable { number: lines.iter().all(|line| line.tokens.chunks[at].kind == Kind::Number) });
+                parts.push(Part::Variable {
+                    number: lines.iter().all(|line| matches!(line.kind(at), Kind::Number | Kind::Mixed | Kind::Mark)),
+                });
                 parts.push(Part::Text(behind.to_vec()));
             }
         }
@@ -36,7 +51,13 @@ pub(super) fn render(lines: &[&Line<'_>], fixed: &[bool]) -> String {
     if first.tokens.tail.is_some() {
         parts.push(Part::Variable { number: false });
     }
-    to_text(join_numbers(settle(parts)))
+    let mut parts = settle(parts);
+    if let [.., Part::Variable { .. }, Part::Text(end)] = parts.as_slice()
+        && end.trim_ascii().is_empty()
+    {
+        parts.pop();
+    }
+    to_text(if style == Style::Joined { join_numbers(parts) } else { parts })
 }
 
 /// What stands before chunk `at`: as it is where all lines agree, else its blanks vary.
@@ -62,32 +83,33 @@ fn shared_ends<'a>(lines: &[&'a Line<'a>], at: usize) -> (&'a [u8], &'a [u8]) {
         before = first[..before].iter().zip(text).take_while(|(a, b)| a == b).count();
         behind = first[first.len() - behind..].iter().rev().zip(text.iter().rev()).take_while(|(a, b)| a == b).count();
     }
-    if lines.len() < EVIDENCE || before == first.len() {
+    if lines.len() < EVIDENCE {
         return (&[], &[]);
     }
-    let is_mark = |byte: &u8| byte.is_ascii_punctuation();
-    let before = first[..before].iter().rposition(is_mark).map_or(0, |at| at + 1);
-    let start = first.len() - behind;
-    let behind = first[start..].iter().position(is_mark).map_or(0, |at| behind - at);
-    let (mut before, mut behind) = (&first[..before], &first[first.len() - behind..]);
+    let is_mark = |at: &usize| first[*at].is_ascii_punctuation();
+    // One byte at least varies.
+    let end = (0..before.min(shortest - 1)).rev().filter(is_mark).map(|at| at + 1).find(|end| is_nameable(&first[..*end])).unwrap_or(0);
+    let start = (first.len() - behind..first.len()).filter(is_mark).find(|start| is_nameable(&first[*start..])).unwrap_or(first.len());
+    let (mut before, mut behind) = (&first[..end], &first[start..]);
     // A sign belongs to its number.
     while let [rest @ .., b'-' | b'+'] = before
-        && rest.last().is_none_or(is_mark)
+        && rest.last().is_none_or(u8::is_ascii_punctuation)
     {
         before = rest;
     }
-    if !is_nameable(before) {
-        before = &[];
-    }
-    if !is_nameable(behind) || before.len() + behind.len() >= shortest {
+    if before.len() + behind.len() >= shortest {
         behind = &[];
     }
     (before, behind)
 }
 
-/// Whether digits stand only behind letters, as in `v1`: other digits are part of what varies.
+/// Whether digits stand only behind letters, as in `v1`: other digits, and those of hexadecimal numbers, are part of what varies.
 fn is_nameable(bytes: &[u8]) -> bool {
-    bytes.is_ascii() && bytes.split(|byte| !byte.is_ascii_alphanumeric()).all(|word| !word.first().is_some_and(u8::is_ascii_digit))
+    let varies = |word: &[u8]| {
+        let hexadecimal = word.iter().all(u8::is_ascii_hexdigit) && word.iter().any(u8::is_ascii_digit);
+        hexadecimal || word.first().is_some_and(u8::is_ascii_digit)
+    };
+    bytes.is_ascii() && !bytes.split(|byte| !byte.is_ascii_alphanumeric()).any(varies)
 }
 
 /// Joins texts, and blanks that vary with their neighbours; no two variable parts stand side by side after it.
@@ -98,7 +120,9 @@ fn settle(parts: Vec<Part>) -> Vec<Part> {
         let part = match part {
             Part::Blanks => match (settled.last(), parts.peek()) {
                 // One blank is always there, the rest goes to the variable part.
-                (Some(Part::Text(_)) | None, Some(Part::Variable { .. })) | (Some(Part::Variable { .. }), Some(Part::Text(_)) | None) => Part::Text(vec![b' ']),
+                (Some(Part::Text(_)) | None, Some(Part::Variable { .. })) | (Some(Part::Variable { .. }), Some(Part::Text(_)) | None) => {
+                    Part::Text(vec![b' '])
+                }
                 _ => Part::Variable { number: true },
             },
             other => other,
@@ -113,21 +137,25 @@ fn settle(parts: Vec<Part>) -> Vec<Part> {
 }
 
 /// Makes one variable part of numbers that belong together: those with a single mark between, and dates: two or more at the start, three or more
-/// elsewhere, with single blanks between.
+/// elsewhere, with blanks or commas between.
 fn join_numbers(parts: Vec<Part>) -> Vec<Part> {
     let is_number = |part: &Part| *part == Part::Variable { number: true };
-    let is = |part: Option<&Part>, marks: &[u8]| matches!(part, Some(Part::Text(text)) if text.len() == 1 && marks.contains(&text[0]));
+    let is_mark = |text: &[u8]| text.len() == 1 && b",:.-/".contains(&text[0]);
+    let is_wide = |text: &[u8]| is_mark(text) || text.iter().all(|byte| *byte == b' ') || text == b", ";
     let mut joined = Vec::new();
     let mut at = 0;
     while at < parts.len() {
-        let run = |marks: &[u8]| {
+        let run = |joins: &dyn Fn(&[u8]) -> bool| {
             let mut end = at;
-            while is_number(&parts[end]) && is(parts.get(end + 1), marks) && parts.get(end + 2).is_some_and(is_number) {
+            while is_number(&parts[end])
+                && matches!(parts.get(end + 1), Some(Part::Text(text)) if joins(text))
+                && parts.get(end + 2).is_some_and(is_number)
+            {
                 end += 2;
             }
             end
         };
-        let (tight, wide) = (run(b",:.-/"), run(b" ,:.-/"));
+        let (tight, wide) = (run(&is_mark), run(&is_wide));
         let wide_enough = wide - at >= if at == 0 { 2 } else { 4 };
         joined.push(parts[at].clone());
         at = 1 + if wide_enough { wide } else { tight };

@@ -50,7 +50,9 @@ impl Templates {
     /// Number of the pattern that `line` is counted under: the first of its level and shape whose fixed chunks it has and which matches it as a
     /// line filter. `tokens` must be of this line.
     pub(super) fn classify(&self, level: Level, line: &[u8], tokens: &Tokens) -> Option<u32> {
-        let has = |literals: &[(u32, u64)]| literals.iter().all(|(at, hash)| tokens.chunks.get(*at as usize).is_some_and(|chunk| chunk.hash == *hash));
+        let has = |literals: &[(u32, u64)]| {
+            literals.iter().all(|(at, hash)| tokens.chunks.get(*at as usize).is_some_and(|chunk| chunk.hash == *hash))
+        };
         let candidates = self.groups.get(&(level, tokens.shape))?;
         candidates.iter().find(|candidate| has(&candidate.literals) && candidate.matcher.matches(line)).map(|found| found.pattern)
     }
@@ -59,10 +61,5 @@ impl Templates {
     pub(super) fn pattern(&self, number: u32) -> (Level, &str) {
         let (level, text) = &self.patterns[number as usize];
         (*level, text)
-    }
-
-    /// Number of patterns.
-    pub(super) fn len(&self) -> usize {
-        self.patterns.len()
     }
 }

@@ -21,8 +21,7 @@ static CLASS: [u8; 256] = classes();
 /// Keys whose value is a message: its words tell lines apart even where it is a single one.
 const MESSAGE_KEYS: [&[u8]; 7] = [b"msg", b"message", b"log", b"event", b"content", b"_msg", b"msg_"];
 
-const MONTHS: [&[u8]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+const MONTHS: [&[u8]; 12] = [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
 
 const fn classes() -> [u8; 256] {
@@ -250,13 +249,14 @@ fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
-/// Whether a chunk with digits varies by its form: it begins with a digit, or is hexadecimal.
+/// Whether a chunk with digits varies by its form: it begins with a digit, or holds a long hexadecimal number.
 fn is_number(chunk: &[u8], bits: u8) -> bool {
     let first = chunk.iter().find(|byte| byte.is_ascii_alphanumeric() || **byte >= 0x80);
     if bits & LETTER == 0 || first.is_some_and(u8::is_ascii_digit) {
         return true;
     }
-    chunk.len() >= 8 && chunk.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+    let is_identifier = |word: &[u8]| word.len() >= 8 && word.iter().all(u8::is_ascii_hexdigit) && word.iter().any(u8::is_ascii_digit);
+    chunk.split(|byte| !byte.is_ascii_alphanumeric()).any(is_identifier)
 }
 
 fn is_key(line: &[u8], first: u8, end: usize, previous: Option<u8>, next: Option<u8>) -> bool {
@@ -323,7 +323,10 @@ mod tests {
     fn words_values_and_numbers_are_told_apart() {
         check("level=info request 17 took 12ms", "K:level V:info W:request N:17 W:took N:12ms");
         check(r#"msg=started user=bob err="no route" q="x""#, "K:msg W:started K:user V:bob K:err W:no W:route K:q V:x");
-        check(r#"{"msg":"done","http":{"path":"/a","status":200},"ok":true}"#, "K:msg W:done K:http K:path V:/a K:status N:200 K:ok V:true");
+        check(
+            r#"{"msg":"done","http":{"path":"/a","status":200},"ok":true}"#,
+            "K:msg W:done K:http K:path V:/a K:status N:200 K:ok V:true",
+        );
         check("Jun  4 15:16:01 combo sshd[19939]: failure", "N:Jun N:4 N:15:16:01 W:combo W:sshd N:19939 W:failure");
         check("[Sun Dec 04 04:47:44 2005] May I", "N:Sun N:Dec N:04 N:04:47:44 N:2005 W:May W:I");
         check("GET /a/b?c=1&d=2;e HTTP/1.1", "W:GET X:/a/b?c=1&d=2;e X:HTTP/1.1");
