@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 const CLUSTERS_MAX: usize = 64;
 /// Templates that one sample gives.
 const TEMPLATES_MAX: usize = 1000;
+/// Words, in place of which one varies.
+const LIST_MIN: usize = 8;
 /// Lines that a cluster needs before a value that never changed counts as fixed, or a beginning that all values share.
 pub(super) const EVIDENCE: usize = 8;
 /// Most alternatives of a word that are kept apart, and least lines of each; a twentieth of the cluster's at least, and together three quarters.
@@ -87,7 +89,7 @@ struct Cluster<'a> {
 }
 
 /// What a cluster knows of a chunk.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Slot {
     /// All lines have this word.
     Word(u64),
@@ -114,7 +116,30 @@ fn clusters<'a>(lines: &[&'a Line<'a>]) -> Vec<Vec<&'a Line<'a>>> {
             None => {}
         }
     }
-    clusters.into_iter().map(|cluster| cluster.lines).collect()
+    merge_lists(clusters).into_iter().map(|cluster| cluster.lines).collect()
+}
+
+/// Merges clusters that differ in one word only, where there are many of them: names of users or hosts beside few other words.
+fn merge_lists<'a>(mut clusters: Vec<Cluster<'a>>) -> Vec<Cluster<'a>> {
+    for at in 0..clusters.first().map_or(0, |cluster| cluster.words.len()) {
+        let mut places: FxHashMap<Vec<Slot>, usize> = FxHashMap::default();
+        let mut merged: Vec<Vec<Cluster<'a>>> = Vec::new();
+        for cluster in clusters {
+            let mut others = cluster.words.clone();
+            let differs = matches!(std::mem::replace(&mut others[at], Slot::Words), Slot::Word(_));
+            let is_sure = others.iter().any(|slot| matches!(slot, Slot::Word(_)));
+            let place = if differs && is_sure { *places.entry(others).or_insert(merged.len()) } else { merged.len() };
+            if place == merged.len() {
+                merged.push(Vec::new());
+            }
+            merged[place].push(cluster);
+        }
+        let merge = |list: Vec<Cluster<'a>>| {
+            if list.len() < LIST_MIN { list } else { list.into_iter().reduce(Cluster::join).into_iter().collect() }
+        };
+        clusters = merged.into_iter().flat_map(merge).collect();
+    }
+    clusters
 }
 
 fn slot(chunk: &Chunk) -> Slot {
@@ -145,6 +170,11 @@ impl<'a> Cluster<'a> {
             }
         }
         self.lines.extend(lines);
+    }
+
+    fn join(mut self, other: Cluster<'a>) -> Self {
+        self.take(&other.words, other.lines);
+        self
     }
 }
 

@@ -28,7 +28,7 @@ use skald_model::{Level, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use templates::Templates;
+use templates::{Template, Templates};
 
 /// Lines that templates are learned from.
 const SAMPLE_LINES: usize = 1 << 15;
@@ -40,6 +40,8 @@ const SAMPLE_LINES_MIN: usize = 1 << 12;
 const MISSED_LINES: usize = 1 << 13;
 /// Lines without a template out of which one makes it worth learning again.
 const MISSED_SHARE: u64 = 100;
+/// How often templates are learned at most.
+const ROUNDS_MAX: usize = 2;
 /// Patterns of fewer lines are left out.
 const LINES_MIN: u64 = 30;
 /// Patterns of an answer.
@@ -105,27 +107,24 @@ impl Querier {
         let mut sources = self.sources(caller, plan.clone(), plan.range()).await?;
         let units = units(&mut sources);
         let mut warnings: BTreeSet<String> = sources.warnings.into_iter().collect();
-        let mut templates = Templates::default();
         let mut sample = self.sample(&plan, &units, &mut warnings).await?;
+        let mut rounds = Vec::new();
         // What the first sample had no line of may be much of the whole: then its own sample is learned from, once.
-        for last in [false, true] {
-            templates = self.learn(templates, sample.into_lines()).await?;
-            let shared = Arc::new(templates);
+        loop {
+            let templates = self.learn(&mut rounds, sample.into_lines()).await?;
             let new_state = {
-                let (plan, shared) = (plan.clone(), shared.clone());
-                move || Counting::new(plan.clone(), shared.clone(), buckets, MISSED_LINES)
+                let (plan, templates) = (plan.clone(), templates.clone());
+                move || Counting::new(plan.clone(), templates.clone(), buckets, MISSED_LINES)
             };
+            let mut counting = new_state();
             let states = self.read(&plan, units.clone(), new_state, &mut warnings).await?;
-            let Some(counting) = states.into_iter().reduce(merged_counts) else { return Ok(Patterns::default()) };
+            states.into_iter().for_each(|state| counting.merge(state));
             let lines = counting.missed + counting.counts.values().sum::<u64>();
-            if last || counting.missed < LINES_MIN.max(lines / MISSED_SHARE) {
-                return Ok(finish(&shared, counting, buckets, warnings));
+            if rounds.len() == ROUNDS_MAX || counting.missed < LINES_MIN.max(lines / MISSED_SHARE) {
+                return Ok(finish(&templates, counting, buckets, warnings));
             }
             sample = counting.sample;
-            // All states are merged or gone, and with them what they shared.
-            templates = Arc::into_inner(shared).ok_or(QueryError::Stopped)?;
         }
-        Err(QueryError::Stopped)
     }
 
     /// Lines of a part of `units` that is chosen by their order and streams; of all of them, when the part has too few.
@@ -165,18 +164,19 @@ impl Querier {
         Ok(states)
     }
 
-    async fn learn(&self, mut templates: Templates, lines: Vec<Sampled>) -> Result<Templates, QueryError> {
+    /// Templates of `lines` and of the `rounds` before, which these join.
+    async fn learn(&self, rounds: &mut Vec<Vec<Template>>, lines: Vec<Sampled>) -> Result<Arc<Templates>, QueryError> {
+        let mut all = std::mem::take(rounds);
         let learn = move || {
-            templates.add(learn::learn(&lines));
-            templates
+            all.push(learn::learn(&lines));
+            let templates = Templates::new(&all);
+            (all, Arc::new(templates))
         };
-        run_on_pool(self.reader().pool.as_ref(), learn).await.map_err(|_| QueryError::Stopped)
+        let learned = run_on_pool(self.reader().pool.as_ref(), learn).await;
+        let (all, templates) = learned.map_err(|_| QueryError::Stopped)?;
+        *rounds = all;
+        Ok(templates)
     }
-}
-
-fn merged_counts(mut all: Counting, part: Counting) -> Counting {
-    all.merge(part);
-    all
 }
 
 fn plan(log: &LogExpr, start: Timestamp, end: Timestamp, now: Timestamp) -> Result<LogPlan, QueryError> {

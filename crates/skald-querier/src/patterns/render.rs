@@ -136,8 +136,8 @@ fn settle(parts: Vec<Part>) -> Vec<Part> {
     settled
 }
 
-/// Makes one variable part of numbers that belong together: those with a single mark between, and dates: two or more at the start, three or more
-/// elsewhere, with blanks or commas between.
+/// Makes one variable part of numbers that belong together: those with a single mark between, and dates: two or more at the start or in brackets, three or
+/// more elsewhere, with blanks or commas between.
 fn join_numbers(parts: Vec<Part>) -> Vec<Part> {
     let is_number = |part: &Part| *part == Part::Variable { number: true };
     let is_mark = |text: &[u8]| text.len() == 1 && b",:.-/".contains(&text[0]);
@@ -156,7 +156,10 @@ fn join_numbers(parts: Vec<Part>) -> Vec<Part> {
             end
         };
         let (tight, wide) = (run(&is_mark), run(&is_wide));
-        let wide_enough = wide - at >= if at == 0 { 2 } else { 4 };
+        let brackets = (at.checked_sub(1).map(|at| &parts[at]), parts.get(wide + 1));
+        let is_bracketed = matches!(brackets, (Some(Part::Text(before)), Some(Part::Text(behind)))
+            if before.ends_with(b"[") && behind.starts_with(b"]") || before.ends_with(b"(") && behind.starts_with(b")"));
+        let wide_enough = wide - at >= if at == 0 || is_bracketed { 2 } else { 4 };
         joined.push(parts[at].clone());
         at = 1 + if wide_enough { wide } else { tight };
     }

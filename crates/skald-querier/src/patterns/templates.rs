@@ -21,7 +21,6 @@ pub(super) struct Template {
 pub(super) struct Templates {
     groups: FxHashMap<(Level, u64), Vec<Candidate>>,
     patterns: Vec<(Level, String)>,
-    by_text: FxHashMap<(Level, String), u32>,
 }
 
 #[derive(Debug)]
@@ -32,19 +31,25 @@ struct Candidate {
 }
 
 impl Templates {
-    /// Adds templates; what was there before is asked first. Among them the order decides, most particular first.
-    pub(super) fn add(&mut self, mut templates: Vec<Template>) {
-        templates.sort_by_key(|template| std::cmp::Reverse(template.literals.len()));
-        for Template { level, shape, literals, text } in templates {
-            // A text that does not read back as a pattern counts nothing.
-            let Ok(matcher) = LinePattern::parse(&text) else { continue };
-            let next = self.patterns.len() as u32;
-            let pattern = *self.by_text.entry((level, text.clone())).or_insert(next);
-            if pattern == next {
-                self.patterns.push((level, text));
+    /// The templates of each round; those of an earlier one are asked first. In a round the most particular ones come first.
+    pub(super) fn new(rounds: &[Vec<Template>]) -> Self {
+        let mut all = Templates::default();
+        let mut by_text: FxHashMap<(Level, &str), u32> = FxHashMap::default();
+        for round in rounds {
+            let mut round: Vec<&Template> = round.iter().collect();
+            round.sort_by_key(|template| std::cmp::Reverse(template.literals.len()));
+            for Template { level, shape, literals, text } in round {
+                // A text that does not read back as a pattern counts nothing.
+                let Ok(matcher) = LinePattern::parse(text) else { continue };
+                let next = all.patterns.len() as u32;
+                let pattern = *by_text.entry((*level, text)).or_insert(next);
+                if pattern == next {
+                    all.patterns.push((*level, text.clone()));
+                }
+                all.groups.entry((*level, *shape)).or_default().push(Candidate { literals: literals.clone(), matcher, pattern });
             }
-            self.groups.entry((level, shape)).or_default().push(Candidate { literals, matcher, pattern });
         }
+        all
     }
 
     /// Number of the pattern that `line` is counted under: the first of its level and shape whose fixed chunks it has and which matches it as a
