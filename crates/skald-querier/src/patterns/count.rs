@@ -118,7 +118,7 @@ pub(super) struct Counting {
     /// Lines of no pattern.
     pub(super) missed: u64,
     /// Some of these.
-    pub(super) sample: Sample,
+    sample: Sample,
 }
 
 impl Counting {
@@ -133,6 +133,11 @@ impl Counting {
             missed: 0,
             sample: Sample::new(sample),
         }
+    }
+
+    /// The lines sampled of those that no template takes.
+    pub(super) fn take_sample(&mut self) -> Sample {
+        std::mem::replace(&mut self.sample, Sample::new(0))
     }
 
     /// Adds what another one counted.

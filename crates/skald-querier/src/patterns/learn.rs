@@ -67,12 +67,12 @@ pub(super) fn learn(sampled: &[Sampled]) -> Vec<Template> {
     let mut templates = Vec::new();
     for ((level, shape), lines) in groups {
         let clusters = clusters(&lines).into_iter().flat_map(split_alternatives);
-        templates.extend(clusters.map(|lines| (lines.len(), template(level, shape, &lines))));
+        templates.extend(clusters.map(|lines| template(level, shape, &lines)));
     }
     // Stable: of equal weight the order of level, shape and line stays.
-    templates.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    templates.sort_by_key(|template| std::cmp::Reverse(template.weight));
     templates.truncate(TEMPLATES_MAX);
-    templates.into_iter().map(|(_, template)| template).collect()
+    templates
 }
 
 fn cut(line: &[u8]) -> Line<'_> {
@@ -221,7 +221,7 @@ fn template(level: Level, shape: u64, lines: &[&Line<'_>]) -> Template {
     let matched =
         |text: &String| LinePattern::parse(text).map_or(0, |pattern| lines.iter().filter(|line| pattern.matches(line.bytes)).count());
     let best = texts.into_iter().map(|text| (matched(&text), text)).reduce(|best, next| if next.0 > best.0 { next } else { best });
-    Template { level, shape, literals, text: best.map(|(_, text)| text).unwrap_or_default() }
+    Template { level, shape, literals, text: best.map(|(_, text)| text).unwrap_or_default(), weight: lines.len() }
 }
 
 /// Whether chunk `at` is part of the message.

@@ -19,7 +19,7 @@ use crate::error::QueryError;
 use crate::read::{Laziness, Reading, State, Unit, units};
 use crate::service::Querier;
 use count::{Buckets, Counting, Sampling};
-use sample::{Sample, Sampled};
+use sample::Sample;
 use skald_logql::ast::{Expr, LogExpr};
 use skald_logql::exec::Columns;
 use skald_logql::plan::{Direction, LogPlan, Params as PlanParams};
@@ -38,8 +38,8 @@ const SAMPLE_BYTES: u64 = 24 << 20;
 const SAMPLE_LINES_MIN: usize = 1 << 12;
 /// Lines, of those that no template takes, from which more templates are learned.
 const MISSED_LINES: usize = 1 << 13;
-/// Lines without a template out of which one makes it worth learning again.
-const MISSED_SHARE: u64 = 100;
+/// It is worth to learn again for more than one of so many lines.
+const GAIN_SHARE: u64 = 100;
 /// How often templates are learned at most.
 const ROUNDS_MAX: usize = 2;
 /// Patterns of fewer lines are left out.
@@ -107,11 +107,10 @@ impl Querier {
         let mut sources = self.sources(caller, plan.clone(), plan.range()).await?;
         let units = units(&mut sources);
         let mut warnings: BTreeSet<String> = sources.warnings.into_iter().collect();
-        let mut sample = self.sample(&plan, &units, &mut warnings).await?;
-        let mut rounds = Vec::new();
-        // What the first sample had no line of may be much of the whole: then its own sample is learned from, once.
+        let sample = self.sample(&plan, &units, &mut warnings).await?;
+        let mut rounds = vec![self.learn(sample).await?];
         loop {
-            let templates = self.learn(&mut rounds, sample.into_lines()).await?;
+            let templates = Arc::new(Templates::new(&rounds));
             let new_state = {
                 let (plan, templates) = (plan.clone(), templates.clone());
                 move || Counting::new(plan.clone(), templates.clone(), buckets, MISSED_LINES)
@@ -119,11 +118,18 @@ impl Querier {
             let mut counting = new_state();
             let states = self.read(&plan, units.clone(), new_state, &mut warnings).await?;
             states.into_iter().for_each(|state| counting.merge(state));
-            let lines = counting.missed + counting.counts.values().sum::<u64>();
-            if rounds.len() == ROUNDS_MAX || counting.missed < LINES_MIN.max(lines / MISSED_SHARE) {
-                return Ok(finish(&templates, counting, buckets, warnings));
+            let (missed, sample) = (counting.missed, counting.take_sample());
+            let answer = finish(&templates, counting, buckets);
+            if rounds.len() == ROUNDS_MAX || missed < LINES_MIN {
+                return Ok(Patterns { warnings: warnings.into_iter().collect(), ..answer });
             }
-            sample = counting.sample;
+            // What the first sample had no line of may be much of the whole: then its own sample is learned from, once.
+            let sampled = sample.len() as u64;
+            let more = self.learn(sample).await?;
+            if !answer.would_gain(more.iter().map(|template| template.weight as u64 * missed / sampled.max(1))) {
+                return Ok(Patterns { warnings: warnings.into_iter().collect(), ..answer });
+            }
+            rounds.push(more);
         }
     }
 
@@ -164,18 +170,19 @@ impl Querier {
         Ok(states)
     }
 
-    /// Templates of `lines` and of the `rounds` before, which these join.
-    async fn learn(&self, rounds: &mut Vec<Vec<Template>>, lines: Vec<Sampled>) -> Result<Arc<Templates>, QueryError> {
-        let mut all = std::mem::take(rounds);
-        let learn = move || {
-            all.push(learn::learn(&lines));
-            let templates = Templates::new(&all);
-            (all, Arc::new(templates))
-        };
-        let learned = run_on_pool(self.reader().pool.as_ref(), learn).await;
-        let (all, templates) = learned.map_err(|_| QueryError::Stopped)?;
-        *rounds = all;
-        Ok(templates)
+    async fn learn(&self, sample: Sample) -> Result<Vec<Template>, QueryError> {
+        let learn = move || learn::learn(&sample.into_lines());
+        run_on_pool(self.reader().pool.as_ref(), learn).await.map_err(|_| QueryError::Stopped)
+    }
+}
+
+impl Patterns {
+    /// Whether patterns of about so many lines, now in the rest, would add much to the answer.
+    fn would_gain(&self, lines: impl Iterator<Item = u64>) -> bool {
+        let counted: u64 = self.patterns.iter().map(|pattern| pattern.lines).sum();
+        let least = self.patterns.get(PATTERNS_MAX - 1).map_or(LINES_MIN, |last| last.lines + 1);
+        let gain: u64 = lines.filter(|lines| *lines >= least).sum();
+        gain > (counted + self.rest) / GAIN_SHARE
     }
 }
 
@@ -219,7 +226,7 @@ fn streams_of(unit: &Unit) -> impl Iterator<Item = u64> {
     one.into_iter().chain(several.iter().map(|run| &run.labels)).map(|labels| labels.fingerprint().0)
 }
 
-fn finish(templates: &Templates, counting: Counting, buckets: Buckets, warnings: BTreeSet<String>) -> Patterns {
+fn finish(templates: &Templates, counting: Counting, buckets: Buckets) -> Patterns {
     let mut by_pattern: BTreeMap<u32, Vec<(u32, u64)>> = BTreeMap::new();
     for ((pattern, bucket), count) in counting.counts {
         by_pattern.entry(pattern).or_default().push((bucket, count));
@@ -239,5 +246,5 @@ fn finish(templates: &Templates, counting: Counting, buckets: Buckets, warnings:
     patterns.sort_by(|a, b| b.lines.cmp(&a.lines).then_with(|| (&a.text, a.level).cmp(&(&b.text, b.level))));
     rest += patterns.iter().skip(PATTERNS_MAX).map(|pattern| pattern.lines).sum::<u64>();
     patterns.truncate(PATTERNS_MAX);
-    Patterns { patterns, rest, warnings: warnings.into_iter().collect() }
+    Patterns { patterns, rest, warnings: Vec::new() }
 }

@@ -14,6 +14,8 @@ pub(super) struct Template {
     pub(super) literals: Vec<(u32, u64)>,
     /// As users see it, and use it behind `|>`.
     pub(super) text: String,
+    /// Number of the sampled lines that it was learned from.
+    pub(super) weight: usize,
 }
 
 /// Templates by level and shape. Several may share a pattern.
@@ -38,7 +40,7 @@ impl Templates {
         for round in rounds {
             let mut round: Vec<&Template> = round.iter().collect();
             round.sort_by_key(|template| std::cmp::Reverse(template.literals.len()));
-            for Template { level, shape, literals, text } in round {
+            for Template { level, shape, literals, text, .. } in round {
                 // A text that does not read back as a pattern counts nothing.
                 let Ok(matcher) = LinePattern::parse(text) else { continue };
                 let next = all.patterns.len() as u32;

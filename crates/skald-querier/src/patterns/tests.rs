@@ -185,7 +185,7 @@ fn counts_are_the_same_however_the_lines_are_split() {
             part.add(&Batch::new(&labels, rows), &Selection::All, (1, 0)).expect("nothing fails");
             all.merge(part);
         }
-        super::finish(&templates, all, Buckets::new(Timestamp::from_secs(100), 10_000_000_000), Default::default())
+        super::finish(&templates, all, Buckets::new(Timestamp::from_secs(100), 10_000_000_000))
     };
     let (whole, parts) = (take(600), take(25));
     assert_eq!((&whole.patterns, whole.rest), (&parts.patterns, parts.rest));

@@ -182,15 +182,23 @@ fn next_start(line: &[u8], from: usize, seen: usize) -> Option<usize> {
 #[inline]
 fn chunk_end(line: &[u8], start: usize, seen: usize) -> (usize, u8) {
     let (mut at, mut bits) = (start, 0);
-    while at < seen {
-        let class = CLASS[usize::from(line[at])];
-        if class == 0 && (bits & (INNER | DIGIT) == 0 || !goes_on(line, start, at)) {
-            break;
+    loop {
+        let rest = &line[at..seen];
+        let mut len = rest.len();
+        for (i, byte) in rest.iter().enumerate() {
+            let class = CLASS[usize::from(*byte)];
+            if class == 0 {
+                len = i;
+                break;
+            }
+            bits |= class;
         }
-        bits |= class;
+        at += len;
+        if at == seen || bits & (INNER | DIGIT) == 0 || !goes_on(line, start, at) {
+            return (at, bits);
+        }
         at += 1;
     }
-    (at, bits)
 }
 
 /// Whether a byte that ends chunks does not end this one: a comma between digits, or what separates the parts of a path's query.
