@@ -1,7 +1,7 @@
 //! Reads the members of a JSON object as labels, without building it: what nobody needs is skipped.
 
 use super::extract::{Extractor, Flow};
-use super::leads::{Leads, Place};
+use super::leads::Leads;
 use super::scan::{below, equal, find, quote_or_escape};
 
 /// What the parser reports when a line is not a JSON object.
@@ -111,7 +111,8 @@ struct Members<'a, 'b> {
 impl Members<'_, '_> {
     /// Reads the members of the outermost object, whose opening brace was passed.
     fn outermost(&mut self, out: &mut Extractor<'_>) -> Result<(), Stop> {
-        let mut place = Place::START;
+        let mut place = self.buffers.leads.begin();
+        let mut is_first = true;
         loop {
             let start = self.reader.at;
             let known = self.buffers.leads.follow(place, self.reader.rest());
@@ -121,7 +122,7 @@ impl Members<'_, '_> {
                     self.reader.at += len;
                     self.reader.token().ok_or(Stop::Error(MALFORMED))?
                 }
-                None if !self.next_member(place == Place::START)? => return Ok(()),
+                None if !self.next_member(is_first)? => return Ok(()),
                 None => {
                     let first = self.key()?;
                     let lead = &self.reader.bytes[start..self.reader.at];
@@ -129,6 +130,7 @@ impl Members<'_, '_> {
                     first
                 }
             };
+            is_first = false;
             let JsonBuffers { path, leads, .. } = &mut *self.buffers;
             let name = if known.is_some() { leads.name(place) } else { path.as_slice() };
             let is_of_use = match first {

@@ -16,6 +16,10 @@ const LEN_MAX: usize = 96;
 /// Leads that are tried as the next.
 const NEXT: usize = 4;
 const HEAD: usize = 16;
+/// So many lines one after the other may be unlike those before; then leads are left alone for a while.
+const UNLIKE_MAX: u32 = 8;
+/// Lines for which they are left alone.
+const PAUSE: u32 = 64;
 
 /// A place in the sequence of leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +27,12 @@ pub(crate) struct Place(u16);
 
 impl Place {
     /// Before the first value of a line.
-    pub(crate) const START: Place = Place(0);
+    const START: Place = Place(0);
     /// Behind a value of which nothing is known.
     const ANYWHERE: Place = Place(1);
+    /// In a line for which leads are left alone: nothing follows, and nothing is learned.
+    const PAUSED: Place = Place(2);
+    const FIRST: usize = 3;
 }
 
 /// The leads that were seen, and what followed each.
@@ -35,6 +42,12 @@ pub(crate) struct Leads {
     /// Texts and names, end to end.
     text: Vec<u8>,
     by_text: HashTable<u16>,
+    /// Of this line: leads that were foretold, and those that were not.
+    hits: u32,
+    misses: u32,
+    /// Lines with too many of those up to now.
+    unlike: u32,
+    pause: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -51,13 +64,33 @@ struct Lead {
 
 impl Default for Leads {
     fn default() -> Self {
-        let mut leads = Leads { leads: Vec::new(), text: Vec::new(), by_text: HashTable::new() };
+        let mut leads = Leads { leads: Vec::new(), text: Vec::new(), by_text: HashTable::new(), hits: 0, misses: 0, unlike: 0, pause: 0 };
         leads.forget();
         leads
     }
 }
 
 impl Leads {
+    /// The place before the first value of the next line.
+    pub(crate) fn begin(&mut self) -> Place {
+        if self.pause > 0 {
+            self.pause -= 1;
+            return Place::PAUSED;
+        }
+        // A miss costs about as much as a few hits save.
+        self.unlike = if self.misses > self.hits / 2 { self.unlike + 1 } else { 0 };
+        (self.hits, self.misses) = (0, 0);
+        if self.unlike > UNLIKE_MAX {
+            (self.unlike, self.pause) = (UNLIKE_MAX, PAUSE);
+        }
+        Place::START
+    }
+
+    /// Says that something followed that is no lead.
+    pub(crate) fn missed(&mut self) {
+        self.misses += 1;
+    }
+
     /// The lead that `rest` begins with, where one of those that followed `place` does, and its length.
     #[inline]
     pub(crate) fn follow(&mut self, place: Place, rest: &[u8]) -> Option<(Place, usize)> {
@@ -69,6 +102,7 @@ impl Leads {
             let lead = &self.leads[number as usize];
             if self.begins(rest, lead) {
                 let len = lead.text.len();
+                self.hits += 1;
                 if rank > 0 {
                     self.leads[place.0 as usize].next.swap(rank - 1, rank);
                 }
@@ -98,6 +132,10 @@ impl Leads {
     /// Remembers that `text` followed `place`, and what it names. Gives its place, if it is kept.
     #[cold]
     pub(crate) fn learn(&mut self, place: Place, text: &[u8], name: &[u8]) -> Place {
+        if place == Place::PAUSED {
+            return place;
+        }
+        self.misses += 1;
         if text.len() > LEN_MAX || text.is_empty() || name.len() > LEN_MAX {
             return Place::ANYWHERE;
         }
@@ -147,7 +185,7 @@ impl Leads {
         self.by_text.clear();
         self.text.clear();
         self.leads.clear();
-        self.leads.resize(2, Lead { head: 0, mask: 0, text: 0..0, name: 0..0, next: [0; NEXT] });
+        self.leads.resize(Place::FIRST, Lead { head: 0, mask: 0, text: 0..0, name: 0..0, next: [0; NEXT] });
     }
 
     fn bytes(&self, range: &Range<u32>) -> &[u8] {
@@ -173,6 +211,26 @@ mod tests {
         assert_eq!(leads.follow(a, b",\"a longer name than 16\":true}"), None);
         assert_eq!(leads.leads[a.0 as usize].next[..2], [b.0, c.0]);
         assert_eq!((leads.follow(a, b",\"c\":1"), leads.name(c)), (Some((c, 5)), &b"c"[..]));
+    }
+
+    #[test]
+    fn lines_unlike_each_other_are_soon_left_alone_and_tried_again() {
+        let mut leads = Leads::default();
+        let mut paused = 0;
+        for i in 0..1000 {
+            let place = leads.begin();
+            paused += u32::from(place == Place::PAUSED);
+            leads.learn(place, format!(" key{i}=").as_bytes(), b"key");
+            assert!(place != Place::PAUSED || leads.follow(place, format!(" key{i}=").as_bytes()).is_none());
+        }
+        assert!((900..1000).contains(&paused), "{paused}");
+        for _ in 0..200 {
+            let mut place = leads.begin();
+            for text in [" a=", " b=", " c="] {
+                place = leads.follow(place, text.as_bytes()).map_or_else(|| leads.learn(place, text.as_bytes(), b"x"), |(next, _)| next);
+            }
+        }
+        assert_ne!(leads.begin(), Place::PAUSED);
     }
 
     proptest! {

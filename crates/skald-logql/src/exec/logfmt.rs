@@ -2,7 +2,7 @@
 
 use super::extract::{Extractor, Flow};
 use super::json::{Escapes, push_sanitised, unescape};
-use super::leads::{Leads, Place};
+use super::leads::Leads;
 use super::scan::{below, equal, find, quote_or_escape};
 
 /// What the strict parser reports when a pair is wrong.
@@ -41,7 +41,7 @@ struct Pair<'a> {
 /// Gives the pairs of `line` to `out`. An error (strict only) is the text of its details; labels found before it stay.
 pub(crate) fn extract(line: &[u8], options: LogfmtOptions, buffers: &mut LogfmtBuffers, out: &mut Extractor<'_>) -> Result<(), String> {
     let mut scanner = Scanner { bytes: line, at: 0 };
-    let mut place = Place::START;
+    let mut place = buffers.leads.begin();
     loop {
         let start = scanner.at;
         let done = match buffers.leads.follow(place, &line[start..]) {
@@ -55,9 +55,13 @@ pub(crate) fn extract(line: &[u8], options: LogfmtOptions, buffers: &mut LogfmtB
                 let Some(next) = scanner.next() else { return Ok(()) };
                 let LogfmtBuffers { key, value, leads } = &mut *buffers;
                 next.and_then(|pair| {
+                    let is_text = pair.key.is_ascii() || std::str::from_utf8(pair.key).is_ok_and(|key| !key.contains('\u{fffd}'));
+                    if is_text && pair.value.is_empty() && !options.keep_empty {
+                        leads.missed();
+                        return Ok(Flow::Continue);
+                    }
                     key.clear();
                     push_sanitised(key, pair.key, true);
-                    let is_text = pair.key.is_ascii() || std::str::from_utf8(pair.key).is_ok_and(|key| !key.contains('\u{fffd}'));
                     if is_text && let Some(from) = pair.value_from {
                         place = leads.learn(place, &line[start..from], key);
                     }
