@@ -25,6 +25,10 @@ pub struct RangeLeaf {
     pub(crate) value: LeafValue,
     pub(crate) key: SeriesKey,
     pub(crate) series_max: usize,
+    /// Whether rows may find their series by column.
+    pub(crate) by_column: bool,
+    /// Whether runs may be counted without reading them.
+    pub(crate) counts_runs: bool,
 }
 
 /// What a leaf gives per step.
@@ -167,7 +171,7 @@ impl LeafState {
             return Ok(stats);
         }
         self.scratch.row.begin(batch.labels);
-        let keying = if first == leaf.pipeline.step_count() && leaf.unwrap.is_none() { keying(&leaf, batch) } else { Keying::Row };
+        let keying = if leaf.by_column && first == leaf.pipeline.step_count() { keying(&leaf, batch) } else { Keying::Row };
         stats.matched = match keying {
             Keying::One => self.count_one(batch, &selected)?,
             Keying::Word { column, ids, words } => self.count_words(batch, &selected, batch.columns[column].name(), ids, &words)?,
@@ -373,7 +377,7 @@ impl LeafState {
     ) -> Result<bool, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let span = leaf.windows.span(run.min.0);
-        if leaf.pipeline.reads_entries() || leaf.unwrap.is_some() || run.max.0 > span.until {
+        if !leaf.counts_runs || run.max.0 > span.until {
             return Ok(false);
         }
         let Some(by_level) = by_level(leaf.needs(), labels, metadata) else { return Ok(false) };

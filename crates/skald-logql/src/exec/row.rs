@@ -211,7 +211,7 @@ impl RowLabels {
     }
 
     /// The cause of the error, where it is to be seen: alone it is not.
-    fn visible_details(&self) -> Option<&str> {
+    pub(crate) fn visible_details(&self) -> Option<&str> {
         let changed = self.error.is_some() || !self.masked.is_empty() || !self.slots.is_empty();
         self.details.as_deref().filter(|_| changed)
     }
