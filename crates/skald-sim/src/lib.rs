@@ -134,8 +134,15 @@ impl Node {
     /// # Errors
     /// When they are not acknowledged.
     pub fn push(&self, owner: &str, labels: &Labels, entries: &[(i64, &str)]) -> Result<(), PushError> {
-        let batch = PushBatch { streams: vec![StreamRows { labels: labels.clone(), rows: rows(entries) }] };
-        self.spawner.run(self.ingester.push(&tenant(owner), batch))
+        self.push_streams(owner, vec![StreamRows { labels: labels.clone(), rows: rows(entries) }])
+    }
+
+    /// Pushes entries of several streams at once.
+    ///
+    /// # Errors
+    /// When they are not acknowledged.
+    pub fn push_streams(&self, owner: &str, streams: Vec<StreamRows>) -> Result<(), PushError> {
+        self.spawner.run(self.ingester.push(&tenant(owner), PushBatch { streams }))
     }
 
     /// Seals and flushes everything.
@@ -165,6 +172,14 @@ impl Node {
             limit: 10_000_000,
             forward: true,
         };
+        self.ask(owner, request)
+    }
+
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// As the querier says.
+    pub fn ask(&self, owner: &str, request: QueryRequest) -> Result<Answer, QueryError> {
         self.spawner.run(self.querier.query(&tenant(owner), request))
     }
 
