@@ -180,7 +180,7 @@ impl Node {
     /// # Errors
     /// As the querier says.
     pub fn ask(&self, owner: &str, request: QueryRequest) -> Result<Answer, QueryError> {
-        self.spawner.run(self.querier.query(&tenant(owner), request))
+        self.spawner.run(self.querier.query(&self.querier.caller(vec![tenant(owner)], Default::default()), request))
     }
 
     /// Lines of a log query, oldest first, streams merged.
