@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use integration_tests::Client;
-use integration_tests::differential::{Asking, DifferentialError, Outcome, Question, questions};
+use integration_tests::differential::{Asking, Outcome, Question, questions};
 use integration_tests::golden::Rules;
 use std::error::Error;
 use std::path::PathBuf;
@@ -45,8 +45,12 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            let causes = std::iter::successors(Some(error.as_ref() as &dyn Error), |error| error.source());
-            eprintln!("{}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+            let (mut text, mut cause) = (error.to_string(), error.source());
+            while let Some(error) = cause {
+                text = format!("{text}: {error}");
+                cause = error.source();
+            }
+            eprintln!("{text}");
             ExitCode::from(2)
         }
     }
@@ -86,6 +90,7 @@ fn tell(question: &Question, what: &str, width: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use integration_tests::differential::DifferentialError;
 
     #[test]
     fn a_server_that_is_not_there_is_an_error_and_no_difference() {
