@@ -7,6 +7,7 @@ use prometheus_client::registry::Registry;
 use skald_compactor::Compactor;
 use skald_config::{ByteSize, Config, Limits, Mode};
 use skald_ingester::Ingester;
+use skald_logql::plan::Rewrites;
 use skald_model::seam::{Connection, Listener, Network, Seams};
 use skald_model::{Labels, TenantId, Timestamp};
 use skald_querier::{Answer, AnswerData, Querier, QueryError, QueryRequest};
@@ -180,7 +181,16 @@ impl Node {
     /// # Errors
     /// As the querier says.
     pub fn ask(&self, owner: &str, request: QueryRequest) -> Result<Answer, QueryError> {
-        self.spawner.run(self.querier.query(&self.querier.caller(vec![tenant(owner)], Default::default()), request))
+        self.ask_with(owner, request, Rewrites::ALL)
+    }
+
+    /// Answers a query by a plan that uses these rewrites alone.
+    ///
+    /// # Errors
+    /// As the querier says.
+    pub fn ask_with(&self, owner: &str, request: QueryRequest, rewrites: Rewrites) -> Result<Answer, QueryError> {
+        let caller = self.querier.caller(vec![tenant(owner)], Default::default());
+        self.spawner.run(self.querier.with_rewrites(rewrites).query(&caller, request))
     }
 
     /// Lines of a log query, oldest first, streams merged.

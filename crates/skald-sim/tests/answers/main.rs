@@ -12,6 +12,7 @@ use answer::{Row, Series, Streams, all_rows, difference, series, streams, stream
 use data::{BASE, Data, Dice, SECOND};
 use layout::{LAYOUTS, TENANT, stored};
 use query::{Grouping, LogQuery, Metric, Range};
+use skald_logql::plan::{Rewrite, Rewrites};
 use skald_model::{ErrorKind, Timestamp};
 use skald_querier::QueryRequest;
 use skald_sim::{Node, World};
@@ -60,6 +61,12 @@ impl Trial {
         [unit, 3 * unit, 30 * unit, 1]
     }
 
+    /// None of the rewrites, and some of them.
+    fn rewrites(&self) -> [Rewrites; 2] {
+        let some = Rewrite::ALL.into_iter().filter(|_| self.dice.chance(50));
+        [Rewrites::NONE, some.fold(Rewrites::NONE, Rewrites::with)]
+    }
+
     /// Start, end and step of a range query; not always multiples of the step.
     fn steps(&self) -> (i64, i64, i64) {
         let step = self.data.unit * self.dice.pick(&[1, 2, 7]);
@@ -70,7 +77,18 @@ impl Trial {
     }
 }
 
-fn log(node: &Node, text: &str, (start, end): (i64, i64), limit: u64, forward: bool) -> Result<Streams, ErrorKind> {
+fn log(node: &Node, text: &str, window: (i64, i64), limit: u64, forward: bool) -> Result<Streams, ErrorKind> {
+    log_with(node, text, window, limit, forward, Rewrites::ALL)
+}
+
+fn log_with(
+    node: &Node,
+    text: &str,
+    (start, end): (i64, i64),
+    limit: u64,
+    forward: bool,
+    rewrites: Rewrites,
+) -> Result<Streams, ErrorKind> {
     let request = QueryRequest {
         text: text.to_owned(),
         start: Timestamp(start),
@@ -80,10 +98,14 @@ fn log(node: &Node, text: &str, (start, end): (i64, i64), limit: u64, forward: b
         limit,
         forward,
     };
-    streams(node.ask(TENANT, request))
+    streams(node.ask_with(TENANT, request, rewrites))
 }
 
-fn metric(node: &Node, text: &str, (start, end): (i64, i64), step: Option<i64>) -> Result<Series, ErrorKind> {
+fn metric(node: &Node, text: &str, window: (i64, i64), step: Option<i64>) -> Result<Series, ErrorKind> {
+    metric_with(node, text, window, step, Rewrites::ALL)
+}
+
+fn metric_with(node: &Node, text: &str, (start, end): (i64, i64), step: Option<i64>, rewrites: Rewrites) -> Result<Series, ErrorKind> {
     let request = QueryRequest {
         text: text.to_owned(),
         start: Timestamp(start),
@@ -93,7 +115,7 @@ fn metric(node: &Node, text: &str, (start, end): (i64, i64), step: Option<i64>) 
         limit: 100,
         forward: false,
     };
-    series(node.ask(TENANT, request))
+    series(node.ask_with(TENANT, request, rewrites))
 }
 
 /// The evaluation times of a range query: multiples of the step, from the one at or before the start to the one at or behind the end.
@@ -171,6 +193,10 @@ fn log_answers_do_not_depend_on_where_entries_lie_or_how_the_query_is_cut() {
                 check(got, "");
                 check(&reversed(log(node, &query, trial.whole(), ALL, false).expect("the order changes nothing")), "backward, ");
                 check(&joined(&trial, node, &query), "in parts, ");
+                for rewrites in trial.rewrites() {
+                    let plainly = log_with(node, &query, trial.whole(), ALL, true, rewrites).expect("rewrites change nothing");
+                    check(&plainly, &format!("{:?}, ", rewrites.iter().collect::<Vec<_>>()));
+                }
                 pages(&trial, node, &query, &all_rows(want), &told);
             }
         }
@@ -252,6 +278,10 @@ fn metric_answers_do_not_depend_on_where_entries_lie_or_how_the_query_is_cut() {
                     }
                 };
                 assert_eq!(difference(want, &got, slack), None, "{told}");
+                for rewrites in trial.rewrites() {
+                    let plainly = metric_with(node, &text, (start, end), Some(step), rewrites).expect("rewrites change nothing");
+                    assert_eq!(difference(want, &plainly, slack), None, "{:?}, {told}", rewrites.iter().collect::<Vec<_>>());
+                }
                 let mut parts = metric(node, &text, (all[0], all[cut - 1]), Some(step)).expect("the whole is answered");
                 for (labels, points) in metric(node, &text, (all[cut], all[all.len() - 1]), Some(step)).expect("the whole is answered") {
                     parts.entry(labels).or_default().extend(points);
