@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let text = std::fs::read_to_string(&args.questions).map_err(|error| format!("read {}: {error}", args.questions.display()))?;
     let all = questions(&text)?;
-    let rules = Rules { tolerance: args.tolerance, ties_in_any_order: !args.strict_ties };
+    let rules = Rules { tolerance: args.tolerance, ties_in_any_order: !args.strict_ties, ..Rules::default() };
     let asking = Asking { tenant: args.tenant.clone(), start: args.start.clone(), end: args.end.clone(), rules };
     let (one, two) = (Client::new(&args.one), Client::new(&args.two));
     let (mut equal, mut different, mut other_texts) = (0, 0, 0);

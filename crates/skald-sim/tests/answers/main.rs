@@ -127,7 +127,7 @@ fn times(start: i64, end: i64, step: i64) -> Vec<i64> {
 #[test]
 fn log_answers_are_those_of_the_entries_read_one_by_one() {
     let mut compared = 0;
-    for seed in 0..seeds(12) {
+    for seed in 0..seeds(8) {
         let trial = Trial::new(seed);
         let entries = trial.data.entries();
         for _ in 0..12 {
@@ -152,7 +152,7 @@ fn text_of(labels: &oracle::Set) -> String {
 #[test]
 fn metric_answers_are_those_of_the_entries_read_one_by_one() {
     let mut compared = 0;
-    for seed in 0..seeds(12) {
+    for seed in 0..seeds(8) {
         let trial = Trial::new(1000 + seed);
         let entries = trial.data.entries();
         for _ in 0..24 {
@@ -179,7 +179,7 @@ fn slack(query: &Metric) -> f64 {
 
 #[test]
 fn log_answers_do_not_depend_on_where_entries_lie_or_how_the_query_is_cut() {
-    for seed in 0..seeds(10) {
+    for seed in 0..seeds(6) {
         let trial = Trial::new(2000 + seed);
         for _ in 0..10 {
             let query = LogQuery::generate(&trial.dice, false).to_string();
@@ -258,7 +258,7 @@ fn pages(trial: &Trial, node: &Node, query: &str, want: &[Row], told: &str) {
 #[test]
 fn metric_answers_do_not_depend_on_where_entries_lie_or_how_the_query_is_cut() {
     let mut answered = 0;
-    for seed in 0..seeds(10) {
+    for seed in 0..seeds(6) {
         let trial = Trial::new(3000 + seed);
         for _ in 0..20 {
             let query = Metric::generate(&trial.dice, false, &trial.ranges());
@@ -307,7 +307,7 @@ fn at(series: &Series, time: i64) -> Series {
 #[test]
 fn counts_are_the_numbers_of_lines_that_the_log_query_returns() {
     let mut counted_rows = 0;
-    for seed in 0..seeds(10) {
+    for seed in 0..seeds(6) {
         let trial = Trial::new(4000 + seed);
         for _ in 0..10 {
             let log_query = LogQuery::generate(&trial.dice, trial.dice.chance(50));
