@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test on a real process and real sockets")]
 
 mod context;
+mod drilldown;
 mod explore;
 mod formats;
 mod shop;
+mod tenants;

@@ -83,9 +83,13 @@ pub fn rows<'a>(query: &LogQuery, entries: &[&'a Entry]) -> Option<Vec<Row<'a>>>
     Some(kept)
 }
 
+fn regex(text: &str) -> Regex {
+    Regex::new(text).expect("generated expressions are valid")
+}
+
 fn selects(found: Option<&String>, op: &str, value: &str) -> bool {
     let found = found.map_or("", String::as_str);
-    let matches = || Regex::new(&format!("^(?s:{value})$")).unwrap().is_match(found);
+    let matches = || regex(&format!("^(?s:{value})$")).is_match(found);
     match op {
         "=" => found == value,
         "!=" => found != value,
@@ -127,7 +131,7 @@ fn line_passes(line: &str, op: &str, texts: &[&str]) -> Option<bool> {
     }
     let any = match op {
         "|=" | "!=" => texts.iter().any(|text| line.contains(text)),
-        _ => texts.iter().any(|text| Regex::new(text).unwrap().is_match(line)),
+        _ => texts.iter().any(|text| regex(text).is_match(line)),
     };
     Some(any != op.starts_with('!'))
 }
@@ -162,7 +166,7 @@ fn passes_any(row: &mut Row<'_>, any: &[Condition]) -> bool {
 fn text_passes(row: &Row<'_>, condition: &Condition, value: &str) -> bool {
     let found = if condition.name == "__error__" { row.error.as_ref().map(|error| error.0) } else { row.get(condition.name) };
     let found = found.unwrap_or("");
-    let matches = || Regex::new(&format!("^(?:{value})$")).unwrap().is_match(found);
+    let matches = || regex(&format!("^(?:{value})$")).is_match(found);
     match condition.op {
         "=" => found == value,
         "!=" => found != value,
