@@ -27,6 +27,9 @@ mod read;
 mod service;
 mod stats;
 mod tenants;
+#[cfg(test)]
+mod testing;
+mod volume;
 
 pub use caller::{Caller, QueryTags};
 pub use error::QueryError;
@@ -36,3 +39,4 @@ pub use params::ParamError;
 pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use service::{Answer, AnswerData, Parts, Querier, QueryRequest};
 pub use stats::QueryStats;
+pub use volume::{AggregateBy, VolumeRequest};
