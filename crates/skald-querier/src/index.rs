@@ -95,7 +95,7 @@ fn labels_of(view: &View, selected: Selected, objects: &[Arc<OpenObject>], range
     for open in objects {
         let (min, max) = open.footer.summary.time_span();
         let whole = range.covers(min, max);
-        for stream in gather::matching_streams(open, view.selector()) {
+        for stream in gather::matching_streams(open, view.selector(), &[]) {
             if whole || open.footer.runs_of(stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {
                 found.insert(view.series_labels(&open.labels[stream as usize]));
             }

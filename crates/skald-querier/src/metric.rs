@@ -61,7 +61,7 @@ fn count_whole_runs(leaf: Arc<RangeLeaf>, mut sources: Sources) -> Result<(LeafS
     for stream in &mut sources.streams {
         let mut rest = Vec::new();
         for source in stream.runs.drain(..) {
-            let counts = source.place.counts().filter(|_| source.keep.is_none());
+            let counts = source.place.counts(&sources.objects).filter(|_| source.keep.is_none());
             if let Some(counts) = counts
                 && state.add_run(&stream.labels, &counts)?
             {

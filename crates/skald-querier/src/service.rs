@@ -12,7 +12,7 @@ use crate::stats::QueryStats;
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{LogEntries, MetricResult};
-use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
+use skald_logql::plan::{Direction, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::seam::{Clock, Seams};
 use skald_model::{TenantId, TimeRange, Timestamp};
 use skald_rpc::Ingester;
@@ -210,6 +210,8 @@ fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timest
         interval: request.interval,
         max_series: limits.max_query_series,
         now,
+        approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
+        rewrites: Rewrites::ALL,
     }
 }
 

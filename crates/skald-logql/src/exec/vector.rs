@@ -118,15 +118,19 @@ impl Interner {
     }
 }
 
-/// Aggregates over series, step by step. `parameter` is the `k` of `topk` and `bottomk`.
+/// Most series that `approx_topk` gives.
+const APPROX_TOPK_MAX: u64 = 10_000;
+
+/// Aggregates over series, step by step. `parameter` is the `k` of `topk`, `bottomk` and `approx_topk`, which here is exact.
 pub(crate) fn aggregate(op: VectorOp, parameter: Option<u64>, grouping: Option<&Grouping>, inner: StepVectors) -> StepVectors {
     let mut groups = Interner::default();
     let by = grouping.map(|grouping| sorted_names(&grouping.labels));
     let group_of: Vec<u32> =
         inner.series.iter().map(|labels| groups.number(group_labels(labels, grouping, by.as_deref().unwrap_or_default()))).collect();
     match op {
-        VectorOp::Topk | VectorOp::Bottomk => {
-            let k = usize::try_from(parameter.unwrap_or(1)).unwrap_or(usize::MAX);
+        VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => {
+            let bound = if op == VectorOp::ApproxTopk { APPROX_TOPK_MAX } else { u64::MAX };
+            let k = usize::try_from(parameter.unwrap_or(1).min(bound)).unwrap_or(usize::MAX);
             let choose = |points: Vec<(u32, f64)>| top(op == VectorOp::Bottomk, k, &group_of, groups.sets.len(), points);
             StepVectors { steps: inner.steps.into_iter().map(choose).collect(), series: inner.series }
         }

@@ -70,8 +70,8 @@ impl MetricPlan {
             Some(step) => Steps::range(params.start, params.end, step).ok_or(PlanError::TooManySteps)?,
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
-        let Params { max_series: series_max, now, rewrites, .. } = *params;
-        let mut builder = Builder { steps, leaves: Vec::new(), series_max, now, rewrites };
+        let Params { max_series: series_max, now, rewrites, approx_topk, .. } = *params;
+        let mut builder = Builder { steps, instant, leaves: Vec::new(), series_max, now, rewrites, approx_topk };
         let root = builder.node(expr, true)?;
         Ok(MetricPlan { root, leaves: builder.leaves, steps, instant, keep_order: sorts(expr), series_max: params.max_series })
     }
@@ -152,8 +152,10 @@ fn sorts(expr: &MetricExpr) -> bool {
 
 struct Builder {
     steps: Steps,
+    instant: bool,
     leaves: Vec<Arc<RangeLeaf>>,
     series_max: usize,
+    approx_topk: bool,
     now: Timestamp,
     rewrites: Rewrites,
 }
@@ -181,7 +183,8 @@ impl Builder {
 
     fn aggregation(&mut self, vector: &VectorAggregation, is_root: bool) -> Result<Node, PlanError> {
         match (vector.op, &*vector.inner) {
-            (VectorOp::ApproxTopk, _) => return Err(PlanError::not_implemented("approx_topk")),
+            (VectorOp::ApproxTopk, _) if !self.approx_topk => return Err(PlanError::ApproxTopkOff),
+            (VectorOp::ApproxTopk, _) if !self.instant => return Err(PlanError::ApproxTopkOverSteps),
             (_, MetricExpr::Literal(_)) => return Err(PlanError::NoSeries("*syntax.LiteralExpr")),
             // Counts and sums add up, so the sum over groups is counted in the first place.
             (VectorOp::Sum, MetricExpr::Range(range)) if rewrite::adds_up(range) => {

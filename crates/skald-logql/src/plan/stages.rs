@@ -1,7 +1,7 @@
 //! Stages in the order in which they run, compiled.
 
-use super::{PlanError, Rewrites, rewrite};
 use super::hints::{Wanted, hints};
+use super::{PlanError, Rewrites, rewrite};
 use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage, Unwrap};
 use crate::exec::{
     Condition, ConditionError, LabelFormatter, LineFormatter, LineMatcher, LogfmtOptions, Named, Needs, PatternParser, Pipeline,

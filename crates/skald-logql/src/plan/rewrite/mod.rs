@@ -29,7 +29,12 @@ use crate::exec::{Hints, LineMatcher, Needs, Pipeline, PipelineParts, Step};
 
 pub(crate) use literals_from_filters::ImpliedFilter;
 pub(crate) use matchers_from_filters::StreamTest;
-pub(super) use {counts_from_directory::counts_runs, series_by_column::finds_series_by_column, stop_at_limit::stops, sum_at_leaf::{LeafGrouping, adds_up}};
+pub(super) use {
+    counts_from_directory::counts_runs,
+    series_by_column::finds_series_by_column,
+    stop_at_limit::stops,
+    sum_at_leaf::{LeafGrouping, adds_up},
+};
 
 /// One rewrite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -128,7 +133,8 @@ pub(super) fn pipeline(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: 
             applied = applied.with(rewrite);
         }
     };
-    let needs = if on(Rewrite::NeededColumns) { needed_columns::of_stages(&line_filters, &steps, &hints, result) } else { Needs::EVERYTHING };
+    let needs =
+        if on(Rewrite::NeededColumns) { needed_columns::of_stages(&line_filters, &steps, &hints, result) } else { Needs::EVERYTHING };
     note(Rewrite::NeededColumns, needs != Needs::EVERYTHING);
     let stream_tests = if on(Rewrite::MatchersFromFilters) { matchers_from_filters::stream_tests(&steps) } else { Vec::new() };
     note(Rewrite::MatchersFromFilters, !stream_tests.is_empty());

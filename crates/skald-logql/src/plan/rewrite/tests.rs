@@ -16,7 +16,7 @@ macro_rules! same_answers_without {
         use proptest::prelude::{ProptestConfig, proptest};
 
         fn config() -> ProptestConfig {
-            skald_testkit::property(150)
+            skald_testkit::property(100)
         }
 
         proptest! {
@@ -60,6 +60,7 @@ fn params() -> Params {
         interval: Duration::ZERO,
         max_series: 100_000,
         now: Timestamp(1000),
+        approx_topk: true,
         rewrites: Rewrites::ALL,
     }
 }
@@ -72,6 +73,8 @@ fn words(words: &'static [&'static str]) -> impl Strategy<Value = &'static str> 
 const VALUES: &[(&str, &str)] = &[
     ("x1", "x1"),
     ("x1", r"\u00781"),
+    ("x1", r"x\u0031"),
+    ("x1", "x1"),
     ("x1 y/2", r"x1 y\/2"),
     ("x1 y/2", "x1 y/2"),
     ("x1\ny", r"x1\ny"),
@@ -86,14 +89,15 @@ const VALUES: &[(&str, &str)] = &[
 ];
 
 fn line() -> impl Strategy<Value = String> {
-    let name = || words(&["a", "b", "n", "pod", "level", "a-b", "a_extracted", "_entry", "job"]);
+    let name = || words(&["a", "a", "a", "a", "b", "n", "pod", "level", "a-b", "a_extracted", "_entry", "job"]);
     let value = || prop::sample::select(VALUES).prop_map(|(_, written)| written);
     let json = prop::collection::vec((name(), value()), 0..4).prop_map(|members| {
         format!("{{{}}}", members.into_iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect::<Vec<_>>().join(","))
     });
     let nested = (name(), name(), value()).prop_map(|(one, two, value)| format!("{{\"{one}\":{{\"{two}\":\"{value}\"}},\"n\":7}}"));
     let logfmt = prop::collection::vec((name(), value(), any::<bool>()), 0..4).prop_map(|pairs| {
-        let pair = |(name, value, quoted): (&str, &str, bool)| if quoted { format!("{name}=\"{value}\"") } else { format!("{name}={value}") };
+        let pair =
+            |(name, value, quoted): (&str, &str, bool)| if quoted { format!("{name}=\"{value}\"") } else { format!("{name}={value}") };
         pairs.into_iter().map(pair).collect::<Vec<_>>().join(" ")
     });
     let plain = words(&["", "x1", "plain info", "{\"a\":\"x1\"", "GET p1 x1", "\u{1b}[31mx1\u{1b}[0m", "n=5 a=x1 b", "[1]", "5 p2"]);
@@ -103,7 +107,7 @@ fn line() -> impl Strategy<Value = String> {
 fn metadata() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
     let name = words(&["a", "b", "pod", "level", "detected_level", "detected_level", "detected_level", "a-b", "trace", "__error__"]);
     let value = words(&["x1", "p1", "info", "error", "info", "5"]);
-    prop::collection::vec((name, value), 0..3).prop_map(|mut pairs| {
+    prop::collection::vec((name, value), 0..6).prop_map(|mut pairs| {
         pairs.sort_unstable();
         pairs.dedup_by_key(|pair| pair.0);
         pairs
@@ -122,14 +126,17 @@ fn labels() -> impl Strategy<Value = Labels> {
 
 fn rows() -> impl Strategy<Value = Rows> {
     let entry = (0i64..60, line(), metadata());
-    (prop::collection::vec(entry, 0..10), any::<bool>(), any::<bool>()).prop_map(|(mut entries, sorted, with_errors)| {
+    // Few names at a time: many fast ways are open only where a name is no metadata.
+    let names =
+        prop::sample::subsequence(vec!["a", "b", "pod", "level", "detected_level", "detected_level", "a-b", "trace", "__error__"], 0..3);
+    (prop::collection::vec(entry, 0..10), any::<bool>(), names).prop_map(|(mut entries, sorted, names)| {
         if sorted {
             entries.sort_by_key(|entry| entry.0);
         }
         let mut builder = RowsBuilder::default();
         for (at, line, metadata) in entries {
             builder.push(Timestamp(at), line.as_bytes());
-            let kept = metadata.iter().filter(|(name, _)| with_errors || *name != "__error__");
+            let kept = metadata.iter().filter(|(name, _)| names.contains(name));
             kept.for_each(|(name, value)| builder.set_metadata(name, value.as_bytes(), false));
         }
         builder.finish()
@@ -137,10 +144,28 @@ fn rows() -> impl Strategy<Value = Rows> {
 }
 
 fn label_filter() -> impl Strategy<Value = String> {
-    let name = words(&["a", "b", "n", "pod", "level", "detected_level", "a_extracted", "__error__", "trace", "app"]);
+    let name = words(&["a", "a", "a", "a", "b", "n", "pod", "level", "detected_level", "a_extracted", "__error__", "trace", "app"]);
     let test = words(&[
-        "=\"x1\"", "=\"x1 y/2\"", "=\"é\"", "=\"p1\"", "=\"\"", "!=\"x1\"", "=~\"x1|p1\"", "=~\".*x1.*\"", "=~\"(?i)X1\"", "=~\"in.+\"", "=~\".+\"",
-        "!~\"p.\"", "=\"error\"", ">4", "<=5", "=\"x1\\ny\"", "=~\"info|error\"",
+        "=\"x1\"",
+        "=\"x1\"",
+        "=\"x1\"",
+        "=\"x1\"",
+        "=\"x1 y/2\"",
+        "=\"é\"",
+        "=\"p1\"",
+        "=\"\"",
+        "!=\"x1\"",
+        "=~\"x1|p1\"",
+        "=~\".*x1.*\"",
+        "=~\"(?i)X1\"",
+        "=~\"in.+\"",
+        "=~\".+\"",
+        "!~\"p.\"",
+        "=\"error\"",
+        ">4",
+        "<=5",
+        "=\"x1\\ny\"",
+        "=~\"info|error\"",
     ]);
     let one = (name, test).prop_map(|(name, test)| format!("{name}{test}"));
     one.prop_recursive(2, 4, 2, |inner| {
@@ -161,20 +186,38 @@ fn stages() -> impl Strategy<Value = String> {
         ]).prop_map(str::to_owned),
         4 => label_filter().prop_map(|filter| format!("| {filter}")),
     ];
-    prop::collection::vec(stage, 0..5).prop_map(|stages| stages.join(" "))
+    let parsed =
+        (words(&["| json", "| logfmt", "| json a=\"a\""]), label_filter()).prop_map(|(parser, filter)| format!("{parser} | {filter}"));
+    prop::collection::vec(prop_oneof![2 => stage, 1 => parsed], 0..5).prop_map(|stages| stages.join(" "))
 }
 
 fn query() -> impl Strategy<Value = String> {
-    let log = || (words(&["{app=\"a\"}", "{app=~\".+\"}", "{app=~\".+\", pod!=\"p1\"}"]), stages()).prop_map(|(selector, stages)| format!("{selector} {stages}"));
-    let grouping = || words(&["", "", " by (a)", " by (level, detected_level)", " by (detected_level)", " by (app)", " without (a)", " by (__error__)", " by (n)", " by (a_extracted)"]);
+    let log = || {
+        (words(&["{app=\"a\"}", "{app=~\".+\"}", "{app=~\".+\", pod!=\"p1\"}"]), stages())
+            .prop_map(|(selector, stages)| format!("{selector} {stages}"))
+    };
+    let grouping = || {
+        words(&[
+            "",
+            "",
+            " by (a)",
+            " by (level, detected_level)",
+            " by (detected_level)",
+            " by (app)",
+            " without (a)",
+            " by (__error__)",
+            " by (n)",
+            " by (a_extracted)",
+        ])
+    };
     let range = || words(&["[1m]", "[2m]", "[1h]"]);
     let counted = (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate", "absent_over_time"]), log(), range())
         .prop_map(|(op, log, range)| format!("{op}({log}{range})"));
     let summed = (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate"]), log(), range(), grouping())
         .prop_map(|(op, log, range, grouping)| format!("sum{grouping}({op}({log}{range}))"));
-    let unwrapped = (words(&["sum_over_time", "rate"]), log(), words(&["n", "a", "b"]), words(&["", " | __error__=\"\""]), range(), grouping()).prop_map(
-        |(op, log, label, filter, range, grouping)| format!("sum{grouping}({op}({log} | unwrap {label}{filter}{range}))"),
-    );
+    let unwrapped =
+        (words(&["sum_over_time", "rate"]), log(), words(&["n", "a", "b"]), words(&["", " | __error__=\"\""]), range(), grouping())
+            .prop_map(|(op, log, label, filter, range, grouping)| format!("sum{grouping}({op}({log} | unwrap {label}{filter}{range}))"));
     let folded = (words(&["max_over_time", "avg_over_time"]), log(), words(&["n", "a"]), range(), grouping())
         .prop_map(|(op, log, label, range, grouping)| format!("{op}({log} | unwrap {label} | __error__=\"\"{range}){grouping}"));
     prop_oneof![3 => log(), 2 => counted, 4 => summed, 2 => unwrapped, 1 => folded]
@@ -230,7 +273,8 @@ fn points(result: MetricResult) -> Vec<(String, i64, f64)> {
         MetricResult::Scalar { at, value } => vec![(String::new(), at.0, value)],
         MetricResult::Vector(samples) => samples.into_iter().map(|s| (s.labels.to_string(), s.at.0, s.value)).collect(),
         MetricResult::Matrix(series) => {
-            let of_series = |s: Series| s.points.into_iter().map(move |(at, value)| (s.labels.to_string(), at.0, value)).collect::<Vec<_>>();
+            let of_series =
+                |s: Series| s.points.into_iter().map(move |(at, value)| (s.labels.to_string(), at.0, value)).collect::<Vec<_>>();
             series.into_iter().flat_map(of_series).collect()
         }
     }
@@ -265,7 +309,8 @@ impl Block<'_> {
             if fold { folded(line).contains(&folded(literal)) } else { memchr::memmem::find(line, literal).is_some() }
         };
         let has = |row: usize, name: &str, value: Option<&str>| {
-            let values = self.all.columns.iter().filter(|column| **column.name() == *name).map(|column| column.value(self.all.column_offset + row));
+            let values =
+                self.all.columns.iter().filter(|column| **column.name() == *name).map(|column| column.value(self.all.column_offset + row));
             values.filter(|found| !found.is_empty()).any(|found| value.is_none_or(|value| found == value.as_bytes()))
         };
         probe.may_match(&mut |literal, fold| (0..self.all.len()).any(|row| holds(row, literal, fold)), &mut |name, value| {
@@ -337,6 +382,20 @@ fn numbers(case: &Case, plan: &MetricPlan) -> Result<MetricResult, EvalError> {
     plan.finish(states)
 }
 
+/// The lines of one stream that pass `stages`, in the order of their times.
+pub(super) fn lines_of(stages: &str, lines: &[&str]) -> Vec<String> {
+    let mut builder = RowsBuilder::default();
+    lines.iter().enumerate().for_each(|(at, line)| builder.push(Timestamp(at as i64), line.as_bytes()));
+    let (labels, rows) = (stream(&[("app", "a")]), builder.finish());
+    let Ok(Plan::Log(plan)) = plan_of(&format!("{{app=\"a\"}} {stages}"), Rewrites::ALL) else { panic!("a log query") };
+    let mut collector = plan.collector();
+    collector.add_batch(&Batch::new(&labels, &rows), &Selection::All, (0, 0)).expect("adds");
+    let streams = collector.finish().streams();
+    let mut found: Vec<_> = streams.into_iter().flat_map(|stream| stream.entries).map(|entry| (entry.timestamp, entry.line)).collect();
+    found.sort();
+    found.into_iter().map(|(_, line)| String::from_utf8_lossy(&line).into_owned()).collect()
+}
+
 /// Fails where the answers of two plans differ by more than rounding.
 fn check(case: &Case, one: Rewrites, other: Rewrites) -> Result<(), TestCaseError> {
     let (one, other) = (answer(case, one), answer(case, other));
@@ -357,7 +416,7 @@ pub(super) fn check_without(case: &Case, rewrite: Rewrite) -> Result<(), TestCas
 }
 
 proptest! {
-    #![proptest_config(skald_testkit::property(300))]
+    #![proptest_config(skald_testkit::property(100))]
 
     #[test]
     fn the_plain_plan_gives_the_same_answers(case in case()) {
