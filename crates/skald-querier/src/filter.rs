@@ -7,6 +7,7 @@ use skald_logql::exec::Probe;
 use skald_runtime::chain;
 use skald_store::{Catalog, OpenObject};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// The units that may have a match. A filter that cannot be read passes everything: it costs time, not entries.
 pub(crate) async fn skip_blocks(catalog: &Catalog, units: Vec<Unit>, probe: &Probe, outcome: &mut Outcome) -> Vec<Unit> {
@@ -18,10 +19,9 @@ pub(crate) async fn skip_blocks(catalog: &Catalog, units: Vec<Unit>, probe: &Pro
     let mut passed: HashMap<Question, Option<BlockSet>> = HashMap::new();
     for unit in &units {
         let Unit::Block { block, runs } = unit else { continue };
-        let question = Question::new(block, runs, &names);
-        if !passed.contains_key(&question) {
-            let blocks = matching_blocks(catalog, &block.open, &question.filter_query(probe, &names)).await;
-            passed.insert(question, blocks);
+        if let Entry::Vacant(place) = passed.entry(Question::new(block, runs, &names)) {
+            let blocks = matching_blocks(catalog, &block.open, &place.key().filter_query(probe, &names)).await;
+            place.insert(blocks);
         }
     }
     let before = units.len();

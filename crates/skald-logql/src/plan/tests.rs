@@ -8,6 +8,7 @@ mod log_queries;
 mod metric_queries;
 mod stages;
 mod unwrapped;
+mod worked_examples;
 
 /// One entry of a stream: seconds, line, structured metadata.
 type Given<'a> = (i64, &'a str, &'a [(&'a str, &'a str)]);

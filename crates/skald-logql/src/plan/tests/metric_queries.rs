@@ -249,7 +249,7 @@ fn pairs_that_are_not_unique_are_errors() {
     assert!(right.contains("on the right hand-side"), "{right}");
 }
 
-fn with_errors() -> Vec<(Labels, Rows)> {
+pub(super) fn with_errors() -> Vec<(Labels, Rows)> {
     vec![(labels(&[("app", "a")]), rows(&[(1010, r#"{"l":"x"}"#, &[]), (1020, "bad", &[]), (1030, r#"{"l":"y"} z"#, &[])]))]
 }
 
