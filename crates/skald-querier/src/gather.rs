@@ -5,8 +5,8 @@ use crate::read::Reader;
 use crate::stats::QueryStats;
 use crate::tenants::{TENANT_LABEL, View};
 use rustc_hash::FxHashMap;
-use skald_block::Run;
-use skald_logql::exec::{ERROR, Pipeline, RangeLeaf, RunCounts, Selector};
+use skald_block::{ColumnEntry, Run};
+use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
 use skald_model::seam::run_on_pool;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
@@ -39,14 +39,11 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// What the directory says of a run, if that is all that can be seen of it: entries that bring an error along have to be looked at.
-    pub(crate) fn counts(&self, objects: &[Arc<OpenObject>]) -> Option<RunCounts> {
+    /// What the directory says of a run, and the metadata columns that its block has.
+    pub(crate) fn counts<'a>(&self, objects: &'a [Arc<OpenObject>]) -> Option<(RunCounts, &'a [ColumnEntry])> {
         match self {
             Place::Memory(_) => None,
-            Place::Block { object, block, run } => {
-                let entry = &objects[*object].footer.blocks[*block as usize];
-                entry.columns_named(ERROR).next().is_none().then(|| run_counts(run))
-            }
+            Place::Block { object, block, run } => Some((run_counts(run), &objects[*object].footer.blocks[*block as usize].columns)),
         }
     }
 

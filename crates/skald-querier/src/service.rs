@@ -110,6 +110,11 @@ impl Querier {
         self.inner.clock.now()
     }
 
+    /// Time since some moment, for measuring.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.inner.clock.monotonic()
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.inner.config
     }
@@ -176,6 +181,13 @@ impl Querier {
         let Inner { ingester, reader, .. } = &*self.inner;
         let sources = gather::gather(ingester.as_ref(), reader, caller.tenants(), wanted, range).await?;
         checks::bytes(&sources, range, caller.limits())?;
+        overlap::drop_duplicates(&reader.catalog, &reader.pool, sources).await
+    }
+
+    /// As [`Querier::sources`], for those that count entries and read no lines: what a query may read does not bound them.
+    pub(crate) async fn sources_to_count(&self, caller: &Caller, wanted: Arc<dyn Wanted>, range: TimeRange) -> Result<Sources, QueryError> {
+        let Inner { ingester, reader, .. } = &*self.inner;
+        let sources = gather::gather(ingester.as_ref(), reader, caller.tenants(), wanted, range).await?;
         overlap::drop_duplicates(&reader.catalog, &reader.pool, sources).await
     }
 }

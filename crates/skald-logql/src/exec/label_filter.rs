@@ -3,7 +3,7 @@ use super::ip::IpPattern;
 use super::line_filter::folded_pattern;
 use super::pattern;
 use super::probe::Probe;
-use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
+use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels, names_error};
 use crate::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
 use crate::regex::{Piece, Simple, simplify};
 use crate::units;
@@ -309,6 +309,11 @@ impl Named {
             MatchOp::Regex | MatchOp::NotRegex => MatcherTest::Regex(pattern::compile_selector(&matcher.value)?),
         };
         Ok(Named { name: matcher.name.clone(), matcher: Some((negated, test)) })
+    }
+
+    /// Whether it names an error, or its cause.
+    pub(crate) fn is_of_error(&self) -> bool {
+        names_error(&self.name)
     }
 
     fn takes(&self, value: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use super::label_filter::{Condition, Named, Test};
 use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
-use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
+use super::row::{ERROR, EXTRACTED, RowLabels, names_error};
 use super::text_parser::{PatternParser, RegexpParser};
 use super::unpack;
 use crate::plan::{Direction, ImpliedFilter, Rewrites, StreamTest};
@@ -52,11 +52,11 @@ pub enum Columns {
 }
 
 impl Columns {
-    /// Whether the column `name` is needed. Those that set errors of entries always are.
+    /// Whether the column `name` is needed. Errors always are.
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Columns::All => true,
-            Columns::Names(names) => name == ERROR || name == ERROR_DETAILS || names.iter().any(|n| n == name),
+            Columns::Names(names) => names_error(name) || names.iter().any(|n| n == name),
         }
     }
 
@@ -264,7 +264,15 @@ impl Pipeline {
         let mut selection = selection.clone();
         let mut done = 0;
         for step in &self.parts.steps[..self.parts.by_column] {
-            let Step::Filter(condition) = step else { break };
+            let condition = match step {
+                Step::Filter(condition) => condition,
+                // Nothing before can have failed, so there is no error to drop but one of metadata.
+                Step::Drop(items) if items.iter().all(Named::is_of_error) && !batch.columns.iter().any(|c| names_error(c.name())) => {
+                    done += 1;
+                    continue;
+                }
+                _ => break,
+            };
             match ColumnTest::new(condition, batch) {
                 None => break,
                 Some(ColumnTest::Constant(true)) => {}
@@ -429,9 +437,4 @@ impl Pipeline {
     pub(crate) fn columns(&self, columns: &[Column]) -> Vec<usize> {
         (0..columns.len()).filter(|at| self.parts.needs.columns.contains(columns[*at].name())).collect()
     }
-}
-
-/// Whether a metadata column sets the error of entries.
-pub(crate) fn is_error(column: &Column) -> bool {
-    &**column.name() == ERROR
 }

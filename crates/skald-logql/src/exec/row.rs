@@ -13,6 +13,11 @@ pub(crate) const PRESERVE_ERROR: &str = "__preserve_error__";
 /// Put behind a name that is taken.
 pub(crate) const EXTRACTED: &str = "_extracted";
 
+/// Whether metadata of this name sets the error of entries, or its cause.
+pub(crate) fn names_error(name: &str) -> bool {
+    name == ERROR || name == ERROR_DETAILS
+}
+
 /// Where a label of an entry comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Category {
@@ -119,6 +124,19 @@ impl RowLabels {
             return None;
         }
         self.stream.iter().nth(at).map(|(_, value)| value.as_bytes())
+    }
+
+    /// Value under which [`RowLabels::for_each`] shows `name` first: errors are labels here.
+    pub(crate) fn visible(&self, name: &str) -> Option<&[u8]> {
+        let error = match name {
+            ERROR => self.error(),
+            ERROR_DETAILS => self.visible_details(),
+            _ => None,
+        };
+        let Some(error) = error else { return self.get(name) };
+        // An error hides labels that stages or metadata set under its name, not those of the stream.
+        let of_stream = if self.find(name.as_bytes(), |slot| slot.live).is_none() { self.get(name) } else { None };
+        Some(of_stream.unwrap_or(error.as_bytes()))
     }
 
     /// Whether a parser's label of this name has to be renamed.

@@ -7,7 +7,7 @@ use crate::ast::{
 };
 use crate::exec::{
     EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, SampleFold, Selector, SeriesKey,
-    StepVectors, Steps, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
+    StepVectors, Steps, Top, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
 };
 use skald_model::Timestamp;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ const INNER_SERIES_MAX: usize = 200_000;
 pub struct MetricPlan {
     root: Node,
     leaves: Vec<Arc<RangeLeaf>>,
+    /// By leaf: how many of its series decide the answer, where not all do.
+    tops: Vec<Option<Top>>,
     steps: Steps,
     instant: bool,
     keep_order: bool,
@@ -71,9 +73,17 @@ impl MetricPlan {
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
         let Params { max_series: series_max, now, rewrites, approx_topk, .. } = *params;
-        let mut builder = Builder { steps, instant, leaves: Vec::new(), series_max, now, rewrites, approx_topk };
+        let mut builder = Builder { steps, instant, leaves: Vec::new(), tops: Vec::new(), series_max, now, rewrites, approx_topk };
         let root = builder.node(expr, true)?;
-        Ok(MetricPlan { root, leaves: builder.leaves, steps, instant, keep_order: sorts(expr), series_max: params.max_series })
+        Ok(MetricPlan {
+            root,
+            leaves: builder.leaves,
+            tops: builder.tops,
+            steps,
+            instant,
+            keep_order: sorts(expr),
+            series_max: params.max_series,
+        })
     }
 
     /// The range aggregations to count; none where only numbers are asked for.
@@ -93,9 +103,9 @@ impl MetricPlan {
     pub fn finish(&self, states: Vec<LeafState>) -> Result<MetricResult, EvalError> {
         debug_assert_eq!(states.len(), self.leaves.len(), "one state per leaf");
         let mut values = Vec::with_capacity(states.len());
-        for state in states {
+        for (at, state) in states.into_iter().enumerate() {
             let leaf = Arc::clone(state.leaf());
-            values.push(Some(StepVectors::from_counts(&leaf, state.into_series()?)?));
+            values.push(Some(StepVectors::from_counts(&leaf, state.into_series(self.tops[at])?)?));
         }
         match self.eval(&self.root, &mut values)? {
             Value::Number(value) => Ok(scalar_result(value, &self.steps, self.instant)),
@@ -154,6 +164,7 @@ struct Builder {
     steps: Steps,
     instant: bool,
     leaves: Vec<Arc<RangeLeaf>>,
+    tops: Vec<Option<Top>>,
     series_max: usize,
     approx_topk: bool,
     now: Timestamp,
@@ -193,6 +204,9 @@ impl Builder {
             _ => {}
         }
         let inner = Box::new(self.node(&vector.inner, false)?);
+        if let Node::Leaf(leaf) = *inner {
+            self.tops[leaf] = rewrite::top_of(self.rewrites.has(Rewrite::TopAtLeaf), vector);
+        }
         Ok(Node::Aggregate { op: vector.op, parameter: vector.parameter, grouping: vector.grouping.clone(), inner })
     }
 
@@ -220,6 +234,7 @@ impl Builder {
         let by_column = rewrite::finds_series_by_column(on(Rewrite::SeriesByColumn), &pipeline, unwrap.as_ref());
         let counts_runs = rewrite::counts_runs(on(Rewrite::CountsFromDirectory), &pipeline, unwrap.as_ref());
         self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max, by_column, counts_runs }));
+        self.tops.push(None);
         let leaf = Node::Leaf(self.leaves.len() - 1);
         Ok(match sum {
             Some(grouping) if sum_above => {

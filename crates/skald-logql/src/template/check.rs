@@ -106,7 +106,7 @@ pub(super) fn nests_little(source: &str) -> Result<(), (usize, String)> {
                 open.push(depth);
                 depth += 1;
             }
-            "else" if word(action["else".len()..].trim_start()) != "" => depth += 1,
+            "else" if !word(action["else".len()..].trim_start()).is_empty() => depth += 1,
             "end" => depth = open.pop().unwrap_or(0),
             _ => {}
         }

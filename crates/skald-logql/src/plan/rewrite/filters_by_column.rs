@@ -3,11 +3,17 @@
 //! Such a filter sees stream labels and metadata alone. The answer for each word of a dictionary column is worked out once.
 //! Filters that can mark entries with an error are left to be run row by row, and so is what follows them.
 
-use crate::exec::Step;
+use crate::exec::{Named, Step};
 
 /// How many stages are filters that columns can decide.
 pub(super) fn leading(steps: &[Step]) -> usize {
-    steps.iter().take_while(|step| matches!(step, Step::Filter(condition) if condition.is_text_only())).count()
+    let decides = |step: &&Step| match step {
+        Step::Filter(condition) => condition.is_text_only(),
+        // Clients end their queries with it; there is nothing to drop yet.
+        Step::Drop(items) => items.iter().all(Named::is_of_error),
+        _ => false,
+    };
+    steps.iter().take_while(decides).count()
 }
 
 #[cfg(test)]

@@ -211,16 +211,22 @@ fn query() -> impl Strategy<Value = String> {
         ])
     };
     let range = || words(&["[1m]", "[2m]", "[1h]"]);
-    let counted = (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate", "absent_over_time"]), log(), range())
-        .prop_map(|(op, log, range)| format!("{op}({log}{range})"));
-    let summed = (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate"]), log(), range(), grouping())
-        .prop_map(|(op, log, range, grouping)| format!("sum{grouping}({op}({log}{range}))"));
+    let counted = || {
+        (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate", "absent_over_time"]), log(), range())
+            .prop_map(|(op, log, range)| format!("{op}({log}{range})"))
+    };
+    let summed = || {
+        (words(&["count_over_time", "rate", "bytes_over_time", "bytes_rate"]), log(), range(), grouping())
+            .prop_map(|(op, log, range, grouping)| format!("sum{grouping}({op}({log}{range}))"))
+    };
     let unwrapped =
         (words(&["sum_over_time", "rate"]), log(), words(&["n", "a", "b"]), words(&["", " | __error__=\"\""]), range(), grouping())
             .prop_map(|(op, log, label, filter, range, grouping)| format!("sum{grouping}({op}({log} | unwrap {label}{filter}{range}))"));
     let folded = (words(&["max_over_time", "avg_over_time"]), log(), words(&["n", "a"]), range(), grouping())
         .prop_map(|(op, log, label, range, grouping)| format!("{op}({log} | unwrap {label} | __error__=\"\"{range}){grouping}"));
-    prop_oneof![3 => log(), 2 => counted, 4 => summed, 2 => unwrapped, 1 => folded]
+    let top = (words(&["topk", "bottomk", "approx_topk"]), 1u32..4, prop_oneof![counted(), summed()])
+        .prop_map(|(op, k, inner)| format!("{op}({k}, {inner})"));
+    prop_oneof![3 => log(), 2 => counted(), 4 => summed(), 2 => unwrapped, 1 => folded, 2 => top]
 }
 
 pub(super) fn case() -> impl Strategy<Value = Case> {
@@ -258,7 +264,10 @@ enum Answered {
 
 fn answer(case: &Case, rewrites: Rewrites) -> Result<Answered, PlanError> {
     let expr = crate::parse(&case.query).unwrap_or_else(|error| panic!("{}: {error}", case.query));
-    Ok(match plan(&expr, &Params { rewrites, ..case.params.clone() })? {
+    // Only an instant has the approximate one.
+    let step = case.params.step.filter(|_| !case.query.starts_with("approx_topk"));
+    let params = Params { step, rewrites, ..case.params.clone() };
+    Ok(match plan(&expr, &params)? {
         Plan::Log(plan) => lines(case, &plan),
         Plan::Metric(plan) => match numbers(case, &plan) {
             Ok(result) => Answered::Numbers(points(result)),
@@ -327,11 +336,8 @@ impl Block<'_> {
         Batch { lines, columns: &self.columns, ..self.all }
     }
 
-    /// Its numbers, as a directory has them; none where an entry brings an error along.
+    /// Its numbers, as a directory has them.
     fn counts(&self) -> Option<RunCounts> {
-        if self.all.columns.iter().any(|column| **column.name() == *"__error__") {
-            return None;
-        }
         let lines = self.all.lines.expect("rows have lines");
         let mut levels = [0; 8];
         let column = self.all.columns.iter().find(|column| **column.name() == *Level::METADATA_NAME);
@@ -369,7 +375,7 @@ fn numbers(case: &Case, plan: &MetricPlan) -> Result<MetricResult, EvalError> {
         for block in blocks(case, leaf.selector(), leaf.pipeline()) {
             if let Some(counts) = block.counts()
                 && leaf.needs().lines != LineNeed::Bytes
-                && state.add_run(block.labels, &counts)?
+                && state.add_run(block.labels, &counts, block.all.columns.iter().map(|column| &**column.name()))?
             {
                 continue;
             }
