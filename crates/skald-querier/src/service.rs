@@ -40,6 +40,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Querier {
     inner: Arc<Inner>,
+    rewrites: Rewrites,
 }
 
 struct Inner {
@@ -103,7 +104,12 @@ impl Querier {
             config,
             metrics,
         };
-        Querier { inner: Arc::new(inner) }
+        Querier { inner: Arc::new(inner), rewrites: Rewrites::ALL }
+    }
+
+    /// The same querier, whose plans use these rewrites alone. Answers do not depend on it.
+    pub fn with_rewrites(&self, rewrites: Rewrites) -> Self {
+        Querier { inner: self.inner.clone(), rewrites }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -146,7 +152,8 @@ impl Querier {
         let expr = skald_logql::parse(&request.text)?;
         checks::query(&expr, &request, limits)?;
         request.start = checks::lookback(request.start, request.end, limits, self.now())?;
-        let plan = plan(&expr, &plan_params(&expr, &request, limits, self.now()))?;
+        let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, limits, self.now()) };
+        let plan = plan(&expr, &params)?;
         checks::selectors(&expr, limits)?;
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
@@ -222,6 +229,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timest
         interval: request.interval,
         max_series: limits.max_query_series,
         now,
+        approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
         rewrites: Rewrites::ALL,
     }
 }
