@@ -498,7 +498,7 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use skald_rpc::{PushBatch, PushError, SelectError, Selected};
+    use skald_rpc::{PushBatch, PushError, SelectError, Selected, TailError, TailRequest, TailStream};
 
     /// An ingester that never answers.
     struct Silent;
@@ -510,6 +510,10 @@ mod tests {
         }
 
         async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+            futures::future::pending().await
+        }
+
+        async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
             futures::future::pending().await
         }
     }
