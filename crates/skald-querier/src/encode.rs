@@ -19,17 +19,20 @@ pub fn streams(streams: &[LogStream], flags: &[String], warnings: &[String], sta
         list(&mut out, flags, |out, flag| text(out, flag.as_bytes(), Html::Keep));
     }
     out.extend_from_slice(b",\"result\":");
-    list(&mut out, streams, |out, stream| {
-        out.extend_from_slice(b"{\"stream\":");
-        label_set(out, &stream.labels);
-        out.extend_from_slice(b",\"values\":");
-        list(out, &stream.entries, |out, entry| log_entry(out, entry, categorise));
-        out.push(b'}');
-    });
+    list(&mut out, streams, |out, stream| log_stream(out, stream, categorise));
     close(&mut out, stats);
     // Log answers end with a newline, metric answers do not.
     out.push(b'\n');
     out
+}
+
+/// A stream and its entries.
+pub fn log_stream(out: &mut Vec<u8>, stream: &LogStream, categorise: bool) {
+    out.extend_from_slice(b"{\"stream\":");
+    label_set(out, &stream.labels);
+    out.extend_from_slice(b",\"values\":");
+    list(out, &stream.entries, |out, entry| log_entry(out, entry, categorise));
+    out.push(b'}');
 }
 
 fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
@@ -169,15 +172,51 @@ fn object<'a>(out: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a str)>
     out.push(b'}');
 }
 
+/// A message of a tail: `streams` are stream objects with commas between, `flags` are echoed.
+pub fn tail_message(streams: &[u8], missed: &[(Labels, Timestamp)], flags: &[String], warnings: &[String], legacy: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(streams.len() + 64 + 128 * missed.len());
+    out.extend_from_slice(b"{\"streams\":[");
+    out.extend_from_slice(streams);
+    out.push(b']');
+    if !missed.is_empty() {
+        out.extend_from_slice(b",\"dropped_entries\":");
+        list(&mut out, missed, |out, (labels, at)| {
+            out.extend_from_slice(b"{\"timestamp\":");
+            let at = if legacy { rfc3339(*at) } else { at.0.to_string() };
+            text(out, at.as_bytes(), Html::Keep);
+            out.extend_from_slice(b",\"labels\":");
+            if legacy {
+                text(out, labels.to_string().as_bytes(), Html::Keep)
+            } else {
+                object(out, labels.iter())
+            }
+            out.push(b'}');
+        });
+    }
+    for (name, texts) in [("encodingFlags", flags), ("warnings", warnings)] {
+        if !texts.is_empty() {
+            let _ = write!(out, ",\"{name}\":");
+            list(&mut out, texts, |out, value| text(out, value.as_bytes(), Html::Keep));
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+/// A time as RFC 3339, with as many decimals as it needs.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(at.0)).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
 /// Whether `<`, `>` and `&` are escaped: in lines they are, in labels they are not.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Html {
+pub(crate) enum Html {
     Escape,
     Keep,
 }
 
 /// A JSON string; bytes that are not UTF-8 become U+FFFD.
-fn text(out: &mut Vec<u8>, bytes: &[u8], html: Html) {
+pub(crate) fn text(out: &mut Vec<u8>, bytes: &[u8], html: Html) {
     out.push(b'"');
     for chunk in bytes.utf8_chunks() {
         escape(out, chunk.valid(), html);
@@ -245,6 +284,22 @@ mod tests {
         point(&mut out, Timestamp(1_000_750_999_999), 0.5);
         point(&mut out, Timestamp(1_060_000_000_000), 1e21);
         assert_eq!(String::from_utf8(out).expect("JSON"), r#"[1000.75,"0.5"][1060,"1000000000000000000000"]"#);
+    }
+
+    #[test]
+    fn a_tail_message_names_what_is_missing_only_where_something_is() {
+        let message =
+            |missed: &[_], flags: &[String], legacy| String::from_utf8(tail_message(b"{},{}", missed, flags, &[], legacy)).expect("JSON");
+        assert_eq!(message(&[], &[], false), r#"{"streams":[{},{}]}"#);
+        let missed = [(Labels::from_pairs([("app", "a")]).expect("one name"), Timestamp(1_500_000_000))];
+        assert_eq!(
+            message(&missed, &["f".to_owned()], false),
+            r#"{"streams":[{},{}],"dropped_entries":[{"timestamp":"1500000000","labels":{"app":"a"}}],"encodingFlags":["f"]}"#
+        );
+        assert_eq!(
+            message(&missed, &[], true),
+            r#"{"streams":[{},{}],"dropped_entries":[{"timestamp":"1970-01-01T00:00:01.5Z","labels":"{app=\"a\"}"}]}"#
+        );
     }
 
     #[test]
