@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use skald_model::TenantId;
-use skald_rpc::{LabelMatcher, Missed, TailBatch, TailRows, TailStream};
+use skald_rpc::{LabelMatcher, TailBatch, TailRows, TailStream};
 use std::sync::Arc;
 use tokio::sync::Notify;
 

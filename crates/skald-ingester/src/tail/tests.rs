@@ -1,12 +1,13 @@
 use super::*;
 use futures::FutureExt;
-use skald_model::{Labels, Timestamp};
+use skald_model::Timestamp;
+use skald_rpc::Missed;
 use skald_testkit::{labels, rows};
 
 struct Wants(&'static str);
 
 impl LabelMatcher for Wants {
-    fn matches(&self, labels: &Labels) -> bool {
+    fn matches(&self, labels: &skald_model::Labels) -> bool {
         labels.get("app") == Some(self.0)
     }
 }
