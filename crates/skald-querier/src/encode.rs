@@ -35,6 +35,31 @@ pub fn log_stream(out: &mut Vec<u8>, stream: &LogStream, categorise: bool) {
     out.push(b'}');
 }
 
+/// The answer to a log query in its first form: label sets as text, times in RFC 3339, no envelope.
+pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryStats) -> Vec<u8> {
+    let mut out = b"{\"streams\":".to_vec();
+    list(&mut out, streams, legacy_stream);
+    if !warnings.is_empty() {
+        out.extend_from_slice(b",\"warnings\":");
+        list(&mut out, warnings, |out, warning| text(out, warning.as_bytes(), Html::Keep));
+    }
+    let _ = writeln!(out, ",\"stats\":{}}}", stats.to_json());
+    out
+}
+
+/// A stream and its entries in the first form.
+pub fn legacy_stream(out: &mut Vec<u8>, stream: &LogStream) {
+    out.extend_from_slice(b"{\"labels\":");
+    text(out, stream.labels.to_string().as_bytes(), Html::Keep);
+    out.extend_from_slice(b",\"entries\":");
+    list(out, &stream.entries, |out, entry| {
+        let _ = write!(out, "{{\"ts\":\"{}\",\"line\":", rfc3339(entry.timestamp));
+        text(out, &entry.line, Html::Escape);
+        out.push(b'}');
+    });
+    out.push(b'}');
+}
+
 fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
     let _ = write!(out, "[\"{}\",", entry.timestamp.0);
     text(out, &entry.line, Html::Escape);
@@ -182,7 +207,7 @@ pub fn tail_message(streams: &[u8], missed: &[(Labels, Timestamp)], flags: &[Str
         out.extend_from_slice(b",\"dropped_entries\":");
         list(&mut out, missed, |out, (labels, at)| {
             out.extend_from_slice(b"{\"timestamp\":");
-            let at = if legacy { rfc3339(*at) } else { at.0.to_string() };
+            let at = if legacy { rfc3339(*at).to_string() } else { at.0.to_string() };
             text(out, at.as_bytes(), Html::Keep);
             out.extend_from_slice(b",\"labels\":");
             if legacy {
@@ -204,19 +229,20 @@ pub fn tail_message(streams: &[u8], missed: &[(Labels, Timestamp)], flags: &[Str
 }
 
 /// A time as RFC 3339, with as many decimals as it needs.
-pub fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(at.0)).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+fn rfc3339(at: Timestamp) -> jiff::Timestamp {
+    // Every number of nanoseconds is a time in the years that jiff knows.
+    jiff::Timestamp::from_nanosecond(i128::from(at.0)).unwrap_or_default()
 }
 
 /// Whether `<`, `>` and `&` are escaped: in lines they are, in labels they are not.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Html {
+enum Html {
     Escape,
     Keep,
 }
 
 /// A JSON string; bytes that are not UTF-8 become U+FFFD.
-pub(crate) fn text(out: &mut Vec<u8>, bytes: &[u8], html: Html) {
+fn text(out: &mut Vec<u8>, bytes: &[u8], html: Html) {
     out.push(b'"');
     for chunk in bytes.utf8_chunks() {
         escape(out, chunk.valid(), html);
@@ -300,6 +326,22 @@ mod tests {
             message(&missed, &[], true),
             r#"{"streams":[{},{}],"dropped_entries":[{"timestamp":"1970-01-01T00:00:01.5Z","labels":"{app=\"a\"}"}]}"#
         );
+    }
+
+    #[test]
+    fn the_first_form_of_log_answers_has_labels_as_text_and_times_in_rfc_3339() {
+        let labels = LabelSet::from_pairs(vec![("app".to_owned(), "a\"b".to_owned())]);
+        let at = Timestamp(1_768_441_817_000_000_000);
+        let entry = |timestamp, line: &[u8]| LogEntry { timestamp, line: line.to_vec(), metadata: Vec::new(), parsed: Vec::new() };
+        let stream = LogStream { labels, entries: vec![entry(at, b"tick"), entry(Timestamp(at.0 + 120_000), b"<x>")] };
+        let answer = legacy_streams(&[stream], &["w".to_owned()], &QueryStats::default());
+        let text = String::from_utf8(answer).expect("JSON is UTF-8");
+        let want = concat!(
+            r#"{"streams":[{"labels":"{app=\"a\\\"b\"}","entries":[{"ts":"2026-01-15T01:50:17Z","line":"tick"},"#,
+            r#"{"ts":"2026-01-15T01:50:17.00012Z","line":"\u003cx\u003e"}]}],"warnings":["w"],"stats":{"summary":{"#
+        );
+        assert!(text.starts_with(want) && text.ends_with("}\n"), "{text}");
+        assert!(legacy_streams(&[], &[], &QueryStats::default()).starts_with(b"{\"streams\":[],\"stats\":{"));
     }
 
     #[test]

@@ -27,6 +27,9 @@ mod service;
 mod stats;
 mod tail;
 mod tenants;
+#[cfg(test)]
+mod testing;
+mod volume;
 
 pub use caller::{Caller, QueryTags};
 pub use error::QueryError;
@@ -35,3 +38,4 @@ pub use metrics::Metrics;
 pub use params::ParamError;
 pub use service::{Answer, AnswerData, Parts, Querier, QueryRequest};
 pub use stats::QueryStats;
+pub use volume::{AggregateBy, VolumeRequest};

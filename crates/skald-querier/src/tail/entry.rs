@@ -1,6 +1,6 @@
 //! One entry of a tail: the stages of the query applied, and written as the client reads it.
 
-use crate::encode::{self, Html};
+use crate::encode;
 use skald_logql::exec::{Batch, Category, Entry, LabelSet, LogEntry, LogStream, Scratch, Selection};
 use skald_logql::plan::{Direction, LogPlan};
 use skald_model::{Labels, Timestamp};
@@ -101,33 +101,21 @@ impl Renderer {
         });
         metadata.sort();
         parsed.sort();
-        let labels = LabelSet::from_pairs(stream);
+        let only = LogEntry { timestamp: entry.timestamp, line: entry.line.to_vec(), metadata, parsed };
+        let stream = LogStream { labels: LabelSet::from_pairs(stream), entries: vec![only] };
         let mut out = Vec::with_capacity(entry.line.len() + 128);
         match self.form {
-            Form::Legacy => legacy_stream(&mut out, &labels, entry),
-            Form::Merged | Form::Categorised => {
-                let only = LogEntry { timestamp: entry.timestamp, line: entry.line.to_vec(), metadata, parsed };
-                encode::log_stream(&mut out, &LogStream { labels, entries: vec![only] }, self.form == Form::Categorised);
-            }
+            Form::Legacy => encode::legacy_stream(&mut out, &stream),
+            Form::Merged | Form::Categorised => encode::log_stream(&mut out, &stream, self.form == Form::Categorised),
         }
         out
     }
 }
 
-fn legacy_stream(out: &mut Vec<u8>, labels: &LabelSet, entry: &Entry<'_>) {
-    out.extend_from_slice(b"{\"labels\":");
-    encode::text(out, labels.to_string().as_bytes(), Html::Keep);
-    out.extend_from_slice(b",\"entries\":[{\"ts\":");
-    encode::text(out, encode::rfc3339(entry.timestamp).as_bytes(), Html::Keep);
-    out.extend_from_slice(b",\"line\":");
-    encode::text(out, entry.line, Html::Escape);
-    out.extend_from_slice(b"}]}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skald_logql::plan::{Params, Plan, plan};
+    use skald_logql::plan::{Params, Plan, Rewrites, plan};
     use skald_model::{Rows, RowsBuilder};
     use std::time::Duration;
 
@@ -141,6 +129,7 @@ mod tests {
             interval: Duration::ZERO,
             max_series: 1,
             now: Timestamp(0),
+            rewrites: Rewrites::ALL,
         };
         let Plan::Log(plan) = plan(&skald_logql::parse(query).expect("LogQL"), &params).expect("it can be planned") else {
             panic!("lines")

@@ -11,7 +11,7 @@ use crate::error::QueryError;
 use crate::gather::Matching;
 use crate::service::{Querier, QueryRequest};
 use skald_logql::ast::Expr;
-use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
+use skald_logql::plan::{Direction, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::seam::run_on_pool;
 use skald_model::{TenantId, Timestamp};
 use std::convert::Infallible;
@@ -112,6 +112,7 @@ impl Querier {
             interval: Duration::ZERO,
             max_series: limits.max_query_series,
             now,
+            rewrites: Rewrites::ALL,
         };
         match plan(&request.expr, &params)? {
             Plan::Log(plan) => Ok(plan),
