@@ -24,6 +24,8 @@ pub struct RangeLeaf {
     pub(crate) value: LeafValue,
     pub(crate) key: SeriesKey,
     pub(crate) series_max: usize,
+    /// See [`RangeLeaf::fragment`].
+    pub(crate) fragment: Option<Arc<str>>,
 }
 
 /// What a leaf gives per step.
@@ -83,14 +85,16 @@ pub struct RunCounts {
 /// What a leaf has counted so far. States over different rows merge exactly.
 #[derive(Debug)]
 pub struct LeafState {
-    leaf: Arc<RangeLeaf>,
-    index: FxHashMap<Box<[u8]>, usize>,
-    series: Vec<Counted>,
-    failed: Option<Failure>,
+    pub(super) leaf: Arc<RangeLeaf>,
+    /// Those of the leaf, or the ones around a part of its rows.
+    pub(super) windows: Windows,
+    pub(super) index: FxHashMap<Box<[u8]>, usize>,
+    pub(super) series: Vec<Counted>,
+    pub(super) failed: Option<Failure>,
     scratch: Scratch,
     key: Vec<u8>,
     label_bytes: usize,
-    values: usize,
+    pub(super) values: usize,
 }
 
 /// Counts of one series.
@@ -109,7 +113,7 @@ const VALUES_MAX: usize = 32 << 20;
 
 /// The earliest entry with an error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Failure {
+pub(super) struct Failure {
     timestamp: i64,
     series: String,
     error: String,
@@ -128,8 +132,13 @@ enum Keying<'a> {
 impl LeafState {
     /// Nothing counted yet.
     pub fn new(leaf: Arc<RangeLeaf>) -> Self {
+        let windows = leaf.windows;
+        LeafState::over(leaf, windows)
+    }
+
+    pub(super) fn over(leaf: Arc<RangeLeaf>, windows: Windows) -> Self {
         let (index, series) = (FxHashMap::default(), Vec::new());
-        LeafState { leaf, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0, values: 0 }
+        LeafState { leaf, windows, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0, values: 0 }
     }
 
     /// Counts the selected rows of a batch. Sorted timestamps are counted faster.
@@ -155,12 +164,12 @@ impl LeafState {
 
     /// Counts rows that are all of the series of the stream's labels.
     fn count_one(&mut self, batch: &Batch<'_>, selected: &Selection) -> Result<u64, EvalError> {
-        let leaf = Arc::clone(&self.leaf);
+        let windows = self.windows;
         let mut series = None;
         if *selected == Selection::All && batch.timestamps.is_sorted() {
             let mut row = 0;
             while row < batch.len() {
-                let span = leaf.windows.span(batch.timestamps[row]);
+                let span = windows.span(batch.timestamps[row]);
                 let end = row + batch.timestamps[row..].partition_point(|timestamp| *timestamp <= span.until);
                 if !span.is_empty() {
                     let series = known(&mut series, || self.current_series())?;
@@ -171,7 +180,7 @@ impl LeafState {
             }
             return Ok(batch.len() as u64);
         }
-        let mut cursor = SpanCursor::new(&leaf.windows);
+        let mut cursor = SpanCursor::new(&windows);
         for row in selected.iter(batch.len()) {
             let span = cursor.span(batch.timestamps[row]);
             if !span.is_empty() {
@@ -184,9 +193,9 @@ impl LeafState {
 
     /// Counts rows whose series follows from the stream and the word of one column.
     fn count_words(&mut self, batch: &Batch<'_>, selected: &Selection, name: &str, ids: &[u32], words: &[&[u8]]) -> Result<u64, EvalError> {
-        let leaf = Arc::clone(&self.leaf);
+        let windows = self.windows;
         let mut by_word: Vec<Option<usize>> = vec![None; words.len()];
-        let mut cursor = SpanCursor::new(&leaf.windows);
+        let mut cursor = SpanCursor::new(&windows);
         for row in selected.iter(batch.len()) {
             let span = cursor.span(batch.timestamps[row]);
             if span.is_empty() {
@@ -209,7 +218,8 @@ impl LeafState {
     fn count_rows(&mut self, batch: &Batch<'_>, selected: &Selection, first: usize) -> Result<u64, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let columns = leaf.pipeline.columns(batch.columns);
-        let mut cursor = SpanCursor::new(&leaf.windows);
+        let windows = self.windows;
+        let mut cursor = SpanCursor::new(&windows);
         let mut stream_series = None;
         let mut matched = 0;
         for row in selected.iter(batch.len()) {
@@ -267,7 +277,7 @@ impl LeafState {
         self.insert(self.key.clone().into_boxed_slice(), labels)
     }
 
-    fn insert(&mut self, key: Box<[u8]>, labels: LabelSet) -> Result<usize, EvalError> {
+    pub(super) fn insert(&mut self, key: Box<[u8]>, labels: LabelSet) -> Result<usize, EvalError> {
         if self.series.len() >= self.leaf.series_max {
             return Err(EvalError::TooManySeries { max: self.leaf.series_max });
         }
@@ -285,7 +295,7 @@ impl LeafState {
     }
 
     fn add(&mut self, series: usize, span: Span, rows: u64, bytes: u64) {
-        let steps = self.leaf.windows.steps.count();
+        let steps = self.windows.steps.count();
         let counted = &mut self.series[series];
         counted.rows.add(span, rows as i64, steps);
         if let Some(sums) = &mut counted.bytes {
@@ -308,7 +318,7 @@ impl LeafState {
     /// [`EvalError::TooManySeries`].
     pub fn add_run(&mut self, labels: &Labels, run: &RunCounts) -> Result<bool, EvalError> {
         let leaf = Arc::clone(&self.leaf);
-        let span = leaf.windows.span(run.min.0);
+        let span = self.windows.span(run.min.0);
         let Some(by_level) = by_level(&leaf, labels) else { return Ok(false) };
         if leaf.pipeline.reads_entries() || leaf.unwrap.is_some() || run.max.0 > span.until {
             return Ok(false);
@@ -344,12 +354,13 @@ impl LeafState {
         Ok(())
     }
 
-    /// Adds what another state of the same leaf counted over other rows.
+    /// Adds what another state of the same leaf, and of the same part, counted over other rows.
     ///
     /// # Errors
     /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
     pub fn merge(&mut self, other: LeafState) -> Result<(), EvalError> {
-        let steps = self.leaf.windows.steps.count();
+        debug_assert_eq!(self.windows, other.windows, "states of one leaf");
+        let steps = self.windows.steps.count();
         self.failed = match (self.failed.take(), other.failed) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
@@ -377,10 +388,7 @@ impl LeafState {
 
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
-        let counts = |counted: &Counted| {
-            counted.rows.heap_bytes() + counted.bytes.as_ref().map_or(0, Differences::heap_bytes) + counted.samples.heap_bytes()
-        };
-        self.label_bytes + self.series.iter().map(|counted| counts(counted) + std::mem::size_of::<Counted>() + 48).sum::<usize>()
+        self.label_bytes + self.series.iter().map(Counted::heap_bytes).sum::<usize>()
     }
 
     /// The leaf that it counts for.
@@ -402,7 +410,7 @@ impl LeafState {
     }
 }
 
-fn check_values(values: usize) -> Result<(), EvalError> {
+pub(super) fn check_values(values: usize) -> Result<(), EvalError> {
     if values > VALUES_MAX { Err(EvalError::TooLarge { what: "values", max: VALUES_MAX }) } else { Ok(()) }
 }
 

@@ -1,3 +1,4 @@
+use super::fragment::FragmentOf;
 use super::hints::Wanted;
 use super::{Params, PlanError, stages};
 use crate::ast::{
@@ -218,7 +219,10 @@ impl Builder {
         let length = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows { steps: self.steps, range: length, offset: range.offset_nanos };
         let series_max = if is_root { self.series_max } else { INNER_SERIES_MAX };
-        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max }));
+        let parts =
+            FragmentOf { matchers: &range.log.matchers, stages: log_stages, unwrap: range.unwrap.as_ref(), key: &key, value, windows };
+        let fragment = parts.text(&pipeline);
+        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max, fragment }));
         Ok(Node::Leaf(self.leaves.len() - 1))
     }
 }
