@@ -192,7 +192,36 @@ impl Default for ShardStreams {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// The smaller of two bounds, of which zero is none.
+fn tighter<T: Ord + Default + Copy>(one: T, other: T) -> T {
+    if one == T::default() || other == T::default() { one.max(other) } else { one.min(other) }
+}
+
 impl Limits {
+    /// Limits on a query over two tenants: of each the one that bounds more.
+    pub fn strictest(&self, other: &Limits) -> Limits {
+        let mut required_labels = self.required_labels.clone();
+        required_labels.extend(other.required_labels.iter().cloned());
+        required_labels.sort();
+        required_labels.dedup();
+        Limits {
+            max_entries_limit_per_query: tighter(self.max_entries_limit_per_query, other.max_entries_limit_per_query),
+            max_query_series: tighter(self.max_query_series, other.max_query_series),
+            max_query_length: tighter(self.max_query_length, other.max_query_length),
+            max_query_lookback: tighter(self.max_query_lookback, other.max_query_lookback),
+            max_query_range: tighter(self.max_query_range, other.max_query_range),
+            query_timeout: tighter(self.query_timeout, other.query_timeout),
+            max_streams_matchers_per_query: tighter(self.max_streams_matchers_per_query, other.max_streams_matchers_per_query),
+            max_query_bytes_read: tighter(self.max_query_bytes_read, other.max_query_bytes_read),
+            minimum_labels_number: self.minimum_labels_number.max(other.minimum_labels_number),
+            volume_enabled: self.volume_enabled && other.volume_enabled,
+            volume_max_series: tighter(self.volume_max_series, other.volume_max_series),
+            max_concurrent_tail_requests: tighter(self.max_concurrent_tail_requests, other.max_concurrent_tail_requests),
+            required_labels,
+            ..self.clone()
+        }
+    }
+
     /// Adds what is wrong with the values to `found`; keys begin with `prefix`.
     pub(crate) fn problems(&self, prefix: &str, found: &mut Vec<Problem>) {
         let mut must = |holds: bool, key: &str, message: String| {

@@ -1,12 +1,14 @@
 //! Where the rows of a query stand: chunks of memory and runs of blocks, by stream.
 
 use crate::error::QueryError;
+use crate::read::Reader;
 use crate::stats::QueryStats;
+use crate::tenants::View;
 use rustc_hash::FxHashMap;
 use skald_block::Run;
-use skald_logql::exec::{Pipeline, RangeLeaf, Selector};
+use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
-use skald_model::seam::{CpuPool, run_on_pool};
+use skald_model::seam::run_on_pool;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
 use skald_runtime::chain;
@@ -36,6 +38,23 @@ pub(crate) enum Place {
     Block { object: usize, block: u32, run: Run },
 }
 
+impl Place {
+    /// What the directory says of a run.
+    pub(crate) fn counts(&self) -> Option<RunCounts> {
+        match self {
+            Place::Memory(_) => None,
+            Place::Block { run, .. } => Some(run_counts(run)),
+        }
+    }
+
+    pub(crate) fn line_bytes(&self) -> u64 {
+        match self {
+            Place::Memory(rows) => rows.line_bytes().len() as u64,
+            Place::Block { run, .. } => u64::from(run.line_bytes),
+        }
+    }
+}
+
 /// All rows of one stream that a query may need.
 pub(crate) struct StreamSources {
     pub(crate) labels: Labels,
@@ -43,6 +62,7 @@ pub(crate) struct StreamSources {
 }
 
 /// Everything that a query reads.
+#[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) objects: Vec<Arc<OpenObject>>,
     pub(crate) streams: Vec<StreamSources>,
@@ -79,29 +99,32 @@ impl Wanted for RangeLeaf {
 /// Asks memory first and the catalogue then: what is flushed in between is in the first answer, and its objects are left out of the second.
 pub(crate) async fn gather(
     ingester: &dyn Ingester,
-    catalog: &Catalog,
-    pool: &dyn CpuPool,
-    tenant: &TenantId,
+    reader: &Reader,
+    tenants: &[TenantId],
     wanted: Arc<dyn Wanted>,
     range: TimeRange,
 ) -> Result<Sources, QueryError> {
-    let matcher = Arc::new(Matching(wanted.selector().clone()));
-    let selected = ingester.select(tenant, SelectRequest { matcher, range, labels_only: false }).await.map_err(QueryError::Select)?;
-    let (objects, warnings) = open_objects(catalog, tenant, range, &selected).await?;
+    let mut found = Vec::new();
+    for view in View::of_all(tenants, wanted.selector())? {
+        let matcher = Arc::new(Matching(view.selector().clone()));
+        let request = SelectRequest { matcher, range, labels_only: false };
+        let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
+        let (objects, warnings) = open_objects(&reader.catalog, view.tenant(), range, &selected).await?;
+        found.push((view, selected, objects, warnings));
+    }
     let build = move || {
-        let mut builder = Builder { by_labels: FxHashMap::default(), streams: Vec::new() };
-        for stream in selected.streams {
-            if wanted.pipeline().stream_can_match(&stream.labels) {
-                builder.add_memory(&stream.labels, stream.generation, stream.chunks, range);
+        let mut builder = Builder { pipeline: wanted.pipeline(), range, by_labels: FxHashMap::default(), sources: Sources::default() };
+        for (view, selected, objects, warnings) in found {
+            for stream in selected.streams {
+                builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks);
             }
+            objects.into_iter().for_each(|open| builder.add_object(&view, open));
+            builder.sources.stats.unreadable += warnings.len() as u64;
+            builder.sources.warnings.extend(warnings);
         }
-        for (number, open) in objects.iter().enumerate() {
-            builder.add_object(number, open, wanted.selector(), wanted.pipeline(), range);
-        }
-        let stats = QueryStats { unreadable: warnings.len() as u64, ..QueryStats::default() };
-        Sources { objects, streams: builder.streams, warnings, stats }
+        builder.sources
     };
-    run_on_pool(pool, build).await.map_err(|_| QueryError::Stopped)
+    run_on_pool(reader.pool.as_ref(), build).await.map_err(|_| QueryError::Stopped)
 }
 
 /// Opens the objects that memory did not answer for. One that cannot be read becomes a warning: its entries are missing from the answer.
@@ -141,21 +164,28 @@ impl LabelMatcher for Matching {
     }
 }
 
-struct Builder {
+struct Builder<'a> {
+    pipeline: &'a Pipeline,
+    range: TimeRange,
     by_labels: FxHashMap<Labels, usize>,
-    streams: Vec<StreamSources>,
+    sources: Sources,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn stream(&mut self, labels: &Labels) -> &mut StreamSources {
+        let streams = &mut self.sources.streams;
         let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
-            self.streams.push(StreamSources { labels: labels.clone(), runs: Vec::new() });
-            self.streams.len() - 1
+            streams.push(StreamSources { labels: labels.clone(), runs: Vec::new() });
+            streams.len() - 1
         });
-        &mut self.streams[at]
+        &mut streams[at]
     }
 
-    fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>, range: TimeRange) {
+    fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>) {
+        if !self.pipeline.stream_can_match(labels) {
+            return;
+        }
+        let range = self.range;
         let stream = self.stream(labels);
         let mut first_row = 0;
         for rows in chunks {
@@ -168,14 +198,15 @@ impl Builder {
         }
     }
 
-    fn add_object(&mut self, number: usize, open: &OpenObject, selector: &Selector, pipeline: &Pipeline, range: TimeRange) {
-        for stream in matching_streams(open, selector) {
-            let labels = &open.labels[stream as usize];
-            if !pipeline.stream_can_match(labels) {
+    fn add_object(&mut self, view: &View, open: Arc<OpenObject>) {
+        let (number, range) = (self.sources.objects.len(), self.range);
+        for stream in matching_streams(&open, view.selector()) {
+            let labels = view.labels(&open.labels[stream as usize]);
+            if !self.pipeline.stream_can_match(&labels) {
                 continue;
             }
             let mut first_row = 0;
-            let sources = self.stream(labels);
+            let sources = self.stream(&labels);
             for (at, run) in open.footer.runs_of(stream) {
                 let run = *run;
                 let order = order(open.object.name.at, first_row);
@@ -186,6 +217,7 @@ impl Builder {
                 }
             }
         }
+        self.sources.objects.push(open);
     }
 }
 
@@ -207,4 +239,10 @@ pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u3
     }
     let streams = narrowed.unwrap_or_else(|| (0..table.len() as u32).collect());
     streams.into_iter().filter(|stream| selector.matches(&open.labels[*stream as usize])).collect()
+}
+
+fn run_counts(run: &Run) -> RunCounts {
+    let mut levels = [0; 8];
+    levels.iter_mut().zip(run.levels).for_each(|(to, from)| *to = u64::from(from));
+    RunCounts { rows: u64::from(run.rows), line_bytes: u64::from(run.line_bytes), min: run.min_time, max: run.max_time, levels }
 }
