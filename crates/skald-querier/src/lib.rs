@@ -5,8 +5,10 @@
 //! counted without reading; blocks that a filter rules out are skipped (`filter`); the rest is fetched, decoded and evaluated on the CPU pool
 //! by the pure engine of `skald-logql` (`read`). It keeps nothing on disk.
 
+mod cache;
 mod caller;
 mod checks;
+mod counting;
 mod encode;
 mod error;
 mod fetch;

@@ -1,5 +1,6 @@
 //! The querier: takes a checked request, gathers sources, evaluates, merges.
 
+use crate::cache::ResultCache;
 use crate::caller::{Caller, QueryTags};
 use crate::checks;
 use crate::error::QueryError;
@@ -49,6 +50,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
     queue: Queue,
+    cache: Arc<ResultCache>,
     metrics: Metrics,
 }
 
@@ -100,6 +102,7 @@ impl Querier {
             limits,
             clock: seams.clock,
             queue: Queue::new(config.querier.max_concurrent, config.querier.max_queued_per_tenant, metrics.queue_len.clone()),
+            cache: Arc::new(ResultCache::new(config.querier.result_cache_size.0, metrics.clone())),
             config,
             metrics,
         };
@@ -124,6 +127,15 @@ impl Querier {
 
     pub(crate) fn ingester(&self) -> &dyn Ingester {
         self.inner.ingester.as_ref()
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<ResultCache> {
+        &self.inner.cache
+    }
+
+    /// Counts anew what was counted over the tenant's data objects: to be called whenever other entries of them are deleted.
+    pub fn deletes_changed(&self, tenant: &TenantId) {
+        self.inner.cache.deletes_changed(tenant);
     }
 
     /// Who asks for `tenants`, under the limits that are in force now.

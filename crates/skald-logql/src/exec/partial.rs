@@ -2,7 +2,7 @@
 
 use super::error::EvalError;
 use super::label_set::LabelSet;
-use super::leaf::{Counted, LeafState, LeafValue, RangeLeaf, check_values};
+use super::leaf::{Counted, Failure, LeafState, LeafValue, RangeLeaf, check_values};
 use super::samples::Samples;
 use super::steps::{Differences, Windows};
 use skald_model::Timestamp;
@@ -16,6 +16,7 @@ pub struct PartialState {
     fragment: Option<Arc<str>>,
     windows: Windows,
     series: Vec<(Box<[u8]>, Counted)>,
+    failed: Option<Failure>,
     heap_bytes: usize,
 }
 
@@ -24,6 +25,11 @@ impl RangeLeaf {
     /// equal fragments count equal rows alike. `None` when a row may count differently from query to query.
     pub fn fragment(&self) -> Option<&Arc<str>> {
         self.fragment.as_ref()
+    }
+
+    /// Whether all rows count in one and the same window. Partial states of such leaves hold all of their rows, whichever the window was.
+    pub fn has_one_window(&self) -> bool {
+        self.windows.steps.count() == 1
     }
 }
 
@@ -47,12 +53,8 @@ impl LeafState {
         Some(LeafState::over(leaf, windows))
     }
 
-    /// The counts of a state made by [`LeafState::of_part`], in as little memory as they can have. `None` when an entry carried an error:
-    /// whether that fails a query depends on its first and last step.
-    pub fn into_partial(self) -> Option<PartialState> {
-        if self.failed.is_some() {
-            return None;
-        }
+    /// The counts of a state made by [`LeafState::of_part`], in as little memory as they can have.
+    pub fn into_partial(self) -> PartialState {
         let steps = self.windows.steps.count();
         let mut keys: Vec<_> = self.index.into_iter().collect();
         keys.sort_unstable_by_key(|(_, at)| *at);
@@ -64,15 +66,18 @@ impl LeafState {
         };
         let series: Vec<_> = keys.into_iter().zip(self.series).map(compact).collect();
         let heap_bytes = series.iter().map(|(key, counted)| key.len() + counted.labels.heap_bytes() + counted.heap_bytes()).sum();
-        Some(PartialState { fragment: self.leaf.fragment.clone(), windows: self.windows, series, heap_bytes })
+        PartialState { fragment: self.leaf.fragment.clone(), windows: self.windows, series, failed: self.failed, heap_bytes }
     }
 
-    /// Adds what a leaf of the same fragment counted over other rows.
+    /// Adds what a leaf of the same fragment counted over other rows. An entry with an error fails this query too, wherever it is.
     ///
     /// # Errors
     /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
     pub fn add_partial(&mut self, part: &PartialState) -> Result<(), EvalError> {
         debug_assert_eq!(self.leaf.fragment, part.fragment, "states of one fragment");
+        if let Some(failed) = &part.failed {
+            self.failed = Some(self.failed.take().map_or(failed.clone(), |mine| mine.min(failed.clone())));
+        }
         let shift = self.windows.shift_of(&part.windows);
         for (key, counted) in &part.series {
             if let LeafValue::Folded(fold) = self.leaf.value {
@@ -112,6 +117,12 @@ impl Counted {
 }
 
 impl PartialState {
+    /// Whether an entry carried an error. Whether that fails a query depends on its first and last step, so that only one that sees all of
+    /// the rows may add it.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
         self.heap_bytes

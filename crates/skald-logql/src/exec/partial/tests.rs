@@ -93,7 +93,7 @@ fn partial(leaf: &Arc<RangeLeaf>, streams: &[(Labels, Rows)]) -> Option<PartialS
     let (min, max) = spans.reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)))?;
     let mut state = LeafState::of_part(leaf.clone(), min, max)?;
     add(&mut state, streams);
-    state.into_partial()
+    Some(state.into_partial())
 }
 
 fn values(plan: &MetricPlan, state: LeafState) -> Vec<(String, i64, f64)> {
@@ -193,8 +193,12 @@ fn what_sees_the_clock_has_no_fragment() {
 }
 
 #[test]
-fn an_error_is_not_kept() {
+fn an_error_is_known_of() {
     let asked = Asked { first: 0, count: 20, offset: 0 };
     let plan = metric_plan("sum by (k) (count_over_time({app=~'.+'} | json $W))", 10, 10, &asked);
-    assert!(partial(&plan.leaves()[0], &rows_of(&[(5, true, 1, 0)], None)).is_none());
+    let partial = partial(&plan.leaves()[0], &rows_of(&[(5, true, 1, 0)], None)).expect("has rows");
+    assert!(partial.has_failed());
+    let mut state = LeafState::new(plan.leaves()[0].clone());
+    state.add_partial(&partial).expect("counts");
+    assert!(matches!(plan.finish(vec![state]), Err(EvalError::Pipeline { .. })));
 }
