@@ -168,9 +168,9 @@ impl States {
                     Counts::Part(part) => &mut self.parts[part],
                     Counts::Already => continue,
                 };
-                let counts = source.place.counts().filter(|_| by_directory && source.keep.is_none());
-                if let Some(counts) = counts
-                    && state.add_run(&stream.labels, &counts)?
+                let counts = source.place.counts(&sources.objects).filter(|_| by_directory && source.keep.is_none());
+                if let Some((counts, columns)) = counts
+                    && state.add_run(&stream.labels, &counts, columns.iter().map(|column| &*column.name))?
                 {
                     stats.object_lines += counts.rows;
                     stats.object_bytes += counts.line_bytes;

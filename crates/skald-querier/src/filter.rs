@@ -29,7 +29,8 @@ pub(crate) async fn skip_blocks(catalog: &Catalog, units: Vec<Unit>, probe: &Pro
                 continue;
             }
         };
-        let query = filter_query(probe, &|name| has_label(&units, &open, name));
+        let has_column = |name: &str| open.footer.blocks.iter().flat_map(|block| &block.columns).any(|column| *column.name == *name);
+        let query = filter_query(probe, &|name| has_label(&units, &open, name), &has_column);
         match catalog.filter_pages(&open, filters, &filters.pages_needed(&query)).await {
             Ok(pages) => {
                 passed.insert(key, filters.matching_blocks(&query, &|number| pages.get(&number)));
@@ -55,13 +56,16 @@ fn has_label(units: &[Unit], open: &Arc<OpenObject>, name: &str) -> bool {
     })
 }
 
-/// What a block must hold, in the words of the filters.
-fn filter_query(probe: &Probe, is_label: &dyn Fn(&str) -> bool) -> FilterQuery {
+/// What a block must hold, in the words of the filters. The object's columns of metadata are known.
+fn filter_query(probe: &Probe, is_label: &dyn Fn(&str) -> bool, has_column: &dyn Fn(&str) -> bool) -> FilterQuery {
+    let each = |probes: &[Probe]| probes.iter().map(|probe| filter_query(probe, is_label, has_column)).collect();
     match probe {
-        Probe::All(all) => FilterQuery::And(all.iter().map(|probe| filter_query(probe, is_label)).collect()),
-        Probe::Any(any) => FilterQuery::Or(any.iter().map(|probe| filter_query(probe, is_label)).collect()),
+        Probe::All(all) => FilterQuery::And(each(all)),
+        Probe::Any(any) => FilterQuery::Or(each(any)),
         Probe::Contains { literal, ignore_case } => FilterQuery::Contains { literal: literal.clone(), ignore_case: *ignore_case },
-        Probe::MetadataEquals { name, .. } if is_label(name) => FilterQuery::And(Vec::new()),
+        Probe::MetadataEquals { name, .. } | Probe::HasMetadata { name } if is_label(name) => FilterQuery::And(Vec::new()),
+        Probe::HasMetadata { name } if has_column(name) => FilterQuery::And(Vec::new()),
+        Probe::HasMetadata { .. } => FilterQuery::Or(Vec::new()),
         Probe::MetadataEquals { name, value } => FilterQuery::MetadataEquals { name: name.clone(), value: value.clone().into_bytes() },
     }
 }

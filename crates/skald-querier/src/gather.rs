@@ -5,7 +5,7 @@ use crate::read::Reader;
 use crate::stats::QueryStats;
 use crate::tenants::View;
 use rustc_hash::FxHashMap;
-use skald_block::Run;
+use skald_block::{ColumnEntry, Run};
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
 use skald_model::seam::run_on_pool;
@@ -47,11 +47,11 @@ impl Place {
         }
     }
 
-    /// What the directory says of a run.
-    pub(crate) fn counts(&self) -> Option<RunCounts> {
+    /// What the directory says of a run, and the metadata columns that its block has.
+    pub(crate) fn counts<'a>(&self, objects: &'a [Arc<OpenObject>]) -> Option<(RunCounts, &'a [ColumnEntry])> {
         match self {
             Place::Memory(_) => None,
-            Place::Block { run, .. } => Some(run_counts(run)),
+            Place::Block { object, block, run } => Some((run_counts(run), &objects[*object].footer.blocks[*block as usize].columns)),
         }
     }
 

@@ -1,25 +1,28 @@
-//! What is known of streams without reading their rows.
+//! What is known of streams without reading their lines.
 
 use crate::caller::Caller;
 use crate::error::QueryError;
 use crate::gather::{self, Matching};
 use crate::service::Querier;
 use crate::tenants::View;
+use crate::volume::Counter;
+use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
-use skald_logql::plan::LogPlan;
+use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::seam::run_on_pool;
-use skald_model::{Labels, TimeRange};
-use skald_rpc::{SelectRequest, Selected};
+use skald_model::{Labels, TenantId, TimeRange, Timestamp};
+use skald_rpc::{LabelMatcher, SelectRequest, Selected};
 use skald_store::OpenObject;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Counts of an index/stats answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct IndexStats {
     /// Streams with entries.
     pub streams: u64,
-    /// Runs of blocks and chunks of memory.
+    /// Runs of blocks and chunks of memory that a query reads.
     pub chunks: u64,
     /// Bytes of lines.
     pub bytes: u64,
@@ -27,8 +30,27 @@ pub struct IndexStats {
     pub entries: u64,
 }
 
+/// The streams of a selector between two instants, both inside.
+pub(crate) fn plan_of(matchers: Vec<Matcher>, start: Timestamp, end: Timestamp) -> Result<LogPlan, QueryError> {
+    let params = PlanParams {
+        start,
+        end,
+        step: None,
+        limit: 1,
+        direction: Direction::Backward,
+        interval: Duration::ZERO,
+        max_series: 1,
+        now: start,
+        rewrites: Rewrites::ALL,
+    };
+    match plan(&Expr::Log(LogExpr { matchers, stages: Vec::new() }), &params)? {
+        Plan::Log(plan) => Ok(plan),
+        Plan::Metric(_) => Err(QueryError::Unsupported("only label matchers are supported")),
+    }
+}
+
 impl Querier {
-    /// Label sets of all streams with entries in `range` that any of `selectors` wants (all, when there is none), in order.
+    /// Label sets of all streams with entries in `range` that any of `selectors` wants, in order.
     ///
     /// # Errors
     /// When the ingester does not answer, or not in time.
@@ -39,65 +61,84 @@ impl Querier {
         range: TimeRange,
     ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
         let find = async {
-            let (mut found, mut warnings) = (BTreeSet::new(), BTreeSet::new());
+            let mut by_tenant = BTreeMap::<TenantId, Vec<View>>::new();
             for selector in selectors {
-                let (streams, missing) = self.series_of(caller, selector, range).await?;
+                for view in View::of_all(caller.tenants(), selector)? {
+                    by_tenant.entry(view.tenant().clone()).or_default().push(view);
+                }
+            }
+            let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
+            for (tenant, views) in by_tenant {
+                let (streams, missing) = self.series_of(&tenant, views, range).await?;
                 found.extend(streams);
                 warnings.extend(missing);
             }
-            Ok((found, warnings.into_iter().collect()))
+            Ok((found, warnings))
         };
         self.in_turn(caller, find).await
     }
 
+    /// The streams of a tenant that any of `views` wants, all from one look at memory and store.
     async fn series_of(
         &self,
-        caller: &Caller,
-        selector: &Selector,
+        tenant: &TenantId,
+        views: Vec<View>,
         range: TimeRange,
     ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
-        let (mut all, mut warnings) = (BTreeSet::new(), Vec::new());
-        for view in View::of_all(caller.tenants(), selector)? {
-            let request = SelectRequest { matcher: Arc::new(Matching(view.selector().clone())), range, labels_only: true };
-            let selected = self.ingester().select(view.tenant(), request).await.map_err(QueryError::Select)?;
-            let (objects, missing) = gather::open_objects(&self.reader().catalog, view.tenant(), range, &selected).await?;
-            let find = move || labels_of(&view, selected, &objects, range);
-            all.extend(run_on_pool(self.reader().pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?);
-            warnings.extend(missing);
-        }
-        Ok((all, warnings))
+        let selectors = views.iter().map(|view| Matching(view.selector().clone())).collect();
+        let request = SelectRequest { matcher: Arc::new(AnyOf(selectors)), range, labels_only: true };
+        let selected = self.ingester().select(tenant, request).await.map_err(QueryError::Select)?;
+        let (objects, missing) = gather::open_objects(&self.reader().catalog, tenant, range, &selected).await?;
+        let find = move || labels_of(&views, selected, &objects, range);
+        let found = run_on_pool(self.reader().pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
+        Ok((found, missing))
     }
 
-    /// What a selector would read.
+    /// What a selector has between two instants, both inside: exactly, and each entry once.
     ///
     /// # Errors
     /// When the ingester does not answer, or not in time.
-    pub async fn index_stats(&self, caller: &Caller, plan: LogPlan, range: TimeRange) -> Result<(IndexStats, Vec<String>), QueryError> {
-        let find = self.sources(caller, Arc::new(plan), range);
-        let sources = self.in_turn(caller, find).await?;
-        let mut stats = IndexStats::default();
-        for stream in sources.streams.iter().filter(|stream| !stream.runs.is_empty()) {
-            stats.streams += 1;
-            for run in &stream.runs {
-                let kept = run.keep.as_ref().map_or(u64::from(run.rows), |keep| keep.len() as u64);
-                stats.chunks += 1;
-                stats.entries += kept;
-                stats.bytes += run.place.line_bytes() * kept / u64::from(run.rows).max(1);
-            }
-        }
-        Ok((stats, sources.warnings))
+    pub async fn index_stats(
+        &self,
+        caller: &Caller,
+        matchers: Vec<Matcher>,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<(IndexStats, Vec<String>), QueryError> {
+        let plan = Arc::new(plan_of(matchers, start, end)?);
+        let count = async {
+            let range = TimeRange::new(start, Timestamp(end.0.saturating_add(1)));
+            let sources = self.sources_to_count(caller, plan, range).await?;
+            let chunks = sources.streams.iter().map(|stream| stream.runs.len() as u64).sum();
+            let (totals, warnings, _) = self.count_entries(Counter::of_streams(&sources, start, end), sources).await?;
+            let sum = totals.sum();
+            let streams = totals.series_count() as u64;
+            Ok((IndexStats { streams, chunks, bytes: sum.bytes, entries: sum.entries }, warnings))
+        };
+        self.in_turn(caller, count).await
+    }
+}
+
+/// Streams that any of several selectors wants.
+struct AnyOf(Vec<Matching>);
+
+impl LabelMatcher for AnyOf {
+    fn matches(&self, labels: &Labels) -> bool {
+        self.0.iter().any(|selector| selector.matches(labels))
     }
 }
 
 /// Label sets of a tenant's streams that have entries in `range`.
-fn labels_of(view: &View, selected: Selected, objects: &[Arc<OpenObject>], range: TimeRange) -> BTreeSet<Labels> {
-    let mut found: BTreeSet<Labels> = selected.streams.into_iter().map(|stream| view.series_labels(&stream.labels)).collect();
+fn labels_of(views: &[View], selected: Selected, objects: &[Arc<OpenObject>], range: TimeRange) -> BTreeSet<Labels> {
+    let Some(any) = views.first() else { return BTreeSet::new() };
+    let mut found: BTreeSet<Labels> = selected.streams.into_iter().map(|stream| any.series_labels(&stream.labels)).collect();
     for open in objects {
         let (min, max) = open.footer.summary.time_span();
         let whole = range.covers(min, max);
-        for stream in gather::matching_streams(open, view.selector()) {
+        let wanted: BTreeSet<u32> = views.iter().flat_map(|view| gather::matching_streams(open, view.selector())).collect();
+        for stream in wanted {
             if whole || open.footer.runs_of(stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {
-                found.insert(view.series_labels(&open.labels[stream as usize]));
+                found.insert(any.series_labels(&open.labels[stream as usize]));
             }
         }
     }

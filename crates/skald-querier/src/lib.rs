@@ -26,6 +26,9 @@ mod read;
 mod service;
 mod stats;
 mod tenants;
+#[cfg(test)]
+mod testing;
+mod volume;
 
 pub use caller::{Caller, QueryTags};
 pub use error::QueryError;
@@ -34,3 +37,4 @@ pub use metrics::Metrics;
 pub use params::ParamError;
 pub use service::{Answer, AnswerData, Parts, Querier, QueryRequest};
 pub use stats::QueryStats;
+pub use volume::{AggregateBy, VolumeRequest};

@@ -422,7 +422,9 @@ impl<E: Evaluation> Shared<E> {
 
     fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &fetch::RawBlock) -> Result<(), QueryError> {
         let mut stats = QueryStats::default();
-        let damaged = self.with_state(None, |state, decoder| match raw.decode_frame(decoder, frame) {
+        let rows: Vec<Range<usize>> = block.runs.iter().map(|run| run.run.row_range()).collect();
+        let len = FramesOf(&rows).bytes_of(frame, &block.columns.line_ends);
+        let damaged = self.with_state(None, |state, decoder| match raw.decode_frame(decoder, frame, len) {
             Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
             Err(error) => Ok(Some(block.block.damaged(error))),
         })?;

@@ -13,7 +13,7 @@ use crate::stats::QueryStats;
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{LogEntries, MetricResult};
-use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
+use skald_logql::plan::{Direction, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::seam::{Clock, Seams};
 use skald_model::{TenantId, TimeRange, Timestamp};
 use skald_rpc::Ingester;
@@ -41,6 +41,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Querier {
     inner: Arc<Inner>,
+    rewrites: Rewrites,
 }
 
 struct Inner {
@@ -106,11 +107,21 @@ impl Querier {
             config,
             metrics,
         };
-        Querier { inner: Arc::new(inner) }
+        Querier { inner: Arc::new(inner), rewrites: Rewrites::ALL }
+    }
+
+    /// The same querier, whose plans use these rewrites alone. Answers do not depend on it.
+    pub fn with_rewrites(&self, rewrites: Rewrites) -> Self {
+        Querier { inner: self.inner.clone(), rewrites }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    /// Time since some moment, for measuring.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.inner.clock.monotonic()
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -153,7 +164,8 @@ impl Querier {
         let expr = skald_logql::parse(&request.text)?;
         checks::query(&expr, &request, limits)?;
         request.start = checks::lookback(request.start, request.end, limits, self.now())?;
-        let plan = plan(&expr, &plan_params(&expr, &request, limits, self.now()))?;
+        let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, limits, self.now()) };
+        let plan = plan(&expr, &params)?;
         checks::selectors(&expr, limits)?;
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
@@ -190,6 +202,13 @@ impl Querier {
         checks::bytes(&sources, range, caller.limits())?;
         overlap::drop_duplicates(&reader.catalog, &reader.pool, sources).await
     }
+
+    /// As [`Querier::sources`], for those that count entries and read no lines: what a query may read does not bound them.
+    pub(crate) async fn sources_to_count(&self, caller: &Caller, wanted: Arc<dyn Wanted>, range: TimeRange) -> Result<Sources, QueryError> {
+        let Inner { ingester, reader, .. } = &*self.inner;
+        let sources = gather::gather(ingester.as_ref(), reader, caller.tenants(), wanted, range).await?;
+        overlap::drop_duplicates(&reader.catalog, &reader.pool, sources).await
+    }
 }
 
 /// Bytes that one query may hold: so many that all that run at a time stay within the budget of the querier.
@@ -222,6 +241,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timest
         interval: request.interval,
         max_series: limits.max_query_series,
         now,
+        rewrites: Rewrites::ALL,
     }
 }
 

@@ -2,14 +2,15 @@ use super::batch::{Batch, Selection, Stats};
 use super::error::EvalError;
 use super::format::Origin;
 use super::label_set::LabelSet;
-use super::pipeline::{Columns, Needs, Pipeline, Scratch, is_error};
-use super::row::EXTRACTED;
+use super::pipeline::{Columns, Needs, Pipeline, Scratch};
+use super::row::{EXTRACTED, names_error};
 use super::samples::{SampleFold, Samples};
 use super::selector::Selector;
 use super::series_key::SeriesKey;
+use super::series_table::SeriesTable;
 use super::steps::{Differences, Span, SpanCursor, Windows};
+use super::top::contenders;
 use super::unwrap::Unwrapper;
-use rustc_hash::FxHashMap;
 use skald_model::{Labels, Level, TimeRange, Timestamp};
 use std::sync::Arc;
 
@@ -26,6 +27,10 @@ pub struct RangeLeaf {
     pub(crate) series_max: usize,
     /// See [`RangeLeaf::fragment`].
     pub(crate) fragment: Option<Arc<str>>,
+    /// Whether rows may find their series by column.
+    pub(crate) by_column: bool,
+    /// Whether runs may be counted without reading them.
+    pub(crate) counts_runs: bool,
 }
 
 /// What a leaf gives per step.
@@ -65,6 +70,14 @@ impl RangeLeaf {
     pub fn needs(&self) -> &Needs {
         self.pipeline.needs()
     }
+
+    /// What a count in a window comes to.
+    pub(crate) fn result(&self, sum: i64) -> f64 {
+        match self.value {
+            LeafValue::Rate | LeafValue::BytesRate => sum as f64 / (self.windows.range as f64 / 1e9),
+            _ => sum as f64,
+        }
+    }
 }
 
 /// Rows of a stream, counted without reading them.
@@ -88,13 +101,18 @@ pub struct LeafState {
     pub(super) leaf: Arc<RangeLeaf>,
     /// Those of the leaf, or the ones around a part of its rows.
     pub(super) windows: Windows,
-    pub(super) index: FxHashMap<Box<[u8]>, usize>,
-    pub(super) series: Vec<Counted>,
+    pub(super) series: SeriesTable,
+    /// By series: rows; of what is not asked for there are none here and below.
+    pub(super) rows: Vec<Differences>,
+    /// By series: line bytes.
+    pub(super) bytes: Vec<Differences>,
+    /// By series: unwrapped values; then nothing else is counted.
+    pub(super) samples: Vec<Samples>,
     pub(super) failed: Option<Failure>,
     scratch: Scratch,
     key: Vec<u8>,
-    label_bytes: usize,
-    pub(super) values: usize,
+    /// Bytes that the counts hold beside their places in the lists.
+    pub(super) nested: usize,
 }
 
 /// Counts of one series.
@@ -108,8 +126,8 @@ pub(crate) struct Counted {
     pub(crate) samples: Samples,
 }
 
-/// Most unwrapped values of a leaf that are kept because the function needs all of them.
-const VALUES_MAX: usize = 32 << 20;
+/// Most words of a column that are counted a span of rows at a time.
+const TALLY_WORDS: usize = 16;
 
 /// The earliest entry with an error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,14 +155,24 @@ impl LeafState {
     }
 
     pub(super) fn over(leaf: Arc<RangeLeaf>, windows: Windows) -> Self {
-        let (index, series) = (FxHashMap::default(), Vec::new());
-        LeafState { leaf, windows, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0, values: 0 }
+        LeafState {
+            leaf,
+            windows,
+            series: SeriesTable::default(),
+            rows: Vec::new(),
+            bytes: Vec::new(),
+            samples: Vec::new(),
+            failed: None,
+            scratch: Scratch::default(),
+            key: Vec::new(),
+            nested: 0,
+        }
     }
 
     /// Counts the selected rows of a batch. Sorted timestamps are counted faster.
     ///
     /// # Errors
-    /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
+    /// [`EvalError::TooManySeries`].
     pub fn add_batch(&mut self, batch: &Batch<'_>, selection: &Selection) -> Result<Stats, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let mut stats = leaf.pipeline.stats(batch, selection);
@@ -153,7 +181,7 @@ impl LeafState {
             return Ok(stats);
         }
         self.scratch.row.begin(batch.labels);
-        let keying = if first == leaf.pipeline.step_count() && leaf.unwrap.is_none() { keying(&leaf, batch) } else { Keying::Row };
+        let keying = if leaf.by_column && first == leaf.pipeline.step_count() { keying(&leaf, batch) } else { Keying::Row };
         stats.matched = match keying {
             Keying::One => self.count_one(batch, &selected)?,
             Keying::Word { column, ids, words } => self.count_words(batch, &selected, batch.columns[column].name(), ids, &words)?,
@@ -170,7 +198,7 @@ impl LeafState {
             let mut row = 0;
             while row < batch.len() {
                 let span = windows.span(batch.timestamps[row]);
-                let end = row + batch.timestamps[row..].partition_point(|timestamp| *timestamp <= span.until);
+                let end = end_of(batch.timestamps, row, span);
                 if !span.is_empty() {
                     let series = known(&mut series, || self.current_series())?;
                     let bytes = batch.lines.map_or(0, |lines| lines.byte_len(row..end));
@@ -195,6 +223,10 @@ impl LeafState {
     fn count_words(&mut self, batch: &Batch<'_>, selected: &Selection, name: &str, ids: &[u32], words: &[&[u8]]) -> Result<u64, EvalError> {
         let windows = self.windows;
         let mut by_word: Vec<Option<usize>> = vec![None; words.len()];
+        let is_few = words.len() <= TALLY_WORDS && *selected == Selection::All && !self.leaf.value.counts_bytes();
+        if is_few && batch.timestamps.is_sorted() {
+            return self.tally_words(batch, name, ids, words);
+        }
         let mut cursor = SpanCursor::new(&windows);
         for row in selected.iter(batch.len()) {
             let span = cursor.span(batch.timestamps[row]);
@@ -202,16 +234,45 @@ impl LeafState {
                 continue;
             }
             let word = ids[batch.column_offset + row] as usize;
-            let series = known(&mut by_word[word], || {
-                self.scratch.row.begin_next();
-                if !words[word].is_empty() {
-                    self.scratch.row.add_metadata(name, words[word]);
-                }
-                self.current_series()
-            })?;
+            let series = known(&mut by_word[word], || self.series_of_word(name, words[word]))?;
             self.add(series, span, 1, batch.lines.map_or(0, |lines| lines.line_len(row)) as u64);
         }
         Ok(selected.len(batch.len()) as u64)
+    }
+
+    /// Counts all rows of a sorted batch by their words, of which there are few, a span at a time.
+    fn tally_words(&mut self, batch: &Batch<'_>, name: &str, ids: &[u32], words: &[&[u8]]) -> Result<u64, EvalError> {
+        let windows = self.windows;
+        let ids = &ids[batch.column_offset..batch.column_offset + batch.len()];
+        let mut series = [None; TALLY_WORDS];
+        let mut row = 0;
+        while row < batch.len() {
+            let span = windows.span(batch.timestamps[row]);
+            let end = end_of(batch.timestamps, row, span);
+            if !span.is_empty() {
+                // Two tallies in turn: the next row need not wait for the count of a word that is the same again.
+                let mut tallies = [[0u32; TALLY_WORDS]; 2];
+                ids[row..end].iter().enumerate().for_each(|(i, id)| tallies[i % 2][*id as usize % TALLY_WORDS] += 1);
+                for (word, text) in words.iter().enumerate() {
+                    let rows = tallies[0][word] + tallies[1][word];
+                    if rows > 0 {
+                        let series = known(&mut series[word], || self.series_of_word(name, text))?;
+                        self.add(series, span, u64::from(rows), 0);
+                    }
+                }
+            }
+            row = end;
+        }
+        Ok(batch.len() as u64)
+    }
+
+    /// The series of entries whose metadata `name` is `word`.
+    fn series_of_word(&mut self, name: &str, word: &[u8]) -> Result<usize, EvalError> {
+        self.scratch.row.begin_next();
+        if !word.is_empty() {
+            self.scratch.row.add_metadata(name, word);
+        }
+        self.current_series()
     }
 
     /// Runs the steps from `first` on over each row.
@@ -249,7 +310,7 @@ impl LeafState {
                 self.current_series()?
             };
             match leaf.value {
-                LeafValue::Folded(fold) => self.add_value(fold, series, span, value, batch.timestamps[row])?,
+                LeafValue::Folded(fold) => self.nested += self.samples[series].add(fold, span, value, batch.timestamps[row]),
                 _ => self.add(series, span, 1, self.line_len(batch, row)),
             }
         }
@@ -269,23 +330,31 @@ impl LeafState {
 
     /// The series of the entry in `scratch`.
     fn current_series(&mut self) -> Result<usize, EvalError> {
-        self.leaf.key.write(&self.scratch.row, &mut self.key);
-        if let Some(series) = self.index.get(self.key.as_slice()) {
-            return Ok(*series);
-        }
-        let labels = self.leaf.key.labels(&self.scratch.row);
-        self.insert(self.key.clone().into_boxed_slice(), labels)
+        let mut key = std::mem::take(&mut self.key);
+        self.leaf.key.write(&self.scratch.row, &mut key);
+        let series = self.series_of(&key);
+        self.key = key;
+        series
     }
 
-    pub(super) fn insert(&mut self, key: Box<[u8]>, labels: LabelSet) -> Result<usize, EvalError> {
-        if self.series.len() >= self.leaf.series_max {
+    pub(super) fn series_of(&mut self, key: &[u8]) -> Result<usize, EvalError> {
+        let hash = match self.series.find(key) {
+            Ok(series) => return Ok(series),
+            Err(hash) => hash,
+        };
+        let (number, steps) = (self.series.len(), self.windows.steps.count());
+        if number >= self.leaf.series_max {
             return Err(EvalError::TooManySeries { max: self.leaf.series_max });
         }
-        self.label_bytes += labels.heap_bytes() + key.len();
-        self.index.insert(key, self.series.len());
-        let bytes = self.leaf.value.counts_bytes().then(Differences::new);
-        self.series.push(Counted { labels, rows: Differences::new(), bytes, samples: Samples::default() });
-        Ok(self.series.len() - 1)
+        self.series.insert(hash, key);
+        match self.leaf.value {
+            LeafValue::Folded(_) => self.samples.push(Samples::default()),
+            value => {
+                self.rows.push(Differences::new(steps));
+                self.bytes.extend(value.counts_bytes().then(|| Differences::new(steps)));
+            }
+        }
+        Ok(number)
     }
 
     /// Length of the line that went through the stages last.
@@ -296,33 +365,33 @@ impl LeafState {
 
     fn add(&mut self, series: usize, span: Span, rows: u64, bytes: u64) {
         let steps = self.windows.steps.count();
-        let counted = &mut self.series[series];
-        counted.rows.add(span, rows as i64, steps);
-        if let Some(sums) = &mut counted.bytes {
-            sums.add(span, bytes as i64, steps);
+        let mut grown = self.rows[series].add(span, rows as i64, steps);
+        if let Some(sums) = self.bytes.get_mut(series) {
+            grown += sums.add(span, bytes as i64, steps);
         }
+        self.nested = self.nested.wrapping_add_signed(grown);
     }
 
-    fn add_value(&mut self, fold: SampleFold, series: usize, span: Span, value: f64, at: i64) -> Result<(), EvalError> {
-        self.values += usize::from(fold.keeps_values());
-        check_values(self.values)?;
-        self.series[series].samples.add(fold, span, value, at);
-        Ok(())
-    }
-
-    /// Counts a whole run of rows without reading it. False when that cannot be exact; then nothing was added.
+    /// Counts a whole run of rows without reading it. False when that cannot be exact; then nothing was added. `metadata` names all that
+    /// the rows may have.
     ///
-    /// It can when no line is looked at, stream labels and levels decide series and filters, and all windows hold either all of the run or nothing of it.
+    /// It can when no line is looked at, stream labels and levels decide series and filters, and all windows hold either all of the run
+    /// or nothing of it.
     ///
     /// # Errors
     /// [`EvalError::TooManySeries`].
-    pub fn add_run(&mut self, labels: &Labels, run: &RunCounts) -> Result<bool, EvalError> {
+    pub fn add_run<'a>(
+        &mut self,
+        labels: &Labels,
+        run: &RunCounts,
+        metadata: impl IntoIterator<Item = &'a str>,
+    ) -> Result<bool, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let span = self.windows.span(run.min.0);
-        let Some(by_level) = by_level(&leaf, labels) else { return Ok(false) };
-        if leaf.pipeline.reads_entries() || leaf.unwrap.is_some() || run.max.0 > span.until {
+        if !leaf.counts_runs || run.max.0 > span.until {
             return Ok(false);
         }
+        let Some(by_level) = by_level(leaf.needs(), labels, metadata) else { return Ok(false) };
         if span.is_empty() || run.rows == 0 {
             return Ok(true);
         }
@@ -357,7 +426,7 @@ impl LeafState {
     /// Adds what another state of the same leaf, and of the same part, counted over other rows.
     ///
     /// # Errors
-    /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
+    /// [`EvalError::TooManySeries`].
     pub fn merge(&mut self, other: LeafState) -> Result<(), EvalError> {
         debug_assert_eq!(self.windows, other.windows, "states of one leaf");
         let steps = self.windows.steps.count();
@@ -365,30 +434,40 @@ impl LeafState {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        self.values += other.values;
-        check_values(self.values)?;
-        let mut keys: Vec<_> = other.index.into_iter().collect();
-        keys.sort_unstable_by_key(|(_, at)| *at);
-        for ((key, _), counted) in keys.into_iter().zip(other.series) {
-            let at = match self.index.get(&key) {
-                Some(at) => *at,
-                None => self.insert(key, counted.labels)?,
-            };
-            let mine = &mut self.series[at];
-            mine.rows.merge(counted.rows, steps);
-            if let LeafValue::Folded(fold) = self.leaf.value {
-                mine.samples.merge(fold, counted.samples);
+        if self.series.len() == 0 {
+            (self.series, self.nested) = (other.series, other.nested);
+            (self.rows, self.bytes, self.samples) = (other.rows, other.bytes, other.samples);
+            return Ok(());
+        }
+        let mut rows = other.rows.into_iter();
+        let mut bytes = other.bytes.into_iter();
+        let mut samples = other.samples.into_iter();
+        for number in 0..other.series.len() {
+            let series = self.series_of(other.series.key(number))?;
+            let before = self.nested_of(series);
+            if let Some(rows) = rows.next() {
+                self.rows[series].merge(rows, steps);
             }
-            if let (Some(mine), Some(other)) = (&mut mine.bytes, counted.bytes) {
-                mine.merge(other, steps);
+            if let Some(bytes) = bytes.next() {
+                self.bytes[series].merge(bytes, steps);
             }
+            if let (LeafValue::Folded(fold), Some(samples)) = (self.leaf.value, samples.next()) {
+                self.samples[series].merge(fold, samples);
+            }
+            self.nested = self.nested + self.nested_of(series) - before;
         }
         Ok(())
     }
 
-    /// Bytes of memory held, about.
+    pub(super) fn nested_of(&self, series: usize) -> usize {
+        let counts = |list: &[Differences]| list.get(series).map_or(0, Differences::heap_bytes);
+        counts(&self.rows) + counts(&self.bytes) + self.samples.get(series).map_or(0, Samples::heap_bytes)
+    }
+
+    /// Bytes of memory held, about. Costs nothing.
     pub fn heap_bytes(&self) -> usize {
-        self.label_bytes + self.series.iter().map(Counted::heap_bytes).sum::<usize>()
+        let counts = (self.rows.capacity() + self.bytes.capacity()) * size_of::<Differences>();
+        self.series.heap_bytes() + counts + self.samples.capacity() * size_of::<Samples>() + self.nested
     }
 
     /// The leaf that it counts for.
@@ -396,22 +475,52 @@ impl LeafState {
         &self.leaf
     }
 
-    /// The series, ordered by labels.
+    /// The series, ordered by labels. Where only the `k` largest (or smallest) are asked for, those that cannot change which they are may
+    /// be missing.
     ///
     /// # Errors
     /// [`EvalError::Pipeline`] when an entry carried an error.
-    pub(crate) fn into_series(self) -> Result<Vec<Counted>, EvalError> {
+    pub(crate) fn into_series(self, top: Option<Top>) -> Result<Vec<Counted>, EvalError> {
+        let chosen = top.and_then(|top| self.contenders(top));
         if let Some(failed) = self.failed {
             return Err(EvalError::Pipeline { error: failed.error, series: failed.series });
         }
-        let mut series = self.series;
+        let is_chosen = |number: &usize| chosen.as_ref().is_none_or(|chosen| chosen.binary_search(number).is_ok());
+        let mut series = Vec::with_capacity(chosen.as_ref().map_or(self.series.len(), Vec::len));
+        let (mut rows, mut bytes, mut samples) = (self.rows.into_iter(), self.bytes.into_iter(), self.samples.into_iter());
+        for number in 0..self.series.len() {
+            let (rows, bytes, samples) = (rows.next(), bytes.next(), samples.next());
+            if is_chosen(&number) {
+                let labels = self.leaf.key.labels(self.series.key(number));
+                let (rows, samples) = (rows.unwrap_or(Differences::One(0)), samples.unwrap_or_default());
+                series.push(Counted { labels, rows, bytes, samples });
+            }
+        }
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
+
+    /// Numbers of the series, ascending, that decide which stay, where that can be said beforehand: of counts at an instant.
+    fn contenders(&self, Top { smallest, k }: Top) -> Option<Vec<usize>> {
+        let sums = if self.leaf.value.counts_bytes() { &self.bytes } else { &self.rows };
+        let values = sums.iter().map(|sum| sum.only_sum().map(|sum| self.leaf.result(sum))).collect::<Option<Vec<f64>>>()?;
+        let pairs = |number| self.leaf.key.pairs(self.series.key(number));
+        contenders(smallest, k, &values, |a, b| pairs(a).cmp(pairs(b)))
+    }
 }
 
-pub(super) fn check_values(values: usize) -> Result<(), EvalError> {
-    if values > VALUES_MAX { Err(EvalError::TooLarge { what: "values", max: VALUES_MAX }) } else { Ok(()) }
+/// The `k` largest or smallest values are all that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Top {
+    pub(crate) smallest: bool,
+    pub(crate) k: usize,
+}
+
+impl Top {
+    /// What the parameter of `topk` and `bottomk` says.
+    pub(crate) fn of(smallest: bool, parameter: Option<u64>) -> Self {
+        Top { smallest, k: usize::try_from(parameter.unwrap_or(1)).unwrap_or(usize::MAX) }
+    }
 }
 
 /// The value in `slot`, worked out the first time.
@@ -422,8 +531,20 @@ fn known(slot: &mut Option<usize>, find: impl FnOnce() -> Result<usize, EvalErro
     }
 }
 
+/// First row from `row` on whose time is not in the same windows, in sorted times.
+fn end_of(timestamps: &[i64], row: usize, span: Span) -> usize {
+    let rest = &timestamps[row..];
+    // Mostly the end is near.
+    let mut near = 16;
+    while rest.get(near).is_some_and(|timestamp| *timestamp <= span.until) {
+        near *= 4;
+    }
+    let rest = &rest[..near.min(rest.len())];
+    row + rest.partition_point(|timestamp| *timestamp <= span.until)
+}
+
 fn keying<'a>(leaf: &RangeLeaf, batch: &Batch<'a>) -> Keying<'a> {
-    if batch.columns.iter().any(is_error) {
+    if batch.columns.iter().any(|column| names_error(column.name())) {
         return Keying::Row;
     }
     let mut relevant = (0..batch.columns.len()).filter(|at| leaf.key.depends_on(&batch.columns[*at], batch.labels));
@@ -437,16 +558,15 @@ fn keying<'a>(leaf: &RangeLeaf, batch: &Batch<'a>) -> Keying<'a> {
     }
 }
 
-/// Whether levels are needed beside the stream's labels; `None` when other metadata is.
-fn by_level(leaf: &RangeLeaf, labels: &Labels) -> Option<bool> {
-    let needs = leaf.needs();
-    let Columns::Names(names) = &needs.columns else { return None };
+/// Whether levels are needed beside the stream's labels; `None` when other metadata may be. `metadata` names all that there may be.
+fn by_level<'a>(needs: &Needs, labels: &Labels, metadata: impl IntoIterator<Item = &'a str>) -> Option<bool> {
     let mut by_level = false;
-    for name in names {
-        match name.strip_suffix(EXTRACTED) {
-            Some(short) if labels.get(short).is_some() => return None,
-            _ if labels.get(name).is_some() => {}
-            _ if name == Level::METADATA_NAME => by_level = true,
+    for name in metadata.into_iter().filter(|name| needs.columns.contains(name)) {
+        let hidden = labels.get(name).is_some();
+        match &needs.columns {
+            // Under a name of the stream it is seen under the longer name alone.
+            Columns::Names(names) if hidden && !names_error(name) && !names.iter().any(|n| n.strip_suffix(EXTRACTED) == Some(name)) => {}
+            _ if !hidden && name == Level::METADATA_NAME => by_level = true,
             _ => return None,
         }
     }

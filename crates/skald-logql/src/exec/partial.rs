@@ -1,8 +1,7 @@
 //! What a leaf counted over rows that never change, kept to be used again by other queries.
 
 use super::error::EvalError;
-use super::label_set::LabelSet;
-use super::leaf::{Counted, Failure, LeafState, LeafValue, RangeLeaf, check_values};
+use super::leaf::{Failure, LeafState, LeafValue, RangeLeaf};
 use super::samples::Samples;
 use super::steps::{Differences, Windows};
 use skald_model::Timestamp;
@@ -15,7 +14,13 @@ use std::sync::Arc;
 pub struct PartialState {
     fragment: Option<Arc<str>>,
     windows: Windows,
-    series: Vec<(Box<[u8]>, Counted)>,
+    /// Keys of the series, end to end, and where each ends.
+    keys: Vec<u8>,
+    ends: Vec<usize>,
+    /// By series, as in the state.
+    rows: Vec<Differences>,
+    bytes: Vec<Differences>,
+    samples: Vec<Samples>,
     failed: Option<Failure>,
     heap_bytes: usize,
 }
@@ -55,64 +60,62 @@ impl LeafState {
 
     /// The counts of a state made by [`LeafState::of_part`], in as little memory as they can have.
     pub fn into_partial(self) -> PartialState {
-        let steps = self.windows.steps.count();
-        let mut keys: Vec<_> = self.index.into_iter().collect();
-        keys.sort_unstable_by_key(|(_, at)| *at);
-        let compact = |((key, _), mut counted): ((Box<[u8]>, usize), Counted)| {
-            counted.rows.compact(steps);
-            counted.bytes.iter_mut().for_each(|bytes| bytes.compact(steps));
-            counted.samples.shrink();
-            (key, counted)
-        };
-        let series: Vec<_> = keys.into_iter().zip(self.series).map(compact).collect();
-        let heap_bytes = series.iter().map(|(key, counted)| key.len() + counted.labels.heap_bytes() + counted.heap_bytes()).sum();
-        PartialState { fragment: self.leaf.fragment.clone(), windows: self.windows, series, failed: self.failed, heap_bytes }
+        let LeafState { leaf, windows, series, mut rows, mut bytes, mut samples, failed, .. } = self;
+        let steps = windows.steps.count();
+        let (mut keys, mut ends) = (Vec::new(), Vec::with_capacity(series.len()));
+        for number in 0..series.len() {
+            keys.extend_from_slice(series.key(number));
+            ends.push(keys.len());
+        }
+        keys.shrink_to_fit();
+        rows.iter_mut().chain(&mut bytes).for_each(|counts| counts.compact(steps));
+        rows.shrink_to_fit();
+        bytes.shrink_to_fit();
+        samples.iter_mut().for_each(Samples::shrink);
+        samples.shrink_to_fit();
+        let counts = |list: &[Differences]| list.iter().map(|counts| size_of::<Differences>() + counts.heap_bytes()).sum::<usize>();
+        let values: usize = samples.iter().map(|samples| size_of::<Samples>() + samples.heap_bytes()).sum();
+        let heap_bytes = keys.len() + ends.len() * size_of::<usize>() + counts(&rows) + counts(&bytes) + values;
+        PartialState { fragment: leaf.fragment.clone(), windows, keys, ends, rows, bytes, samples, failed, heap_bytes }
     }
 
     /// Adds what a leaf of the same fragment counted over other rows. An entry with an error fails this query too, wherever it is.
     ///
     /// # Errors
-    /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
+    /// [`EvalError::TooManySeries`].
     pub fn add_partial(&mut self, part: &PartialState) -> Result<(), EvalError> {
         debug_assert_eq!(self.leaf.fragment, part.fragment, "states of one fragment");
         if let Some(failed) = &part.failed {
             self.failed = Some(self.failed.take().map_or(failed.clone(), |mine| mine.min(failed.clone())));
         }
         let shift = self.windows.shift_of(&part.windows);
-        for (key, counted) in &part.series {
+        let mut start = 0;
+        for (number, end) in part.ends.iter().enumerate() {
+            let key = &part.keys[start..*end];
+            start = *end;
             if let LeafValue::Folded(fold) = self.leaf.value {
-                let samples = counted.samples.shifted(fold, shift);
+                let samples = part.samples[number].shifted(fold, shift);
                 if !samples.is_empty() {
-                    self.values += samples.kept();
-                    check_values(self.values)?;
-                    self.series_of(key, &counted.labels)?.samples.merge(fold, samples);
+                    self.change(key, |state, series| state.samples[series].merge(fold, samples))?;
                 }
-            } else if counted.rows.is_visible(shift) {
-                let mine = self.series_of(key, &counted.labels)?;
-                mine.rows.merge_shifted(&counted.rows, shift);
-                if let (Some(mine), Some(bytes)) = (&mut mine.bytes, &counted.bytes) {
-                    mine.merge_shifted(bytes, shift);
-                }
+            } else if part.rows[number].is_visible(shift) {
+                self.change(key, |state, series| {
+                    state.rows[series].merge_shifted(&part.rows[number], shift);
+                    if let (Some(mine), Some(bytes)) = (state.bytes.get_mut(series), part.bytes.get(number)) {
+                        mine.merge_shifted(bytes, shift);
+                    }
+                })?;
             }
         }
         Ok(())
     }
 
-    fn series_of(&mut self, key: &[u8], labels: &LabelSet) -> Result<&mut Counted, EvalError> {
-        let at = match self.index.get(key) {
-            Some(at) => *at,
-            None => self.insert(key.into(), labels.clone())?,
-        };
-        Ok(&mut self.series[at])
-    }
-}
-
-impl Counted {
-    /// Bytes of memory held, about.
-    pub(super) fn heap_bytes(&self) -> usize {
-        let Counted { labels: _, rows, bytes, samples } = self;
-        let counts = rows.heap_bytes() + bytes.as_ref().map_or(0, Differences::heap_bytes) + Samples::heap_bytes(samples);
-        counts + std::mem::size_of::<Counted>() + 48
+    fn change(&mut self, key: &[u8], change: impl FnOnce(&mut LeafState, usize)) -> Result<(), EvalError> {
+        let series = self.series_of(key)?;
+        let before = self.nested_of(series);
+        change(self, series);
+        self.nested = self.nested + self.nested_of(series) - before;
+        Ok(())
     }
 }
 

@@ -1,3 +1,4 @@
+use super::Rewrites;
 use crate::ast::{Matcher, Stage, Unwrap};
 use crate::exec::{LeafValue, Pipeline, SeriesKey, Windows};
 use std::sync::Arc;
@@ -15,13 +16,14 @@ pub(super) struct FragmentOf<'a> {
 impl FragmentOf<'_> {
     /// The leaf's [`fragment`](crate::exec::RangeLeaf::fragment): the parts themselves, since their canonical form rounds some numbers, and
     /// what `pipeline` was told about the rest of the query.
-    pub(super) fn text(&self, pipeline: &Pipeline) -> Option<Arc<str>> {
+    pub(super) fn text(&self, pipeline: &Pipeline, rewrites: Rewrites) -> Option<Arc<str>> {
         if pipeline.sees_clock() {
             return None;
         }
         let FragmentOf { matchers, stages, unwrap, key, value, windows } = self;
         let (kept, grid, required) = (value.kept(), windows.grid(), &pipeline.hints().required);
         let preserves_errors = pipeline.preserves_errors();
-        Some(format!("{kept} by {key:?} of {matchers:?} {stages:?} {unwrap:?}, {required:?} {preserves_errors}, {grid}").into())
+        let of_text = format!("{kept} by {key:?} of {matchers:?} {stages:?} {unwrap:?}");
+        Some(format!("{of_text}, {required:?} {preserves_errors}, {grid}, {rewrites:?}").into())
     }
 }

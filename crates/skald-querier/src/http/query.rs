@@ -63,7 +63,7 @@ async fn answer(querier: &Querier, caller: &Caller, request: QueryRequest, heade
 }
 
 impl Querier {
-    fn count(&self, result: &Result<Answer, QueryError>) {
+    pub(super) fn count(&self, result: &Result<Answer, QueryError>) {
         let metrics = self.metrics();
         let status = match result {
             Ok(answer) => {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::exec::{Batch, MetricResult, Selection};
 use crate::parse;
-use crate::plan::{Direction, MetricPlan, Params, Plan, plan};
+use crate::plan::{Direction, MetricPlan, Params, Plan, Rewrites, plan};
 use proptest::prelude::*;
 use skald_model::{Labels, Rows, RowsBuilder};
 use std::time::Duration;
@@ -59,6 +59,7 @@ fn metric_plan(query: &str, range: u64, step: i64, asked: &Asked) -> MetricPlan 
         interval: Duration::ZERO,
         max_series: 1000,
         now: Timestamp(0),
+        rewrites: Rewrites::ALL,
     };
     match plan(&expr, &params).expect("plans") {
         Plan::Metric(metric) => metric,
