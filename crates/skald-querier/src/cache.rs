@@ -176,3 +176,6 @@ fn spans(sources: &Sources) -> Vec<Option<(Timestamp, Timestamp)>> {
     }
     spans.into_iter().zip(repeats).map(|(span, repeats)| span.filter(|_| !repeats)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,3 +160,17 @@ fn json(body: Vec<u8>) -> Response {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cache_is_read_in_any_case_and_company() {
+        let wants = |text: &'static str| wants_no_cache(&HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(text))]));
+        for (text, want) in [("no-cache", true), (" No-Cache ", true), ("max-age=0, no-cache", true), ("no-store", false), ("", false)] {
+            assert_eq!(wants(text), want, "{text:?}");
+        }
+        assert!(!wants_no_cache(&HeaderMap::new()));
+    }
+}
