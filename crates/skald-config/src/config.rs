@@ -147,6 +147,9 @@ settings! {
         pub footer_cache_size: ByteSize,
         /// Cache of filter pages. Default: a twentieth of `memory_limit`, at most 2GB. Larger finds needles in more data without reading filters.
         pub filter_cache_size: ByteSize,
+        /// Cache of what metric queries counted over data objects; 0 keeps nothing. Default: a twentieth of `memory_limit`, at most 1GB. Larger refreshes more, and longer, dashboards
+        /// without counting again.
+        pub result_cache_size: ByteSize,
     }
 }
 
@@ -328,6 +331,7 @@ impl Config {
             querier.memory_budget,
             querier.footer_cache_size,
             querier.filter_cache_size,
+            querier.result_cache_size,
         ];
         let together = ByteSize(budgets.iter().fold(0, |sum: u64, budget| sum.saturating_add(budget.0)));
         must(
@@ -411,6 +415,7 @@ impl QuerierConfig {
             query_memory_budget: share(memory_budget, 2, memory_budget),
             footer_cache_size: share(memory, 20, ByteSize::gib(1)),
             filter_cache_size: share(memory, 20, ByteSize::gib(2)),
+            result_cache_size: share(memory, 20, ByteSize::gib(1)),
         }
     }
 }

@@ -7,8 +7,10 @@
 //!
 //! A live tail (`tail`) sends what such a query finds, and then the entries that the ingesters acknowledge.
 
+mod cache;
 mod caller;
 mod checks;
+mod counting;
 mod detected_fields;
 mod detected_labels;
 mod encode;

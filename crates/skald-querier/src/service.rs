@@ -1,5 +1,6 @@
 //! The querier: takes a checked request, gathers sources, evaluates, merges.
 
+use crate::cache::ResultCache;
 use crate::caller::{Caller, QueryTags};
 use crate::checks;
 use crate::error::QueryError;
@@ -52,6 +53,7 @@ struct Inner {
     config: Arc<Config>,
     queue: Queue,
     tails: Tails,
+    cache: Arc<ResultCache>,
     metrics: Metrics,
 }
 
@@ -104,6 +106,7 @@ impl Querier {
             clock: seams.clock,
             tails: Tails::new(config.server.http_listen_conn_limit, metrics.tail_active.clone()),
             queue: Queue::new(config.querier.max_concurrent, config.querier.max_queued_per_tenant, metrics.queue_len.clone()),
+            cache: Arc::new(ResultCache::new(config.querier.result_cache_size.0, metrics.clone())),
             config,
             metrics,
         };
@@ -151,6 +154,15 @@ impl Querier {
 
     pub(crate) fn tails(&self) -> &Tails {
         &self.inner.tails
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<ResultCache> {
+        &self.inner.cache
+    }
+
+    /// Counts anew what was counted over the tenant's data objects: to be called whenever other entries of them are deleted.
+    pub fn deletes_changed(&self, tenant: &TenantId) {
+        self.inner.cache.deletes_changed(tenant);
     }
 
     /// Who asks for `tenants`, under the limits that are in force now.
