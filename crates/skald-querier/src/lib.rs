@@ -7,6 +7,8 @@
 
 mod caller;
 mod checks;
+mod detected_fields;
+mod detected_labels;
 mod encode;
 mod error;
 mod fetch;
@@ -19,6 +21,7 @@ mod metric;
 mod metrics;
 mod overlap;
 mod params;
+mod patterns;
 mod queue;
 mod read;
 mod service;
@@ -33,6 +36,7 @@ pub use error::QueryError;
 pub use index::IndexStats;
 pub use metrics::Metrics;
 pub use params::ParamError;
+pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use service::{Answer, AnswerData, Parts, Querier, QueryRequest};
 pub use stats::QueryStats;
 pub use volume::{AggregateBy, VolumeRequest};

@@ -229,6 +229,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timest
         interval: request.interval,
         max_series: limits.max_query_series,
         now,
+        approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
         rewrites: Rewrites::ALL,
     }
 }

@@ -63,6 +63,7 @@ async fn answer(querier: &Querier, caller: &Caller, request: QueryRequest, heade
 }
 
 impl Querier {
+    /// Counts a query in the metrics.
     pub(super) fn count(&self, result: &Result<Answer, QueryError>) {
         let metrics = self.metrics();
         let status = match result {
