@@ -4,6 +4,7 @@
 
 mod answer;
 mod data;
+mod index;
 mod layout;
 mod oracle;
 mod query;
