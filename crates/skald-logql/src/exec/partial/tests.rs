@@ -60,6 +60,7 @@ fn metric_plan(query: &str, range: u64, step: i64, asked: &Asked) -> MetricPlan 
         max_series: 1000,
         now: Timestamp(0),
         rewrites: Rewrites::ALL,
+        approx_topk: false,
     };
     match plan(&expr, &params).expect("plans") {
         Plan::Metric(metric) => metric,
