@@ -18,6 +18,7 @@ pub struct Caller {
     key: Arc<str>,
     limits: Arc<Limits>,
     tags: QueryTags,
+    takes_cached: bool,
 }
 
 impl Caller {
@@ -26,7 +27,17 @@ impl Caller {
         let of_each = tenants.iter().map(|tenant| limits.limits(tenant));
         let limits = of_each.reduce(|one, other| Arc::new(one.strictest(&other))).unwrap_or_default();
         let key = tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|");
-        Caller { tenants: tenants.into(), key: key.into(), limits, tags }
+        Caller { tenants: tenants.into(), key: key.into(), limits, tags, takes_cached: true }
+    }
+
+    /// Wants everything counted anew, and nothing of it kept.
+    pub fn without_cache(self) -> Self {
+        Caller { takes_cached: false, ..self }
+    }
+
+    /// Whether states of the cache will do.
+    pub fn takes_cached(&self) -> bool {
+        self.takes_cached
     }
 
     /// Whose data is asked for.

@@ -36,7 +36,8 @@ pub(crate) async fn drop_duplicates(catalog: &Catalog, pool: &Arc<dyn CpuPool>, 
                 Failure::Unreadable(unreadable) => unreadable,
                 Failure::Stopped => return Err(QueryError::Stopped),
             };
-            sources.streams[i].runs.remove(run);
+            let left_out = sources.streams[i].runs.remove(run);
+            sources.damaged.extend(left_out.place.object());
             sources.warnings.push(why);
             sources.stats.unreadable += 1;
         }
@@ -223,10 +224,7 @@ fn clusters(runs: &[RunSource]) -> Vec<Range<usize>> {
 
 /// The object that a run is in, if it is in one. An object holds no entry twice.
 fn object(run: &RunSource) -> Option<usize> {
-    match run.place {
-        Place::Memory(_) => None,
-        Place::Block { object, .. } => Some(object),
-    }
+    run.place.object()
 }
 
 /// Whether runs that overlap can hold an entry twice: not when they all are of one object, nor when one chunk has no time twice.

@@ -429,7 +429,7 @@ fn flow(flow: Flow) -> Result<(), Stop> {
 }
 
 /// Appends `key` to a path, as part of a label name: parts are joined by `_`, blank ones left out.
-fn push_path(path: &mut Vec<u8>, key: &[u8]) {
+pub(crate) fn push_path(path: &mut Vec<u8>, key: &[u8]) {
     let first = path.is_empty();
     let before = path.len();
     if !first {

@@ -1,6 +1,7 @@
 //! A checked query: what to read, what to do with each batch, and how the parts become an answer.
 
 mod error;
+mod fragment;
 mod hints;
 mod log;
 mod metric;
@@ -39,6 +40,8 @@ pub struct Params {
     pub max_series: usize,
     /// What templates see as the current time.
     pub now: Timestamp,
+    /// Whether `approx_topk` is answered.
+    pub approx_topk: bool,
     /// What the plan may do to be cheaper.
     pub rewrites: Rewrites,
 }
