@@ -3,7 +3,7 @@
 use crate::error::QueryError;
 use crate::read::Reader;
 use crate::stats::QueryStats;
-use crate::tenants::View;
+use crate::tenants::{TENANT_LABEL, View};
 use rustc_hash::FxHashMap;
 use skald_block::{ColumnEntry, Run};
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
@@ -106,14 +106,16 @@ pub(crate) async fn gather(
 ) -> Result<Sources, QueryError> {
     let mut found = Vec::new();
     for view in View::of_all(tenants, wanted.selector())? {
-        let matcher = Arc::new(Matching(view.selector().clone()));
+        let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
         let request = SelectRequest { matcher, range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
         let (objects, warnings) = open_objects(&reader.catalog, view.tenant(), range, &selected).await?;
         found.push((view, selected, objects, warnings));
     }
     let build = move || {
-        let mut builder = Builder { pipeline: wanted.pipeline(), range, by_labels: FxHashMap::default(), sources: Sources::default() };
+        let pipeline = wanted.pipeline();
+        let label_values = pipeline.label_values().filter(|(name, _)| *name != TENANT_LABEL).collect();
+        let mut builder = Builder { pipeline, label_values, range, by_labels: FxHashMap::default(), sources: Sources::default() };
         for (view, selected, objects, warnings) in found {
             for stream in selected.streams {
                 builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks);
@@ -164,8 +166,22 @@ impl LabelMatcher for Matching {
     }
 }
 
+/// A selector and what label filters demand of labels, as ingesters ask it.
+struct MatchingWanted {
+    view: View,
+    wanted: Arc<dyn Wanted>,
+}
+
+impl LabelMatcher for MatchingWanted {
+    fn matches(&self, labels: &Labels) -> bool {
+        self.view.selector().matches(labels) && self.wanted.pipeline().stream_can_match(&self.view.labels(labels))
+    }
+}
+
 struct Builder<'a> {
     pipeline: &'a Pipeline,
+    /// Values that label filters demand of labels of streams.
+    label_values: Vec<(&'a str, Vec<String>)>,
     range: TimeRange,
     by_labels: FxHashMap<Labels, usize>,
     sources: Sources,
@@ -182,9 +198,6 @@ impl Builder<'_> {
     }
 
     fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>) {
-        if !self.pipeline.stream_can_match(labels) {
-            return;
-        }
         let range = self.range;
         let stream = self.stream(labels);
         let mut first_row = 0;
@@ -200,7 +213,7 @@ impl Builder<'_> {
 
     fn add_object(&mut self, view: &View, open: Arc<OpenObject>) {
         let (number, range) = (self.sources.objects.len(), self.range);
-        for stream in matching_streams(&open, view.selector()) {
+        for stream in matching_streams(&open, view.selector(), &self.label_values) {
             let labels = view.labels(&open.labels[stream as usize]);
             if !self.pipeline.stream_can_match(&labels) {
                 continue;
@@ -227,7 +240,8 @@ fn order(at: GenerationPart, row: u64) -> (u64, u64) {
 }
 
 /// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
-pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u32> {
+/// So do values that label filters demand, where all streams have the label.
+pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector, label_values: &[(&str, Vec<String>)]) -> Vec<u32> {
     let table = &open.footer.streams;
     let mut narrowed: Option<Vec<u32>> = None;
     for (name, value) in selector.equalities() {
@@ -237,8 +251,27 @@ pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u3
             Some(streams) => streams.into_iter().filter(|stream| with.binary_search(stream).is_ok()).collect(),
         });
     }
+    for (name, values) in label_values {
+        let with_label: usize = table.values(name).map(|(_, streams)| streams.len()).sum();
+        if with_label < table.len() {
+            continue;
+        }
+        let lists: Vec<&[u32]> = values.iter().map(|value| table.streams_with(name, value)).collect();
+        narrowed = Some(match narrowed {
+            None => merged(&lists),
+            Some(streams) => streams.into_iter().filter(|stream| lists.iter().any(|list| list.binary_search(stream).is_ok())).collect(),
+        });
+    }
     let streams = narrowed.unwrap_or_else(|| (0..table.len() as u32).collect());
     streams.into_iter().filter(|stream| selector.matches(&open.labels[*stream as usize])).collect()
+}
+
+/// The members of ascending lists, ascending, each once.
+fn merged(lists: &[&[u32]]) -> Vec<u32> {
+    let mut all = lists.concat();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn run_counts(run: &Run) -> RunCounts {

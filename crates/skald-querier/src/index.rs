@@ -41,6 +41,7 @@ pub(crate) fn plan_of(matchers: Vec<Matcher>, start: Timestamp, end: Timestamp) 
         interval: Duration::ZERO,
         max_series: 1,
         now: start,
+        approx_topk: false,
         rewrites: Rewrites::ALL,
     };
     match plan(&Expr::Log(LogExpr { matchers, stages: Vec::new() }), &params)? {
@@ -135,7 +136,7 @@ fn labels_of(views: &[View], selected: Selected, objects: &[Arc<OpenObject>], ra
     for open in objects {
         let (min, max) = open.footer.summary.time_span();
         let whole = range.covers(min, max);
-        let wanted: BTreeSet<u32> = views.iter().flat_map(|view| gather::matching_streams(open, view.selector())).collect();
+        let wanted: BTreeSet<u32> = views.iter().flat_map(|view| gather::matching_streams(open, view.selector(), &[])).collect();
         for stream in wanted {
             if whole || open.footer.runs_of(stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {
                 found.insert(any.series_labels(&open.labels[stream as usize]));

@@ -4,6 +4,8 @@
 //! Entries that several sources hold are found by time first and content then (`overlap`). What the directory of an object can answer is
 //! counted without reading; blocks that a filter rules out are skipped (`filter`); the rest is fetched, decoded and evaluated on the CPU pool
 //! by the pure engine of `skald-logql` (`read`). It keeps nothing on disk.
+//!
+//! A live tail (`tail`) sends what such a query finds, and then the entries that the ingesters acknowledge.
 
 mod caller;
 mod checks;
@@ -26,6 +28,7 @@ mod queue;
 mod read;
 mod service;
 mod stats;
+mod tail;
 mod tenants;
 #[cfg(test)]
 mod testing;

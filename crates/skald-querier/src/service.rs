@@ -9,6 +9,7 @@ use crate::overlap;
 use crate::queue::Queue;
 use crate::read::{Outcome, Reader};
 use crate::stats::QueryStats;
+use crate::tail::Tails;
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{LogEntries, MetricResult};
@@ -50,6 +51,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
     queue: Queue,
+    tails: Tails,
     metrics: Metrics,
 }
 
@@ -100,6 +102,7 @@ impl Querier {
             reader,
             limits,
             clock: seams.clock,
+            tails: Tails::new(config.server.http_listen_conn_limit, metrics.tail_active.clone()),
             queue: Queue::new(config.querier.max_concurrent, config.querier.max_queued_per_tenant, metrics.queue_len.clone()),
             config,
             metrics,
@@ -135,6 +138,19 @@ impl Querier {
 
     pub(crate) fn ingester(&self) -> &dyn Ingester {
         self.inner.ingester.as_ref()
+    }
+
+    /// Every ingester, to follow what each acknowledges.
+    pub(crate) fn ingesters(&self) -> Vec<Arc<dyn Ingester>> {
+        vec![self.inner.ingester.clone()]
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.inner.tails
     }
 
     /// Who asks for `tenants`, under the limits that are in force now.
@@ -229,6 +245,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timest
         interval: request.interval,
         max_series: limits.max_query_series,
         now,
+        approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
         rewrites: Rewrites::ALL,
     }
 }
@@ -249,7 +266,7 @@ mod tests {
     use super::*;
     use futures::FutureExt;
     use skald_logql::exec::Selector;
-    use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected};
+    use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 
     /// An ingester that never answers.
     struct Silent;
@@ -261,6 +278,10 @@ mod tests {
         }
 
         async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+            futures::future::pending().await
+        }
+
+        async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
             futures::future::pending().await
         }
     }

@@ -11,6 +11,7 @@ use super::series_table::SeriesTable;
 use super::steps::{Differences, Span, SpanCursor, Windows};
 use super::top::contenders;
 use super::unwrap::Unwrapper;
+use crate::ast::VectorOp;
 use skald_model::{Labels, Level, TimeRange, Timestamp};
 use std::sync::Arc;
 
@@ -497,6 +498,9 @@ impl LeafState {
     }
 }
 
+/// Most series that `approx_topk` gives.
+const APPROX_TOPK_MAX: u64 = 10_000;
+
 /// The `k` largest or smallest values are all that is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Top {
@@ -505,9 +509,11 @@ pub(crate) struct Top {
 }
 
 impl Top {
-    /// What the parameter of `topk` and `bottomk` says.
-    pub(crate) fn of(smallest: bool, parameter: Option<u64>) -> Self {
-        Top { smallest, k: usize::try_from(parameter.unwrap_or(1)).unwrap_or(usize::MAX) }
+    /// What the parameter of `topk`, `bottomk` or `approx_topk` says.
+    pub(crate) fn of(op: VectorOp, parameter: Option<u64>) -> Self {
+        let bound = if op == VectorOp::ApproxTopk { APPROX_TOPK_MAX } else { u64::MAX };
+        let k = usize::try_from(parameter.unwrap_or(1).min(bound)).unwrap_or(usize::MAX);
+        Top { smallest: op == VectorOp::Bottomk, k }
     }
 }
 

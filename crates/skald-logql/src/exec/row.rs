@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Name under which the error of an entry is seen.
-pub(crate) const ERROR: &str = "__error__";
+pub const ERROR: &str = "__error__";
 /// Name under which the cause of the error is seen.
 pub(crate) const ERROR_DETAILS: &str = "__error_details__";
 /// Name that `keep` never removes.

@@ -116,15 +116,15 @@ impl Interner {
     }
 }
 
-/// Aggregates over series, step by step. `parameter` is the `k` of `topk` and `bottomk`.
+/// Aggregates over series, step by step. `parameter` is the `k` of `topk`, `bottomk` and `approx_topk`, which here is exact.
 pub(crate) fn aggregate(op: VectorOp, parameter: Option<u64>, grouping: Option<&Grouping>, inner: StepVectors) -> StepVectors {
     let mut groups = Interner::default();
     let by = grouping.map(|grouping| sorted_names(&grouping.labels));
     let group_of: Vec<u32> =
         inner.series.iter().map(|labels| groups.number(group_labels(labels, grouping, by.as_deref().unwrap_or_default()))).collect();
     match op {
-        VectorOp::Topk | VectorOp::Bottomk => {
-            let leaf::Top { smallest, k } = leaf::Top::of(op == VectorOp::Bottomk, parameter);
+        VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => {
+            let leaf::Top { smallest, k } = leaf::Top::of(op, parameter);
             let choose = |points: Vec<(u32, f64)>| top(smallest, k, &group_of, groups.sets.len(), points);
             StepVectors { steps: inner.steps.into_iter().map(choose).collect(), series: inner.series }
         }

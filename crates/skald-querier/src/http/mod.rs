@@ -8,6 +8,7 @@ mod metadata;
 mod patterns;
 mod query;
 mod stats;
+mod tail;
 mod volume;
 
 use crate::caller::{Caller, QueryTags};
@@ -64,6 +65,8 @@ impl Querier {
             .route("/api/prom/series", get_or_post(metadata::series))
             .route("/loki/api/v1/format_query", get_or_post(format::format_query))
             .layer(CompressionLayer::new().gzip(true))
+            .route("/loki/api/v1/tail", get_or_post(tail::tail))
+            .route("/api/prom/tail", get_or_post(tail::legacy))
             .with_state(self.clone())
     }
 }

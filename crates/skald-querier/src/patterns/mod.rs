@@ -199,8 +199,9 @@ fn plan(log: &LogExpr, start: Timestamp, end: Timestamp, now: Timestamp) -> Resu
         direction: Direction::Forward,
         interval: Duration::ZERO,
         max_series: 0,
-        now,
         rewrites: Rewrites::ALL,
+        approx_topk: false,
+        now,
     };
     Ok(LogPlan::with_columns(log, &params, Columns::Names(vec![Level::METADATA_NAME.to_owned()]))?)
 }
