@@ -32,12 +32,16 @@ use templates::{Template, Templates};
 
 /// Lines that templates are learned from.
 const SAMPLE_LINES: usize = 1 << 15;
+/// Memory that they take.
+const SAMPLE_MEMORY: usize = 8 << 20;
 /// Raw bytes of rows that are read for the sample; then again as many, so that it has lines of all streams.
 const SAMPLE_BYTES: u64 = 24 << 20;
 /// Lines below which a sample of a part is not enough: a filter passes few, so all are read for it.
 const SAMPLE_LINES_MIN: usize = 1 << 12;
 /// Lines, of those that no template takes, from which more templates are learned.
 const MISSED_LINES: usize = 1 << 13;
+/// Memory that they take.
+const MISSED_MEMORY: usize = 2 << 20;
 /// It is worth to learn again for more than one of so many lines.
 const GAIN_SHARE: u64 = 100;
 /// How often templates are learned at most.
@@ -113,7 +117,7 @@ impl Querier {
             let templates = Arc::new(Templates::new(&rounds));
             let new_state = {
                 let (plan, templates) = (plan.clone(), templates.clone());
-                move || Counting::new(plan.clone(), templates.clone(), buckets, MISSED_LINES)
+                move || Counting::new(plan.clone(), templates.clone(), buckets, Sample::new(MISSED_LINES, MISSED_MEMORY))
             };
             let mut counting = new_state();
             let states = self.read(&plan, units.clone(), new_state, &mut warnings).await?;
@@ -139,7 +143,7 @@ impl Querier {
         let part =
             |wanted: bool| units.iter().zip(&chosen).filter(move |(_, chosen)| **chosen == wanted).map(|(unit, _)| unit.clone()).collect();
         let mut sample = self.sample_of(plan, part(true), warnings).await?;
-        if sample.len() < SAMPLE_LINES_MIN && chosen.contains(&false) {
+        if sample.len() < SAMPLE_LINES_MIN && sample.heap_bytes() < SAMPLE_MEMORY / 2 && chosen.contains(&false) {
             sample.merge(self.sample_of(plan, part(false), warnings).await?);
         }
         Ok(sample)
@@ -148,10 +152,10 @@ impl Querier {
     async fn sample_of(&self, plan: &Arc<LogPlan>, units: Vec<Unit>, warnings: &mut BTreeSet<String>) -> Result<Sample, QueryError> {
         let new_state = {
             let plan = plan.clone();
-            move || Sampling::new(plan.clone(), SAMPLE_LINES)
+            move || Sampling::new(plan.clone(), Sample::new(SAMPLE_LINES, SAMPLE_MEMORY))
         };
         let states = self.read(plan, units, new_state, warnings).await?;
-        let mut all = Sample::new(SAMPLE_LINES);
+        let mut all = Sample::new(SAMPLE_LINES, SAMPLE_MEMORY);
         states.into_iter().for_each(|state| all.merge(state.sample));
         Ok(all)
     }
