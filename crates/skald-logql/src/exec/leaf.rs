@@ -90,7 +90,6 @@ pub struct LeafState {
     scratch: Scratch,
     key: Vec<u8>,
     label_bytes: usize,
-    values: usize,
 }
 
 /// Counts of one series.
@@ -103,9 +102,6 @@ pub(crate) struct Counted {
     /// Unwrapped values; then nothing else is counted.
     pub(crate) samples: Samples,
 }
-
-/// Most unwrapped values of a leaf that are kept because the function needs all of them.
-const VALUES_MAX: usize = 32 << 20;
 
 /// The earliest entry with an error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,13 +125,13 @@ impl LeafState {
     /// Nothing counted yet.
     pub fn new(leaf: Arc<RangeLeaf>) -> Self {
         let (index, series) = (FxHashMap::default(), Vec::new());
-        LeafState { leaf, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0, values: 0 }
+        LeafState { leaf, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0 }
     }
 
     /// Counts the selected rows of a batch. Sorted timestamps are counted faster.
     ///
     /// # Errors
-    /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
+    /// [`EvalError::TooManySeries`].
     pub fn add_batch(&mut self, batch: &Batch<'_>, selection: &Selection) -> Result<Stats, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let mut stats = leaf.pipeline.stats(batch, selection);
@@ -239,7 +235,7 @@ impl LeafState {
                 self.current_series()?
             };
             match leaf.value {
-                LeafValue::Folded(fold) => self.add_value(fold, series, span, value, batch.timestamps[row])?,
+                LeafValue::Folded(fold) => self.series[series].samples.add(fold, span, value, batch.timestamps[row]),
                 _ => self.add(series, span, 1, self.line_len(batch, row)),
             }
         }
@@ -293,13 +289,6 @@ impl LeafState {
         }
     }
 
-    fn add_value(&mut self, fold: SampleFold, series: usize, span: Span, value: f64, at: i64) -> Result<(), EvalError> {
-        self.values += usize::from(fold.keeps_values());
-        check_values(self.values)?;
-        self.series[series].samples.add(fold, span, value, at);
-        Ok(())
-    }
-
     /// Counts a whole run of rows without reading it. False when that cannot be exact; then nothing was added.
     ///
     /// It can when no line is looked at, stream labels and levels decide series and filters, and all windows hold either all of the run or nothing of it.
@@ -347,15 +336,13 @@ impl LeafState {
     /// Adds what another state of the same leaf counted over other rows.
     ///
     /// # Errors
-    /// [`EvalError::TooManySeries`], [`EvalError::TooLarge`].
+    /// [`EvalError::TooManySeries`].
     pub fn merge(&mut self, other: LeafState) -> Result<(), EvalError> {
         let steps = self.leaf.windows.steps.count();
         self.failed = match (self.failed.take(), other.failed) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        self.values += other.values;
-        check_values(self.values)?;
         let mut keys: Vec<_> = other.index.into_iter().collect();
         keys.sort_unstable_by_key(|(_, at)| *at);
         for ((key, _), counted) in keys.into_iter().zip(other.series) {
@@ -400,10 +387,6 @@ impl LeafState {
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
-}
-
-fn check_values(values: usize) -> Result<(), EvalError> {
-    if values > VALUES_MAX { Err(EvalError::TooLarge { what: "values", max: VALUES_MAX }) } else { Ok(()) }
 }
 
 /// The value in `slot`, worked out the first time.
