@@ -151,6 +151,11 @@ impl Held {
         Ok(())
     }
 
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Holds `bytes` more.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! Answers as JSON, written straight into one buffer in the member order that clients read as a stream.
 
+use crate::budget::Held;
+use crate::error::QueryError;
 use crate::stats::QueryStats;
+use crate::work::Work;
 use skald_logql::exec::{LabelSet, LogEntry, LogStream, MetricResult, format_sample};
 use skald_model::{Labels, Timestamp};
 use std::io::Write;
@@ -9,9 +12,16 @@ use std::io::Write;
 pub const CATEGORIZE_LABELS: &str = "categorize-labels";
 
 /// The answer to a log query. `flags` are echoed; with [`CATEGORIZE_LABELS`] among them every value has a third member.
-pub fn streams(streams: &[LogStream], flags: &[String], warnings: &[String], stats: &QueryStats) -> Vec<u8> {
+pub fn streams(
+    streams: &[LogStream],
+    flags: &[String],
+    warnings: &[String],
+    stats: &QueryStats,
+    work: &Work,
+) -> Result<Vec<u8>, QueryError> {
     let categorise = flags.iter().any(|flag| flag == CATEGORIZE_LABELS);
     let size: usize = streams.iter().flat_map(|s| &s.entries).map(|entry| entry.line.len() + 48).sum();
+    let mut growing = Growing::new(work, size + 4096)?;
     let mut out = Vec::with_capacity(size + 4096);
     open(&mut out, "streams", warnings);
     if !flags.is_empty() {
@@ -19,17 +29,48 @@ pub fn streams(streams: &[LogStream], flags: &[String], warnings: &[String], sta
         list(&mut out, flags, |out, flag| text(out, flag.as_bytes(), Html::Keep));
     }
     out.extend_from_slice(b",\"result\":");
-    list(&mut out, streams, |out, stream| {
+    checked_list(&mut out, streams, |out, stream| {
         out.extend_from_slice(b"{\"stream\":");
         label_set(out, &stream.labels);
         out.extend_from_slice(b",\"values\":");
-        list(out, &stream.entries, |out, entry| log_entry(out, entry, categorise));
+        checked_list(out, &stream.entries, |out, entry| {
+            log_entry(out, entry, categorise);
+            growing.check(out)
+        })?;
         out.push(b'}');
-    });
+        Ok(())
+    })?;
     close(&mut out, stats);
     // Log answers end with a newline, metric answers do not.
     out.push(b'\n');
-    out
+    Ok(out)
+}
+
+/// An answer while it is written: counted, and given up when nobody waits for it.
+struct Growing<'a> {
+    work: &'a Work,
+    held: Held,
+}
+
+impl<'a> Growing<'a> {
+    fn new(work: &'a Work, capacity: usize) -> Result<Self, QueryError> {
+        Ok(Growing { work, held: work.budget().hold(capacity as u64)? })
+    }
+
+    fn check(&mut self, out: &Vec<u8>) -> Result<(), QueryError> {
+        if out.capacity() as u64 > self.held.bytes() {
+            self.held.resize(out.capacity() as u64)?;
+        }
+        self.work.check()
+    }
+}
+
+/// What was written stays counted until the request has ended.
+impl Drop for Growing<'_> {
+    fn drop(&mut self) {
+        let nothing = self.work.budget().hold_nothing();
+        self.work.keep(std::mem::replace(&mut self.held, nothing));
+    }
 }
 
 fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
@@ -52,7 +93,8 @@ fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
 }
 
 /// The answer to a metric query.
-pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats) -> Vec<u8> {
+pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Vec<u8>, QueryError> {
+    let mut growing = Growing::new(work, 4096)?;
     let mut out = Vec::with_capacity(4096);
     match result {
         MetricResult::Scalar { at, value } => {
@@ -63,26 +105,28 @@ pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats) ->
         MetricResult::Vector(samples) => {
             open(&mut out, "vector", warnings);
             out.extend_from_slice(b",\"result\":");
-            list(&mut out, samples, |out, sample| {
+            checked_list(&mut out, samples, |out, sample| {
                 metric_labels(out, &sample.labels);
                 out.extend_from_slice(b",\"value\":");
                 point(out, sample.at, sample.value);
                 out.push(b'}');
-            });
+                growing.check(out)
+            })?;
         }
         MetricResult::Matrix(series) => {
             open(&mut out, "matrix", warnings);
             out.extend_from_slice(b",\"result\":");
-            list(&mut out, series, |out, series| {
+            checked_list(&mut out, series, |out, series| {
                 metric_labels(out, &series.labels);
                 out.extend_from_slice(b",\"values\":");
                 list(out, &series.points, |out, (at, value)| point(out, *at, *value));
                 out.push(b'}');
-            });
+                growing.check(out)
+            })?;
         }
     }
     close(&mut out, stats);
-    out
+    Ok(out)
 }
 
 fn metric_labels(out: &mut Vec<u8>, labels: &LabelSet) {
@@ -150,6 +194,22 @@ fn list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: imp
         write(out, item);
     }
     out.push(b']');
+}
+
+fn checked_list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    out.push(b'[');
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(out, item)?;
+    }
+    out.push(b']');
+    Ok(())
 }
 
 fn label_set(out: &mut Vec<u8>, labels: &LabelSet) {

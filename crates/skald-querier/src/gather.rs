@@ -1,21 +1,25 @@
 //! Where the rows of a query stand: chunks of memory and runs of blocks, by stream.
 
+use crate::budget::Held;
 use crate::error::QueryError;
+use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
+use crate::tenants::View;
 use rustc_hash::FxHashMap;
 use skald_block::Run;
-use skald_logql::exec::{Pipeline, RangeLeaf, Selector};
+use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
-use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
 use skald_runtime::chain;
-use skald_store::{Catalog, OpenObject};
+use skald_store::{OpenObject, ReadError};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Objects that are opened at a time.
-const OPEN_MAX: usize = 16;
+pub(crate) const OPEN_MAX: usize = 16;
+/// Bytes that a run takes until it has been read.
+const RUN_BYTES: u64 = (size_of::<RunSource>() + size_of::<UnitRun>()) as u64;
 
 /// Rows of one stream that stand together.
 pub(crate) struct RunSource {
@@ -36,6 +40,23 @@ pub(crate) enum Place {
     Block { object: usize, block: u32, run: Run },
 }
 
+impl Place {
+    /// What the directory says of a run.
+    pub(crate) fn counts(&self) -> Option<RunCounts> {
+        match self {
+            Place::Memory(_) => None,
+            Place::Block { run, .. } => Some(run_counts(run)),
+        }
+    }
+
+    pub(crate) fn line_bytes(&self) -> u64 {
+        match self {
+            Place::Memory(rows) => rows.line_bytes().len() as u64,
+            Place::Block { run, .. } => u64::from(run.line_bytes),
+        }
+    }
+}
+
 /// All rows of one stream that a query may need.
 pub(crate) struct StreamSources {
     pub(crate) labels: Labels,
@@ -43,11 +64,14 @@ pub(crate) struct StreamSources {
 }
 
 /// Everything that a query reads.
+#[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) objects: Vec<Arc<OpenObject>>,
     pub(crate) streams: Vec<StreamSources>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stats: QueryStats,
+    /// Memory of footers and runs.
+    pub(crate) held: Vec<Held>,
 }
 
 /// What a query wants of the streams.
@@ -79,57 +103,98 @@ impl Wanted for RangeLeaf {
 /// Asks memory first and the catalogue then: what is flushed in between is in the first answer, and its objects are left out of the second.
 pub(crate) async fn gather(
     ingester: &dyn Ingester,
-    catalog: &Catalog,
-    pool: &dyn CpuPool,
-    tenant: &TenantId,
+    reader: &Reader,
+    tenants: &[TenantId],
     wanted: Arc<dyn Wanted>,
     range: TimeRange,
 ) -> Result<Sources, QueryError> {
-    let matcher = Arc::new(Matching(wanted.selector().clone()));
-    let selected = ingester.select(tenant, SelectRequest { matcher, range, labels_only: false }).await.map_err(QueryError::Select)?;
-    let (objects, warnings) = open_objects(catalog, tenant, range, &selected).await?;
+    let mut found = Vec::new();
+    for view in View::of_all(tenants, wanted.selector())? {
+        let matcher = Arc::new(Matching(view.selector().clone()));
+        let request = SelectRequest { matcher, range, labels_only: false };
+        let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
+        let opened = open_objects(reader, &view, range, &selected).await?;
+        found.push((view, selected, opened));
+    }
+    let work = reader.work.clone();
     let build = move || {
-        let mut builder = Builder { by_labels: FxHashMap::default(), streams: Vec::new() };
-        for stream in selected.streams {
-            if wanted.pipeline().stream_can_match(&stream.labels) {
-                builder.add_memory(&stream.labels, stream.generation, stream.chunks, range);
+        let (by_labels, held) = (FxHashMap::default(), work.budget().hold_nothing());
+        let mut builder = Builder { pipeline: wanted.pipeline(), range, by_labels, sources: Sources::default(), held };
+        for (view, selected, opened) in found {
+            for stream in selected.streams {
+                builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks)?;
             }
+            for matched in opened.objects {
+                work.check()?;
+                builder.add_object(&view, matched)?;
+            }
+            builder.sources.stats.unreadable += opened.warnings.len() as u64;
+            builder.sources.warnings.extend(opened.warnings);
+            builder.sources.held.push(opened.held);
         }
-        for (number, open) in objects.iter().enumerate() {
-            builder.add_object(number, open, wanted.selector(), wanted.pipeline(), range);
-        }
-        let stats = QueryStats { unreadable: warnings.len() as u64, ..QueryStats::default() };
-        Sources { objects, streams: builder.streams, warnings, stats }
+        builder.sources.held.push(builder.held);
+        Ok(builder.sources)
     };
-    run_on_pool(pool, build).await.map_err(|_| QueryError::Stopped)
+    reader.work.on_pool(build).await
 }
 
-/// Opens the objects that memory did not answer for. One that cannot be read becomes a warning: its entries are missing from the answer.
+/// The objects with streams that a query wants.
+pub(crate) struct Opened {
+    pub(crate) objects: Vec<Matched>,
+    /// What could not be opened.
+    pub(crate) warnings: Vec<String>,
+    /// Memory of the footers.
+    pub(crate) held: Held,
+}
+
+/// An object, and the numbers of its streams that a selector wants; at least one.
+pub(crate) struct Matched {
+    pub(crate) open: Arc<OpenObject>,
+    pub(crate) streams: Vec<u32>,
+}
+
+/// Opens the objects that memory did not answer for and lets go of those without a stream that is wanted. One that cannot be read becomes a
+/// warning: its entries are missing from the answer.
 pub(crate) async fn open_objects(
-    catalog: &Catalog,
-    tenant: &TenantId,
+    reader: &Reader,
+    view: &View,
     range: TimeRange,
     selected: &skald_rpc::Selected,
-) -> Result<(Vec<Arc<OpenObject>>, Vec<String>), QueryError> {
+) -> Result<Opened, QueryError> {
     use futures::StreamExt;
     let covered: HashSet<_> = selected.generations.iter().collect();
-    let live = catalog.objects(tenant, range);
+    let live = reader.catalog.objects(view.tenant(), range);
     let wanted = live.into_iter().filter(|object| object.name.disk != selected.disk || !covered.contains(&object.name.at));
-    let opened = futures::stream::iter(wanted.map(|object| async move { catalog.open_object(&object).await }));
-    let opened: Vec<_> = opened.buffered(OPEN_MAX).collect().await;
-    let (mut objects, mut warnings) = (Vec::new(), Vec::new());
-    for open in opened {
-        match open {
-            Ok(open) => {
-                let (min, max) = open.footer.summary.time_span();
-                if range.overlaps(min, max) {
-                    objects.push(open);
-                }
+    let selector = Arc::new(view.selector().clone());
+    let open = |object| {
+        let selector = selector.clone();
+        async move {
+            let open = match reader.catalog.open_object(&object, reader.pool.as_ref()).await {
+                Ok(open) => open,
+                Err(error) => return Ok(Err(error)),
+            };
+            let (min, max) = open.footer.summary.time_span();
+            if !range.overlaps(min, max) {
+                return Ok(Ok(None));
             }
-            Err(error) => warnings.push(format!("entries are missing from this answer: {}", chain(&error))),
+            let streams = open.clone();
+            let streams = reader.work.on_pool(move || Ok(matching_streams(&streams, &selector))).await?;
+            Ok::<Result<_, ReadError>, QueryError>(Ok((!streams.is_empty()).then_some(Matched { open, streams })))
+        }
+    };
+    let mut opening = futures::stream::iter(wanted.map(open)).buffered(OPEN_MAX);
+    let mut opened = Opened { objects: Vec::new(), warnings: Vec::new(), held: reader.work.budget().hold_nothing() };
+    while let Some(next) = opening.next().await {
+        match next? {
+            Ok(Some(matched)) => {
+                opened.held.grow((matched.open.heap_bytes() + 4 * matched.streams.capacity()) as u64)?;
+                opened.objects.push(matched);
+            }
+            Ok(None) => {}
+            Err(error) => opened.warnings.push(format!("entries are missing from this answer: {}", chain(&error))),
         }
     }
-    Ok((objects, warnings))
+    Ok(opened)
 }
 
 /// A selector, as ingesters ask it.
@@ -141,21 +206,32 @@ impl LabelMatcher for Matching {
     }
 }
 
-struct Builder {
+struct Builder<'a> {
+    pipeline: &'a Pipeline,
+    range: TimeRange,
     by_labels: FxHashMap<Labels, usize>,
-    streams: Vec<StreamSources>,
+    sources: Sources,
+    held: Held,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn stream(&mut self, labels: &Labels) -> &mut StreamSources {
+        let streams = &mut self.sources.streams;
         let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
-            self.streams.push(StreamSources { labels: labels.clone(), runs: Vec::new() });
-            self.streams.len() - 1
+            streams.push(StreamSources { labels: labels.clone(), runs: Vec::new() });
+            streams.len() - 1
         });
-        &mut self.streams[at]
+        &mut streams[at]
     }
 
-    fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>, range: TimeRange) {
+    /// Chunks are counted where they are, in the memtable; one that nobody else holds any more is counted here.
+    fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>) -> Result<(), QueryError> {
+        if !self.pipeline.stream_can_match(labels) {
+            return Ok(());
+        }
+        let own = chunks.iter().filter(|chunk| Arc::strong_count(chunk) == 1).map(|chunk| chunk.heap_bytes() as u64);
+        self.held.grow(own.sum::<u64>() + chunks.len() as u64 * RUN_BYTES)?;
+        let range = self.range;
         let stream = self.stream(labels);
         let mut first_row = 0;
         for rows in chunks {
@@ -166,16 +242,20 @@ impl Builder {
                 stream.runs.push(RunSource { min, max, rows: rows.len() as u32, order, place: Place::Memory(rows), keep: None });
             }
         }
+        Ok(())
     }
 
-    fn add_object(&mut self, number: usize, open: &OpenObject, selector: &Selector, pipeline: &Pipeline, range: TimeRange) {
-        for stream in matching_streams(open, selector) {
-            let labels = &open.labels[stream as usize];
-            if !pipeline.stream_can_match(labels) {
+    fn add_object(&mut self, view: &View, matched: Matched) -> Result<(), QueryError> {
+        let Matched { open, streams } = matched;
+        let (number, range) = (self.sources.objects.len(), self.range);
+        for stream in streams {
+            let labels = view.labels(&open.labels[stream as usize]);
+            if !self.pipeline.stream_can_match(&labels) {
                 continue;
             }
+            self.held.grow(open.footer.runs_of(stream).len() as u64 * RUN_BYTES)?;
             let mut first_row = 0;
-            let sources = self.stream(labels);
+            let sources = self.stream(&labels);
             for (at, run) in open.footer.runs_of(stream) {
                 let run = *run;
                 let order = order(open.object.name.at, first_row);
@@ -186,6 +266,8 @@ impl Builder {
                 }
             }
         }
+        self.sources.objects.push(open);
+        Ok(())
     }
 }
 
@@ -207,4 +289,10 @@ pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u3
     }
     let streams = narrowed.unwrap_or_else(|| (0..table.len() as u32).collect());
     streams.into_iter().filter(|stream| selector.matches(&open.labels[*stream as usize])).collect()
+}
+
+fn run_counts(run: &Run) -> RunCounts {
+    let mut levels = [0; 8];
+    levels.iter_mut().zip(run.levels).for_each(|(to, from)| *to = u64::from(from));
+    RunCounts { rows: u64::from(run.rows), line_bytes: u64::from(run.line_bytes), min: run.min_time, max: run.max_time, levels }
 }

@@ -5,6 +5,8 @@
 //! counted without reading; blocks that a filter rules out are skipped (`filter`); the rest is fetched, decoded and evaluated on the CPU pool
 //! by the pure engine of `skald-logql` (`read`). It keeps nothing on disk.
 
+mod budget;
+mod caller;
 mod checks;
 mod encode;
 mod error;
@@ -12,15 +14,27 @@ mod fetch;
 mod filter;
 mod gather;
 mod http;
+mod index;
+mod lanes;
+mod log;
+mod metric;
 mod metrics;
 mod overlap;
 mod params;
+mod query_log;
+mod queue;
 mod read;
+mod request_limits;
 mod service;
 mod stats;
+mod tenants;
+mod work;
 
+pub use budget::BudgetError;
+pub use caller::{Caller, QueryTags};
 pub use error::QueryError;
+pub use index::IndexStats;
 pub use metrics::Metrics;
 pub use params::ParamError;
-pub use service::{Answer, AnswerData, IndexStats, Parts, Querier, QueryRequest};
+pub use service::{Answer, AnswerData, Parts, Querier, QueryRequest};
 pub use stats::QueryStats;

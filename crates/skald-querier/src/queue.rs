@@ -288,8 +288,7 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step =
-            prop_oneof![3 => (0usize..4).prop_map(Step::Ask), 1 => (0usize..20).prop_map(Step::GiveUp), 2 => (0usize..20).prop_map(Step::Finish)];
+        let step = prop_oneof![3 => (0usize..4).prop_map(Step::Ask), 1 => (0usize..20).prop_map(Step::GiveUp), 2 => (0usize..20).prop_map(Step::Finish)];
         proptest::collection::vec(step, 0..120)
     }
 

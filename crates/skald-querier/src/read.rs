@@ -1,31 +1,40 @@
 //! Evaluates sources in parallel: blocks are fetched, then decoded and evaluated on the CPU pool, a bounded number at a time.
+//!
+//! What is fetched and decoded is taken from the query's budget before, what states grow by after each unit. A job looks every few thousand rows
+//! whether somebody still waits.
 
+use crate::budget::Held;
 use crate::error::QueryError;
-use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
+use crate::fetch::{self, BlockColumns, BlockRef, Fetch, FramesOf, RawBlock};
 use crate::filter;
 use crate::gather::{Place, RunSource, Sources};
 use crate::stats::QueryStats;
+use crate::work::Work;
 use parking_lot::Mutex;
-use skald_block::{Decoder, FrameEntry, Run};
+use skald_block::{Decoder, Extent, FrameEntry, Run};
 use skald_logql::exec::{Batch, EvalError, LineNeed, Lines, Needs, Probe, Selection, Stats};
-use skald_model::seam::{CpuPool, run_on_pool};
+use skald_model::seam::CpuPool;
 use skald_model::{Labels, Rows, Timestamp};
 use skald_runtime::chain;
 use skald_store::{Catalog, ReadError};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Raw bytes of rows that one job evaluates at most, beside the unit that passes the bound.
 const JOB_BYTES: u64 = 2 << 20;
+/// What a job may hold beside its state, in raw bytes of rows: as they are stored, decoded, and copied where they are taken apart.
+const JOB_HOLDS: u64 = 8;
+/// Rows, and bytes of lines, that are evaluated before a job looks again whether somebody still waits.
+const SLICE_ROWS: usize = 4096;
+const SLICE_BYTES: usize = 128 << 10;
 
-/// What runs a query needs to be read.
+/// Reads for one request, within what it may hold.
+#[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pool: Arc<dyn CpuPool>,
-    /// Bytes that the states of one query may hold.
-    pub(crate) budget: u64,
+    pub(crate) work: Work,
 }
 
 /// Rows that are read and evaluated together.
@@ -68,6 +77,10 @@ pub(crate) trait State: Send + 'static {
     fn heap_bytes(&self) -> usize;
     /// Whether nothing between two times can change the result any more.
     fn is_settled(&self, min: Timestamp, max: Timestamp) -> bool;
+    /// Whether later rows are better added first.
+    fn is_backward(&self) -> bool {
+        false
+    }
 }
 
 /// One unit for each chunk of memory and each block, with all its runs.
@@ -99,7 +112,9 @@ struct Shared<S> {
     new_state: Box<dyn Fn() -> S + Send + Sync>,
     needs: Needs,
     laziness: Laziness,
-    held: AtomicU64,
+    work: Work,
+    /// What the states hold.
+    held: Mutex<Held>,
     outcome: Mutex<Outcome>,
 }
 
@@ -138,53 +153,70 @@ impl Reader {
         use futures::TryStreamExt;
         let Reading { needs, probe, laziness } = reading;
         let mut outcome = Outcome::default();
-        let units = filter::skip_blocks(&self.catalog, units, &probe, &mut outcome).await;
+        let units = filter::skip_blocks(self, units, &probe, &mut outcome).await?;
         let shared = Arc::new(Shared {
             states: Mutex::default(),
             decoders: Mutex::default(),
             new_state: Box::new(new_state),
             needs,
             laziness,
-            held: AtomicU64::new(0),
+            work: self.work.clone(),
+            held: Mutex::new(self.work.budget().hold_nothing()),
             outcome: Mutex::new(outcome),
         });
-        let at_once = self.pool.threads() * 2;
-        let jobs = futures::stream::iter(into_jobs(units, shared.is_lazy()).into_iter().map(Ok));
+        let (at_once, job_bytes) = self.jobs();
+        let jobs = futures::stream::iter(into_jobs(units, shared.is_lazy(), job_bytes).into_iter().map(Ok));
         jobs.try_for_each_concurrent(at_once, |job| self.run_job(job, shared.clone())).await?;
+        // States are counted until the request has ended.
+        self.work.keep(std::mem::replace(&mut *shared.held.lock(), self.work.budget().hold_nothing()));
         let states = std::mem::take(&mut *shared.states.lock());
         let outcome = std::mem::take(&mut *shared.outcome.lock());
         Ok((states, outcome))
     }
 
+    /// How many jobs run at a time, and the raw bytes of each: so that they take half of the budget at most, and keep the pool busy.
+    fn jobs(&self) -> (usize, u64) {
+        let half = self.work.budget().limit() / 2;
+        let job_bytes = JOB_BYTES.min(half / JOB_HOLDS);
+        let fit = half / (JOB_HOLDS * job_bytes).max(1);
+        (usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, self.pool.threads() * 2), job_bytes)
+    }
+
     async fn run_job<S: State>(&self, job: Vec<Unit>, shared: Arc<Shared<S>>) -> Result<(), QueryError> {
+        self.work.check()?;
         let mut fetched = Vec::with_capacity(job.len());
         for unit in job {
             let (min, max) = unit.time_span();
             if shared.states.lock().iter().any(|state| state.is_settled(min, max)) {
                 continue;
             }
-            match self.fetch(&unit, &shared).await {
+            match self.fetch(&unit, &shared).await? {
                 Ok(raw) => fetched.push((unit, raw)),
                 Err(error) => shared.warn(&error),
             }
         }
         let on_pool = shared.clone();
-        let lazy = run_on_pool(self.pool.as_ref(), move || on_pool.evaluate(fetched)).await.map_err(|_| QueryError::Stopped)??;
+        let lazy = self.work.on_pool(move || on_pool.evaluate(fetched)).await?;
         for block in lazy {
             self.read_frames(block, &shared).await?;
-        }
-        if shared.held.load(Ordering::Relaxed) > self.budget {
-            return Err(QueryError::Memory { budget: self.budget });
         }
         Ok(())
     }
 
-    async fn fetch<S: State>(&self, unit: &Unit, shared: &Shared<S>) -> Result<Option<fetch::RawBlock>, ReadError> {
-        let Unit::Block { block, runs } = unit else { return Ok(None) };
+    async fn fetch<S: State>(&self, unit: &Unit, shared: &Shared<S>) -> Result<Result<Option<RawBlock>, ReadError>, QueryError> {
+        let Unit::Block { block, runs } = unit else { return Ok(Ok(None)) };
         let extents = fetch::extents_needed(block.entry(), &shared.needs, &FramesOf(&shared.rows_at_once(runs)));
-        let raw = fetch::read(&self.catalog, &block.open, &extents).await?;
-        shared.outcome.lock().stats.compressed_bytes += raw.bytes;
-        Ok(Some(raw))
+        Ok(self.fetch_parts(block, &extents, shared).await?.map(Some))
+    }
+
+    async fn fetch_parts<S: State>(
+        &self,
+        block: &BlockRef,
+        extents: &[&Extent],
+        shared: &Shared<S>,
+    ) -> Result<Result<RawBlock, ReadError>, QueryError> {
+        let raw = Fetch::new(&self.work, block.entry(), extents)?.read(&self.catalog, &block.open).await;
+        Ok(raw.inspect(|raw| shared.outcome.lock().stats.compressed_bytes += raw.bytes))
     }
 
     /// Reads the frames of a block from the end that the query begins at, until the state is settled.
@@ -199,28 +231,27 @@ impl Reader {
             if shared.states.lock().iter().any(|state| state.is_settled(min, max)) {
                 continue;
             }
-            let raw = match fetch::read(&self.catalog, &block.block.open, &[&frame.extent]).await {
+            let raw = match self.fetch_parts(&block.block, &[&frame.extent], shared).await? {
                 Ok(raw) => raw,
                 Err(error) => {
                     shared.warn(&error);
                     continue;
                 }
             };
-            shared.outcome.lock().stats.compressed_bytes += raw.bytes;
             let (on_pool, of_block) = (shared.clone(), block.clone());
             let evaluate = move || on_pool.evaluate_frame(&of_block, &frame, &raw);
-            run_on_pool(self.pool.as_ref(), evaluate).await.map_err(|_| QueryError::Stopped)??;
+            self.work.on_pool(evaluate).await?;
         }
         Ok(())
     }
 }
 
 /// Groups neighbouring units so that small ones share a job.
-fn into_jobs(units: Vec<Unit>, lazy: bool) -> Vec<Vec<Unit>> {
+fn into_jobs(units: Vec<Unit>, lazy: bool, job_bytes: u64) -> Vec<Vec<Unit>> {
     let (mut jobs, mut bytes) = (Vec::<Vec<Unit>>::new(), u64::MAX);
     for unit in units {
         let size = unit.raw_bytes();
-        if bytes.saturating_add(size) > JOB_BYTES || lazy {
+        if bytes.saturating_add(size) > job_bytes || lazy {
             jobs.push(Vec::new());
             bytes = 0;
         }
@@ -235,6 +266,8 @@ pub(crate) struct LazyBlock {
     block: BlockRef,
     runs: Vec<UnitRun>,
     columns: BlockColumns,
+    /// What the columns were decoded of, which keeps both counted.
+    _raw: RawBlock,
 }
 
 impl LazyBlock {
@@ -266,25 +299,20 @@ impl<S: State> Shared<S> {
     }
 
     /// Lends a state to `work`. At most as many states exist as jobs run at a time.
-    fn with_state<T>(&self, work: impl FnOnce(&mut S, &mut Decoder) -> Result<T, EvalError>) -> Result<T, QueryError> {
+    fn with_state<T>(&self, work: impl FnOnce(&mut Lent<'_, S>, &mut Decoder) -> Result<T, QueryError>) -> Result<T, QueryError> {
         let taken = self.states.lock().pop();
         let mut decoder = self.decoders.lock().pop().unwrap_or_default();
-        let mut state = taken.unwrap_or_else(|| (self.new_state)());
-        let before = state.heap_bytes() as u64;
-        let result = work(&mut state, &mut decoder);
-        let after = state.heap_bytes() as u64;
-        if after >= before {
-            self.held.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.held.fetch_sub(before - after, Ordering::Relaxed);
-        }
-        self.states.lock().push(state);
+        let state = taken.unwrap_or_else(|| (self.new_state)());
+        let counted = state.heap_bytes() as u64;
+        let mut lent = Lent { state, counted, held: &self.held, work: &self.work };
+        let result = work(&mut lent, &mut decoder).and_then(|done| lent.settle().map(|()| done));
+        self.states.lock().push(lent.state);
         self.decoders.lock().push(decoder);
-        result.map_err(QueryError::Eval)
+        result
     }
 
     /// Evaluates fetched units; with lazy reading, gives back the blocks whose frames are to be read.
-    fn evaluate(&self, fetched: Vec<(Unit, Option<fetch::RawBlock>)>) -> Result<Vec<LazyBlock>, QueryError> {
+    fn evaluate(&self, fetched: Vec<(Unit, Option<RawBlock>)>) -> Result<Vec<LazyBlock>, QueryError> {
         let (mut stats, mut lazy) = (QueryStats::default(), Vec::new());
         let mut damaged = Vec::new();
         self.with_state(|state, decoder| {
@@ -301,7 +329,7 @@ impl<S: State> Shared<S> {
                             Ok(columns) => {
                                 stats.blocks_read += 1;
                                 if self.is_lazy() {
-                                    lazy.push(LazyBlock { block, runs, columns });
+                                    lazy.push(LazyBlock { block, runs, columns, _raw: raw });
                                 } else {
                                     add_block(state, &columns, &runs, &mut stats)?;
                                 }
@@ -311,6 +339,7 @@ impl<S: State> Shared<S> {
                     }
                     (Unit::Block { .. }, None) => {}
                 }
+                state.settle()?;
             }
             Ok(())
         })?;
@@ -319,7 +348,7 @@ impl<S: State> Shared<S> {
         Ok(lazy)
     }
 
-    fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &fetch::RawBlock) -> Result<(), QueryError> {
+    fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &RawBlock) -> Result<(), QueryError> {
         let mut stats = QueryStats::default();
         let damaged = self.with_state(|state, decoder| match raw.decode_frame(decoder, frame) {
             Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
@@ -328,6 +357,73 @@ impl<S: State> Shared<S> {
         self.outcome.lock().stats.add(&stats);
         damaged.iter().for_each(|error| self.warn(error));
         Ok(())
+    }
+}
+
+/// A state while a job has it.
+struct Lent<'a, S> {
+    state: S,
+    /// Bytes of it that are counted.
+    counted: u64,
+    held: &'a Mutex<Held>,
+    work: &'a Work,
+}
+
+impl<S: State> Lent<'_, S> {
+    /// Adds rows slice by slice, as long as somebody waits.
+    fn add(&mut self, batch: &Batch<'_>, selection: &Selection, order: (u64, u64)) -> Result<Stats, QueryError> {
+        let mut slices = slices(batch);
+        if let [_] = slices[..] {
+            self.work.check()?;
+            return Ok(self.state.add(batch, selection, order)?);
+        }
+        if self.state.is_backward() {
+            slices.reverse();
+        }
+        let mut stats = Stats::default();
+        for rows in slices {
+            self.work.check()?;
+            let first = order.1 + rows.start as u64;
+            stats.add(self.state.add(&batch.slice(rows.clone()), &part(selection, &rows), (order.0, first))?);
+        }
+        Ok(stats)
+    }
+
+    /// Counts what the state has grown by.
+    fn settle(&mut self) -> Result<(), QueryError> {
+        let bytes = self.state.heap_bytes() as u64;
+        let mut held = self.held.lock();
+        let all = held.bytes() + bytes - self.counted;
+        held.resize(all)?;
+        self.counted = bytes;
+        Ok(())
+    }
+}
+
+/// Cuts the rows of a batch so that each part is evaluated quickly.
+fn slices(batch: &Batch<'_>) -> Vec<Range<usize>> {
+    let bytes = |rows: Range<usize>| batch.lines.filter(|lines| !lines.bytes.is_empty()).map_or(0, |lines| lines.byte_len(rows));
+    let (mut found, mut start) = (Vec::with_capacity(1), 0);
+    while start < batch.len() {
+        let mut end = batch.len().min(start + SLICE_ROWS);
+        while end - start > 1 && bytes(start..end) > SLICE_BYTES {
+            end = start + (end - start) / 2;
+        }
+        found.push(start..end);
+        start = end;
+    }
+    found
+}
+
+/// What is selected of some rows, counted from the first of them.
+fn part(selection: &Selection, rows: &Range<usize>) -> Selection {
+    match selection {
+        Selection::All => Selection::All,
+        Selection::Rows(selected) => {
+            let from = selected.partition_point(|row| (*row as usize) < rows.start);
+            let until = selected.partition_point(|row| (*row as usize) < rows.end);
+            Selection::Rows(selected[from..until].iter().map(|row| row - rows.start as u32).collect())
+        }
     }
 }
 
@@ -340,7 +436,12 @@ fn intersect(a: Range<usize>, b: Range<usize>) -> Range<usize> {
 }
 
 /// Evaluates the runs of a decoded block: frame by frame when lines are there, else at once.
-fn add_block<S: State>(state: &mut S, columns: &BlockColumns, runs: &[UnitRun], stats: &mut QueryStats) -> Result<(), EvalError> {
+fn add_block<S: State>(
+    state: &mut Lent<'_, S>,
+    columns: &BlockColumns,
+    runs: &[UnitRun],
+    stats: &mut QueryStats,
+) -> Result<(), QueryError> {
     if !columns.frames.is_empty() {
         return columns.frames.iter().try_for_each(|(frame, lines)| add_frame(state, columns, runs, frame, lines, stats));
     }
@@ -359,13 +460,13 @@ fn line_bounds(columns: &BlockColumns, rows: Range<usize>) -> Lines<'_> {
 }
 
 fn add_frame<S: State>(
-    state: &mut S,
+    state: &mut Lent<'_, S>,
     columns: &BlockColumns,
     runs: &[UnitRun],
     frame: &FrameEntry,
     lines: &[u8],
     stats: &mut QueryStats,
-) -> Result<(), EvalError> {
+) -> Result<(), QueryError> {
     let ends = columns.frame_line_ends(frame);
     let first = frame.first_row as usize;
     for run in runs {
@@ -381,13 +482,13 @@ fn add_frame<S: State>(
 }
 
 fn add_rows<S: State>(
-    state: &mut S,
+    state: &mut Lent<'_, S>,
     columns: &BlockColumns,
     run: &UnitRun,
     rows: Range<usize>,
     lines: Option<Lines<'_>>,
     stats: &mut QueryStats,
-) -> Result<(), EvalError> {
+) -> Result<(), QueryError> {
     let first_of_run = rows.start - run.run.first_row as usize;
     let batch = Batch {
         labels: &run.labels,
@@ -413,12 +514,15 @@ fn add_rows<S: State>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::tests::work;
 
+    /// Holds a byte for each row.
     struct Holds(usize);
 
     impl State for Holds {
-        fn add(&mut self, _batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
-            Ok(Stats::default())
+        fn add(&mut self, batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
+            self.0 += batch.len();
+            Ok(Stats { rows: batch.len() as u64, ..Stats::default() })
         }
 
         fn heap_bytes(&self) -> usize {
@@ -430,24 +534,67 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_states_let_go_of_is_no_longer_held() {
-        let shared = Shared {
+    fn shared(work: &Work) -> Shared<Holds> {
+        Shared {
             states: Mutex::default(),
             decoders: Mutex::default(),
             new_state: Box::new(|| Holds(0)),
             needs: Needs { lines: LineNeed::None, columns: skald_logql::exec::Columns::All },
             laziness: Laziness::Whole,
-            held: AtomicU64::new(0),
+            work: work.clone(),
+            held: Mutex::new(work.budget().hold_nothing()),
             outcome: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn what_states_let_go_of_is_no_longer_held_and_what_is_too_much_fails() {
+        let shared = shared(&work(100));
+        let resize = |bytes: usize| {
+            shared.with_state(|lent, _| {
+                lent.state.0 = bytes;
+                Ok(())
+            })
         };
         for bytes in [100, 10, 100, 30] {
-            let resize = |state: &mut Holds, _: &mut Decoder| {
-                state.0 = bytes;
-                Ok(())
-            };
-            shared.with_state(resize).expect("nothing fails");
-            assert_eq!(shared.held.load(Ordering::Relaxed), bytes as u64);
+            resize(bytes).expect("it fits");
+            assert_eq!(shared.held.lock().bytes(), bytes as u64);
         }
+        assert!(matches!(resize(101), Err(QueryError::Budget(_))));
+    }
+
+    #[test]
+    fn a_job_ends_within_a_slice_once_nobody_waits() {
+        let entries: Vec<(i64, &str)> = (0..20_000).map(|at| (at, "line")).collect();
+        let (labels, rows) = (skald_testkit::labels(&[("app", "a")]), skald_testkit::rows(&entries));
+        let work = work(1 << 20);
+        let shared = shared(&work);
+        let added = shared.with_state(|lent, _| {
+            assert_eq!(lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0))?.rows, 20_000);
+            lent.state.0 = 0;
+            assert!(slices(&Batch::new(&labels, &rows)).iter().all(|rows| rows.len() <= SLICE_ROWS));
+            Ok(())
+        });
+        assert!(added.is_ok());
+        work.cancel();
+        let ended = shared.with_state(|lent, _| lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0)));
+        assert!(matches!(ended, Err(QueryError::Cancelled)));
+        assert_eq!(shared.states.lock()[0].0, 0, "no row was added");
+    }
+
+    #[test]
+    fn slices_are_small_and_hold_every_row_once() {
+        let long = "x".repeat(SLICE_BYTES);
+        let labels = skald_testkit::labels(&[("app", "a")]);
+        let entries: Vec<(i64, &str)> = (0..10_000).map(|at| (at, if at % 1000 == 0 { long.as_str() } else { "short" })).collect();
+        let rows = skald_testkit::rows(&entries);
+        let batch = Batch::new(&labels, &rows);
+        let cut = slices(&batch);
+        let lines = batch.lines.expect("there are lines");
+        assert!(cut.iter().all(|rows| rows.len() == 1 || lines.byte_len(rows.clone()) <= SLICE_BYTES));
+        assert_eq!(cut.iter().cloned().flatten().collect::<Vec<_>>(), (0..10_000).collect::<Vec<_>>());
+        let selected = Selection::Rows(vec![0, 5, 9, 10, 12]);
+        assert_eq!(part(&selected, &(5..11)), Selection::Rows(vec![0, 4, 5]));
+        assert_eq!(part(&Selection::All, &(5..11)), Selection::All);
     }
 }

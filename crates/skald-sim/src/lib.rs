@@ -165,7 +165,7 @@ impl Node {
             limit: 10_000_000,
             forward: true,
         };
-        self.spawner.run(self.querier.query(&tenant(owner), request))
+        self.spawner.run(self.querier.query(&self.querier.caller(vec![tenant(owner)], Default::default()), request))
     }
 
     /// Lines of a log query, oldest first, streams merged.

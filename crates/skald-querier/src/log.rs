@@ -1,0 +1,78 @@
+//! Log queries.
+
+use crate::caller::Caller;
+use crate::error::QueryError;
+use crate::read::{Laziness, Reading, State, units};
+use crate::service::{Answer, AnswerData, Querier, joined};
+use skald_logql::exec::{Batch, EvalError, LogCollector, Probe, Selection, Stats};
+use skald_logql::plan::{Direction, LogPlan};
+use skald_model::Timestamp;
+use std::sync::Arc;
+
+impl Querier {
+    pub(crate) async fn log(&self, caller: &Caller, plan: Arc<LogPlan>) -> Result<Answer, QueryError> {
+        let mut sources = self.sources(caller, plan.clone(), plan.range()).await?;
+        let forward = plan.direction() == Direction::Forward;
+        let in_order = move || {
+            let mut units = units(&mut sources);
+            if forward {
+                units.sort_by_cached_key(|unit| unit.time_span().0);
+            } else {
+                units.sort_by_cached_key(|unit| std::cmp::Reverse(unit.time_span().1));
+            }
+            Ok((units, sources))
+        };
+        let (units, sources) = caller.work().on_pool(in_order).await?;
+        let probe = plan.pipeline().block_probe().clone();
+        let laziness = match (is_open(&probe), forward) {
+            (false, _) => Laziness::Whole,
+            (true, true) => Laziness::OldestFirst,
+            (true, false) => Laziness::NewestFirst,
+        };
+        let reading = Reading { needs: plan.pipeline().needs().clone(), probe, laziness };
+        let empty = plan.collector();
+        let new_state = move || LogState { collector: plan.collector(), forward };
+        let (states, outcome) = self.reader(caller).evaluate(units, reading, new_state).await?;
+        let work = caller.work().clone();
+        let merge = move || {
+            let mut collector = empty;
+            for state in states {
+                work.check()?;
+                collector.merge(state.collector)?;
+            }
+            Ok(collector.finish())
+        };
+        let entries = caller.work().on_pool(merge).await?;
+        let (warnings, mut stats) = joined(sources, outcome);
+        stats.entries_returned = entries.len() as u64;
+        Ok(Answer { data: AnswerData::Entries(entries), warnings, stats })
+    }
+}
+
+/// Whether a probe passes every block.
+fn is_open(probe: &Probe) -> bool {
+    matches!(probe, Probe::All(all) if all.is_empty())
+}
+
+struct LogState {
+    collector: LogCollector,
+    forward: bool,
+}
+
+impl State for LogState {
+    fn add(&mut self, batch: &Batch<'_>, selection: &Selection, order: (u64, u64)) -> Result<Stats, EvalError> {
+        self.collector.add_batch(batch, selection, order)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.collector.heap_bytes()
+    }
+
+    fn is_settled(&self, min: Timestamp, max: Timestamp) -> bool {
+        self.collector.horizon().is_some_and(|horizon| if self.forward { min > horizon } else { max < horizon })
+    }
+
+    fn is_backward(&self) -> bool {
+        !self.forward
+    }
+}
