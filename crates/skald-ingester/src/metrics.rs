@@ -17,6 +17,7 @@ pub struct Metrics {
     pub(crate) memory_streams: Gauge,
     pub(crate) active_streams: Gauge,
     pub(crate) sealed_generations: Gauge,
+    pub(crate) free_bytes: Gauge,
     pub(crate) wal_bytes: Gauge,
     pub(crate) wal_commit_seconds: Histogram,
     pub(crate) wal_commit_records: Histogram,
@@ -51,6 +52,7 @@ impl Metrics {
             memory_streams: Gauge::default(),
             active_streams: Gauge::default(),
             sealed_generations: Gauge::default(),
+            free_bytes: Gauge::default(),
             wal_bytes: Gauge::default(),
             wal_commit_seconds: seconds(),
             wal_commit_records: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
@@ -78,6 +80,11 @@ impl Metrics {
         registry.register("memory_streams", "Streams known", metrics.memory_streams.clone());
         registry.register("active_streams", "Streams that pushed within the last hour", metrics.active_streams.clone());
         registry.register("sealed_generations", "Parts of generations sealed and not yet flushed", metrics.sealed_generations.clone());
+        registry.register(
+            "free_bytes",
+            "Free bytes of the disk that is written to; of the fullest, when there are several",
+            metrics.free_bytes.clone(),
+        );
         registry.register("wal_bytes", "Bytes of the write-ahead log on disk", metrics.wal_bytes.clone());
         registry.register("wal_commit_seconds", "Write and fsync of one group", metrics.wal_commit_seconds.clone());
         registry.register("wal_commit_records", "Pushes that shared one fsync", metrics.wal_commit_records.clone());

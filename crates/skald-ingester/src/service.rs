@@ -438,6 +438,9 @@ impl Shared {
 
     pub(crate) fn note_space(&self, settings: &Settings) {
         let free = settings.written_dirs.iter().filter_map(|dir| self.disk.space(dir).ok()).map(|space| space.free).min();
+        if let Some(free) = free {
+            self.metrics.free_bytes.set(free as i64);
+        }
         self.low_on_space.store(free.is_some_and(|free| free < settings.free_space_floor), Ordering::Relaxed);
     }
 }

@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use skald_logql::exec::{Batch, LeafState, Selection};
 use skald_logql::parse;
-use skald_logql::plan::{Direction, Params, Plan, plan};
+use skald_logql::plan::{Direction, Params, Plan, Rewrites, plan};
 use skald_model::{Labels, Rows, RowsBuilder, Timestamp};
 use std::fmt::Write;
 use std::hint::black_box;
@@ -69,6 +69,7 @@ fn bench(c: &mut Criterion) {
     let labels = Labels::from_pairs([("app", "api"), ("env", "prod"), ("pod", "api-1")]).unwrap();
     let params = Params {
         now: Timestamp(0),
+        rewrites: Rewrites::ALL,
         start: Timestamp(0),
         end: Timestamp(ROWS as i64 * 10_000_000),
         step: Some(Duration::from_secs(5)),

@@ -4,7 +4,7 @@ use crate::budget::{BudgetError, Held};
 use crate::work::Work;
 use bytes::Bytes;
 use skald_block::{BlockEntry, Decoder, Extent, FormatError, FrameEntry};
-use skald_logql::exec::{Columns, LineNeed, Needs};
+use skald_logql::exec::{LineNeed, Needs};
 use skald_model::{Column, Rows};
 use skald_store::{Catalog, OpenObject, ReadError};
 use std::ops::Range;
@@ -46,15 +46,8 @@ pub(crate) fn extents_needed<'a>(block: &'a BlockEntry, needs: &Needs, frames: &
         extents.push(&block.line_lengths);
     }
     extents.extend(block.frames.iter().filter(|frame| frames.wants(needs, frame)).map(|frame| &frame.extent));
-    extents.extend(block.columns.iter().filter(|column| wants(&needs.columns, &column.name)).map(|column| &column.extent));
+    extents.extend(block.columns.iter().filter(|column| needs.columns.contains(&column.name)).map(|column| &column.extent));
     extents
-}
-
-fn wants(columns: &Columns, name: &str) -> bool {
-    match columns {
-        Columns::All => true,
-        Columns::Names(names) => names.iter().any(|wanted| wanted == name),
-    }
 }
 
 /// What is to be read of a block: parts, neighbours at once.
@@ -115,7 +108,7 @@ impl RawBlock {
         };
         let wanted = block.frames.iter().filter(|frame| frames.wants(needs, frame));
         let frames = wanted.map(|frame| Ok((*frame, decoder.frame(frame, self.part(&frame.extent))?))).collect::<Result<_, _>>()?;
-        let columns = block.columns.iter().filter(|column| wants(&needs.columns, &column.name));
+        let columns = block.columns.iter().filter(|column| needs.columns.contains(&column.name));
         let columns = columns.map(|column| decoder.column(block, column, self.part(&column.extent))).collect::<Result<_, _>>()?;
         Ok(BlockColumns { timestamps, line_ends, frames, columns })
     }

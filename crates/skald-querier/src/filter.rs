@@ -49,7 +49,11 @@ fn queries_of(units: Vec<Unit>, probe: &Probe) -> (Vec<Unit>, Vec<(Arc<OpenObjec
             }
         }
     }
-    let query = |(open, labels): (Arc<OpenObject>, HashSet<&str>)| (open, filter_query(probe, &|name| labels.contains(name)));
+    let query = |(open, labels): (Arc<OpenObject>, HashSet<&str>)| {
+        let has_column = |name: &str| open.footer.blocks.iter().flat_map(|block| &block.columns).any(|column| *column.name == *name);
+        let query = filter_query(probe, &|name| labels.contains(name), &has_column);
+        (open, query)
+    };
     let queries = objects.into_values().map(query).collect();
     (units, queries)
 }
@@ -57,7 +61,7 @@ fn queries_of(units: Vec<Unit>, probe: &Probe) -> (Vec<Unit>, Vec<(Arc<OpenObjec
 fn metadata_names<'a>(probe: &'a Probe, names: &mut BTreeSet<&'a str>) {
     match probe {
         Probe::All(members) | Probe::Any(members) => members.iter().for_each(|member| metadata_names(member, names)),
-        Probe::MetadataEquals { name, .. } => drop(names.insert(name)),
+        Probe::MetadataEquals { name, .. } | Probe::HasMetadata { name } => drop(names.insert(name)),
         Probe::Contains { .. } => {}
     }
 }
@@ -90,13 +94,16 @@ async fn passed_blocks(reader: &Reader, open: Arc<OpenObject>, query: FilterQuer
     Ok(reader.work.on_pool(find).await?.map(|blocks| (open.object.id(), blocks)))
 }
 
-/// What a block must hold, in the words of the filters.
-fn filter_query(probe: &Probe, is_label: &dyn Fn(&str) -> bool) -> FilterQuery {
+/// What a block must hold, in the words of the filters. The object's columns of metadata are known.
+fn filter_query(probe: &Probe, is_label: &dyn Fn(&str) -> bool, has_column: &dyn Fn(&str) -> bool) -> FilterQuery {
+    let each = |probes: &[Probe]| probes.iter().map(|probe| filter_query(probe, is_label, has_column)).collect();
     match probe {
-        Probe::All(all) => FilterQuery::And(all.iter().map(|probe| filter_query(probe, is_label)).collect()),
-        Probe::Any(any) => FilterQuery::Or(any.iter().map(|probe| filter_query(probe, is_label)).collect()),
+        Probe::All(all) => FilterQuery::And(each(all)),
+        Probe::Any(any) => FilterQuery::Or(each(any)),
         Probe::Contains { literal, ignore_case } => FilterQuery::Contains { literal: literal.clone(), ignore_case: *ignore_case },
-        Probe::MetadataEquals { name, .. } if is_label(name) => FilterQuery::And(Vec::new()),
+        Probe::MetadataEquals { name, .. } | Probe::HasMetadata { name } if is_label(name) => FilterQuery::And(Vec::new()),
+        Probe::HasMetadata { name } if has_column(name) => FilterQuery::And(Vec::new()),
+        Probe::HasMetadata { .. } => FilterQuery::Or(Vec::new()),
         Probe::MetadataEquals { name, value } => FilterQuery::MetadataEquals { name: name.clone(), value: value.clone().into_bytes() },
     }
 }

@@ -6,7 +6,7 @@ use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
 use crate::tenants::View;
 use rustc_hash::FxHashMap;
-use skald_block::Run;
+use skald_block::{ColumnEntry, Run};
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
@@ -41,11 +41,11 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// What the directory says of a run.
-    pub(crate) fn counts(&self) -> Option<RunCounts> {
+    /// What the directory says of a run, and the metadata columns that its block has.
+    pub(crate) fn counts<'a>(&self, objects: &'a [Arc<OpenObject>]) -> Option<(RunCounts, &'a [ColumnEntry])> {
         match self {
             Place::Memory(_) => None,
-            Place::Block { run, .. } => Some(run_counts(run)),
+            Place::Block { object, block, run } => Some((run_counts(run), &objects[*object].footer.blocks[*block as usize].columns)),
         }
     }
 

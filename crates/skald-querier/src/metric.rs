@@ -83,9 +83,9 @@ fn count_whole_runs(leaf: Arc<RangeLeaf>, mut sources: Sources, work: &Work) -> 
         }
         let mut rest = Vec::new();
         for source in stream.runs.drain(..) {
-            let counts = source.place.counts().filter(|_| source.keep.is_none());
-            if let Some(counts) = counts
-                && state.add_run(&stream.labels, &counts)?
+            let counts = source.place.counts(&sources.objects).filter(|_| source.keep.is_none());
+            if let Some((counts, columns)) = counts
+                && state.add_run(&stream.labels, &counts, columns.iter().map(|column| &*column.name))?
             {
                 stats.object_lines += counts.rows;
                 stats.object_bytes += counts.line_bytes;

@@ -16,7 +16,7 @@ use crate::work::Work;
 use skald_config::{Config, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{LogEntries, MetricResult};
-use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
+use skald_logql::plan::{Direction, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::seam::{Clock, Seams};
 use skald_model::{TenantId, TimeRange, Timestamp};
 use skald_rpc::Ingester;
@@ -263,6 +263,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, caller: &Caller, now: Timest
         interval: request.interval,
         max_series: checks::series_max(caller),
         now,
+        rewrites: Rewrites::ALL,
     }
 }
 

@@ -28,7 +28,7 @@ struct Report {
 
 /// Checks `args.data_dir`. Exits with 0 when all is well, 1 when something is bad or cannot be read.
 pub fn run(args: &FsckArgs) -> ExitCode {
-    let result = check(&args.data_dir, args.storage.as_deref());
+    let result = check(args);
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     // A report that cannot be written has no reader; the exit code still tells.
     match result {
@@ -54,7 +54,8 @@ pub fn run(args: &FsckArgs) -> ExitCode {
     }
 }
 
-fn check(path: &Path, storage: Option<&str>) -> Result<Report, Failure> {
+fn check(args: &FsckArgs) -> Result<Report, Failure> {
+    let path = &args.data_dir;
     let disk: Arc<dyn Disk> = Arc::new(StdDisk);
     let entries = disk.list(path).map_err(|error| format!("list '{}': {error}", path.display()))?;
     if !entries.iter().any(|entry| entry.name == "skald") {
@@ -62,19 +63,20 @@ fn check(path: &Path, storage: Option<&str>) -> Result<Report, Failure> {
     }
     let data_dir = DataDir::open(disk.as_ref(), path, &OsRandom::new()?)?;
     let mut report = Report::default();
-    let objects = match storage {
+    let objects = match &args.storage {
         None => path.join("objects"),
         Some(url) => PathBuf::from(url.strip_prefix("file://").ok_or_else(|| format!("--storage '{url}': must be file:///directory"))?),
     };
-    if storage.is_some() || entries.iter().any(|entry| entry.name == "objects") {
+    if args.storage.is_some() || entries.iter().any(|entry| entry.name == "objects") {
         check_objects(disk.as_ref(), &objects, String::new(), &mut report);
     } else {
         report.absent.push(objects);
     }
-    if entries.iter().any(|entry| entry.name == "wal") {
-        check_wal(disk, &path.join("wal"), data_dir.disk_id(), &mut report);
+    let wal = args.wal_dir.clone().unwrap_or_else(|| path.join("wal"));
+    if disk.list(&wal).is_ok() {
+        check_wal(disk, &wal, data_dir.disk_id(), &mut report);
     } else {
-        report.absent.push(path.join("wal"));
+        report.absent.push(wal);
     }
     Ok(report)
 }

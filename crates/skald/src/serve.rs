@@ -4,6 +4,7 @@ use axum::Router;
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use parking_lot::RwLock;
 use skald_compactor::Compactor;
 use skald_config::Config;
 use skald_distributor::Distributor;
@@ -58,12 +59,12 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         catalog: catalog.clone(),
         metrics: runtime.metrics().register(skald_querier::Metrics::register),
     });
-    let ring = Arc::new(one_member(&config, &data_dir, &runtime));
+    let ring = Arc::new(RwLock::new(one_member(&config, &data_dir, &runtime)));
     let routes = Router::new()
         .merge(distributor.routes())
         .merge(querier.routes())
         .merge(ingester.routes())
-        .merge(ring_routes(ring, seams.clock.clone()));
+        .merge(ring_routes(ring.clone(), seams.clock.clone()));
 
     // The disk stays locked until everything that writes to it has stopped.
     runtime.on_stop("data directory", async move { drop((store_lock, data_dir)) });
@@ -76,6 +77,7 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let serving = runtime.serve(routes, tonic::service::Routes::default()).await?;
     ingester_ready.not_ready("replaying the write-ahead log");
     ingester.recover(found).await?;
+    ring.write().instances.iter_mut().for_each(|member| member.state = InstanceState::Active);
     ingester_ready.ready();
     let compactor_metrics = runtime.metrics().register(skald_compactor::Metrics::register);
     Compactor::new(config, limits, catalog, seams, compactor_metrics).start();
@@ -118,7 +120,7 @@ fn one_member(config: &Config, data_dir: &DataDir, runtime: &Runtime) -> View {
         id: format!("skald-{}", &data_dir.disk_id().to_string()[..8]),
         address: config.grpc_address().map(|address| address.to_string()).unwrap_or_default(),
         zone: String::new(),
-        state: InstanceState::Active,
+        state: InstanceState::Joining,
         registered: runtime.seams().clock.now(),
         disk: data_dir.disk_id(),
         tokens: Instance::draw_tokens(runtime.seams().random.as_ref()),
@@ -127,9 +129,9 @@ fn one_member(config: &Config, data_dir: &DataDir, runtime: &Runtime) -> View {
 }
 
 /// `/ring`: HTML, or JSON for those who ask for it.
-fn ring_routes(ring: Arc<View>, clock: Arc<dyn Clock>) -> Router {
+fn ring_routes(ring: Arc<RwLock<View>>, clock: Arc<dyn Clock>) -> Router {
     let page = move |headers: HeaderMap| {
-        let (ring, now) = (ring.clone(), clock.now());
+        let (ring, now) = (ring.read().clone(), clock.now());
         async move {
             let wants_json =
                 headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("application/json"));

@@ -186,3 +186,15 @@ fn fsck_checks_a_store_that_lies_elsewhere() {
     let found = fsck();
     assert!(found.status.code() == Some(1) && String::from_utf8_lossy(&found.stdout).contains("fake/junk"));
 }
+
+#[test]
+fn fsck_checks_a_log_that_lies_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, wal) = (dir.path().join("data"), dir.path().join("wal"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&wal).unwrap();
+    std::fs::write(data.join("skald"), format!("format 1\ndisk {}\n", "0".repeat(32))).unwrap();
+    std::fs::write(wal.join("next-generation"), "no number").unwrap();
+    let found = output("", &["fsck", "--data-dir", &data.display().to_string(), "--wal-dir", &wal.display().to_string()]);
+    assert!(found.status.code() == Some(1) && String::from_utf8_lossy(&found.stdout).contains("bad: the log: "));
+}

@@ -3,13 +3,12 @@ use super::ip::IpPattern;
 use super::line_filter::folded_pattern;
 use super::pattern;
 use super::probe::Probe;
-use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
+use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels, names_error};
 use crate::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
 use crate::regex::{Piece, Simple, simplify};
 use crate::units;
 use memchr::memmem;
 use regex::bytes::Regex;
-use skald_model::Labels;
 
 /// What a typed filter reports when a value does not convert.
 const FILTER_ERROR: &str = "LabelFilterErr";
@@ -105,22 +104,22 @@ impl Condition {
         }
     }
 
-    /// The answer where the stream's own labels decide it.
-    pub(crate) fn eval_stream(&self, labels: &Labels) -> Option<bool> {
+    /// The answer where the stream's own labels decide it; `label` gives those that entries cannot change.
+    pub(crate) fn eval_stream<'a>(&self, label: &impl Fn(&str) -> Option<&'a str>) -> Option<bool> {
         match self {
-            Condition::And(a, b) => match (a.eval_stream(labels), b.eval_stream(labels)) {
+            Condition::And(a, b) => match (a.eval_stream(label), b.eval_stream(label)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
                 _ => None,
             },
-            Condition::Or(a, b) => match (a.eval_stream(labels), b.eval_stream(labels)) {
+            Condition::Or(a, b) => match (a.eval_stream(label), b.eval_stream(label)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
             // An address filter lets entries with an error pass whatever the label says.
             Condition::One { test: Test::Ip { .. }, .. } => None,
-            Condition::One { name, test } => labels.get(name).map(|value| test.check(value.as_bytes()) != Verdict::Fail),
+            Condition::One { name, test } => label(name).map(|value| test.check(value.as_bytes()) != Verdict::Fail),
         }
     }
 
@@ -130,11 +129,19 @@ impl Condition {
             Condition::And(a, b) => Probe::all([a.probe(), b.probe()]),
             Condition::Or(a, b) => Probe::any([a.probe(), b.probe()]),
             Condition::One { name, test } => match test.only_values() {
-                Some(values) if !name.ends_with(EXTRACTED) && name != ERROR && name != ERROR_DETAILS => {
+                Some(values) if is_plain_name(name) => {
                     Probe::any(values.into_iter().map(|value| Probe::MetadataEquals { name: name.clone(), value }))
                 }
                 _ => Probe::ANYTHING,
             },
+        }
+    }
+
+    /// Whether it compares texts only, so that it cannot mark entries.
+    pub(crate) fn is_text_only(&self) -> bool {
+        match self {
+            Condition::And(a, b) | Condition::Or(a, b) => a.is_text_only() && b.is_text_only(),
+            Condition::One { test, .. } => matches!(test, Test::Text { .. }),
         }
     }
 
@@ -193,17 +200,25 @@ impl Test {
     }
 
     /// The values that pass, where they can be listed and none is empty.
-    fn only_values(&self) -> Option<Vec<String>> {
-        let values = match self {
-            Test::Text { negated: false, text: TextTest::Equal(value) } => vec![value.clone()],
-            Test::Text { negated: false, text: TextTest::Any(pieces) } => {
-                let equal = |piece: &PieceTest| if let PieceTest::Equal(value) = piece { Some(value.clone()) } else { None };
-                pieces.iter().map(equal).collect::<Option<_>>()?
-            }
-            _ => return None,
-        };
-        values.iter().all(|value| !value.is_empty()).then_some(values)
+    pub(crate) fn only_values(&self) -> Option<Vec<String>> {
+        let Test::Text { negated: false, text } = self else { return None };
+        text.each_piece(|piece| if let PieceTest::Equal(value) = piece { Some(value.clone()) } else { None })
     }
+
+    /// Texts one of which every value that passes holds, where there are such; none is empty.
+    pub(crate) fn needed_texts(&self) -> Option<Vec<String>> {
+        let Test::Text { negated: false, text } = self else { return None };
+        text.each_piece(|piece| match piece {
+            PieceTest::Equal(value) => Some(value.clone()),
+            PieceTest::Holds(finder) => String::from_utf8(finder.needle().to_vec()).ok(),
+            PieceTest::NonEmpty | PieceTest::Folded(_) => None,
+        })
+    }
+}
+
+/// Whether a label of this name is what its name says: no error, and nothing that got a longer name because its own was taken.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !name.ends_with(EXTRACTED) && name != ERROR && name != ERROR_DETAILS
 }
 
 fn compare<T: PartialOrd>(op: CompareOp, left: T, right: T) -> bool {
@@ -226,6 +241,16 @@ impl TextTest {
             Some(Simple::Any(pieces)) => pieces,
         };
         pieces.into_iter().map(PieceTest::new).collect::<Result<_, _>>().map(TextTest::Any)
+    }
+
+    /// What `text` says of all pieces one of which a value must pass. `None` where it says nothing, or an empty text, of one.
+    fn each_piece(&self, text: impl Fn(&PieceTest) -> Option<String>) -> Option<Vec<String>> {
+        let texts = match self {
+            TextTest::Equal(value) => vec![value.clone()],
+            TextTest::Any(pieces) => pieces.iter().map(text).collect::<Option<Vec<String>>>()?,
+            TextTest::Anything | TextTest::Regex(_) => return None,
+        };
+        texts.iter().all(|text| !text.is_empty()).then_some(texts)
     }
 
     fn matches(&self, value: &[u8]) -> bool {
@@ -284,6 +309,11 @@ impl Named {
             MatchOp::Regex | MatchOp::NotRegex => MatcherTest::Regex(pattern::compile_selector(&matcher.value)?),
         };
         Ok(Named { name: matcher.name.clone(), matcher: Some((negated, test)) })
+    }
+
+    /// Whether it names an error, or its cause.
+    pub(crate) fn is_of_error(&self) -> bool {
+        names_error(&self.name)
     }
 
     fn takes(&self, value: &[u8]) -> bool {

@@ -2,14 +2,15 @@ use super::batch::{Batch, Selection, Stats};
 use super::error::EvalError;
 use super::format::Origin;
 use super::label_set::LabelSet;
-use super::pipeline::{Columns, Needs, Pipeline, Scratch, is_error};
-use super::row::EXTRACTED;
+use super::pipeline::{Columns, Needs, Pipeline, Scratch};
+use super::row::{EXTRACTED, names_error};
 use super::samples::{SampleFold, Samples};
 use super::selector::Selector;
 use super::series_key::SeriesKey;
+use super::series_table::SeriesTable;
 use super::steps::{Differences, Span, SpanCursor, Windows};
+use super::top::contenders;
 use super::unwrap::Unwrapper;
-use rustc_hash::FxHashMap;
 use skald_model::{Labels, Level, TimeRange, Timestamp};
 use std::sync::Arc;
 
@@ -24,6 +25,10 @@ pub struct RangeLeaf {
     pub(crate) value: LeafValue,
     pub(crate) key: SeriesKey,
     pub(crate) series_max: usize,
+    /// Whether rows may find their series by column.
+    pub(crate) by_column: bool,
+    /// Whether runs may be counted without reading them.
+    pub(crate) counts_runs: bool,
 }
 
 /// What a leaf gives per step.
@@ -63,6 +68,14 @@ impl RangeLeaf {
     pub fn needs(&self) -> &Needs {
         self.pipeline.needs()
     }
+
+    /// What a count in a window comes to.
+    pub(crate) fn result(&self, sum: i64) -> f64 {
+        match self.value {
+            LeafValue::Rate | LeafValue::BytesRate => sum as f64 / (self.windows.range as f64 / 1e9),
+            _ => sum as f64,
+        }
+    }
 }
 
 /// Rows of a stream, counted without reading them.
@@ -84,12 +97,18 @@ pub struct RunCounts {
 #[derive(Debug)]
 pub struct LeafState {
     leaf: Arc<RangeLeaf>,
-    index: FxHashMap<Box<[u8]>, usize>,
-    series: Vec<Counted>,
+    series: SeriesTable,
+    /// By series: rows; of what is not asked for there are none here and below.
+    rows: Vec<Differences>,
+    /// By series: line bytes.
+    bytes: Vec<Differences>,
+    /// By series: unwrapped values; then nothing else is counted.
+    samples: Vec<Samples>,
     failed: Option<Failure>,
     scratch: Scratch,
     key: Vec<u8>,
-    label_bytes: usize,
+    /// Bytes that the counts hold beside their places in the lists.
+    nested: usize,
 }
 
 /// Counts of one series.
@@ -124,8 +143,17 @@ enum Keying<'a> {
 impl LeafState {
     /// Nothing counted yet.
     pub fn new(leaf: Arc<RangeLeaf>) -> Self {
-        let (index, series) = (FxHashMap::default(), Vec::new());
-        LeafState { leaf, index, series, failed: None, scratch: Scratch::default(), key: Vec::new(), label_bytes: 0 }
+        LeafState {
+            leaf,
+            series: SeriesTable::default(),
+            rows: Vec::new(),
+            bytes: Vec::new(),
+            samples: Vec::new(),
+            failed: None,
+            scratch: Scratch::default(),
+            key: Vec::new(),
+            nested: 0,
+        }
     }
 
     /// Counts the selected rows of a batch. Sorted timestamps are counted faster.
@@ -140,7 +168,7 @@ impl LeafState {
             return Ok(stats);
         }
         self.scratch.row.begin(batch.labels);
-        let keying = if first == leaf.pipeline.step_count() && leaf.unwrap.is_none() { keying(&leaf, batch) } else { Keying::Row };
+        let keying = if leaf.by_column && first == leaf.pipeline.step_count() { keying(&leaf, batch) } else { Keying::Row };
         stats.matched = match keying {
             Keying::One => self.count_one(batch, &selected)?,
             Keying::Word { column, ids, words } => self.count_words(batch, &selected, batch.columns[column].name(), ids, &words)?,
@@ -235,7 +263,7 @@ impl LeafState {
                 self.current_series()?
             };
             match leaf.value {
-                LeafValue::Folded(fold) => self.series[series].samples.add(fold, span, value, batch.timestamps[row]),
+                LeafValue::Folded(fold) => self.nested += self.samples[series].add(fold, span, value, batch.timestamps[row]),
                 _ => self.add(series, span, 1, self.line_len(batch, row)),
             }
         }
@@ -255,23 +283,31 @@ impl LeafState {
 
     /// The series of the entry in `scratch`.
     fn current_series(&mut self) -> Result<usize, EvalError> {
-        self.leaf.key.write(&self.scratch.row, &mut self.key);
-        if let Some(series) = self.index.get(self.key.as_slice()) {
-            return Ok(*series);
-        }
-        let labels = self.leaf.key.labels(&self.scratch.row);
-        self.insert(self.key.clone().into_boxed_slice(), labels)
+        let mut key = std::mem::take(&mut self.key);
+        self.leaf.key.write(&self.scratch.row, &mut key);
+        let series = self.series_of(&key);
+        self.key = key;
+        series
     }
 
-    fn insert(&mut self, key: Box<[u8]>, labels: LabelSet) -> Result<usize, EvalError> {
-        if self.series.len() >= self.leaf.series_max {
+    fn series_of(&mut self, key: &[u8]) -> Result<usize, EvalError> {
+        let hash = match self.series.find(key) {
+            Ok(series) => return Ok(series),
+            Err(hash) => hash,
+        };
+        let (number, steps) = (self.series.len(), self.leaf.windows.steps.count());
+        if number >= self.leaf.series_max {
             return Err(EvalError::TooManySeries { max: self.leaf.series_max });
         }
-        self.label_bytes += labels.heap_bytes() + key.len();
-        self.index.insert(key, self.series.len());
-        let bytes = self.leaf.value.counts_bytes().then(Differences::new);
-        self.series.push(Counted { labels, rows: Differences::new(), bytes, samples: Samples::default() });
-        Ok(self.series.len() - 1)
+        self.series.insert(hash, key);
+        match self.leaf.value {
+            LeafValue::Folded(_) => self.samples.push(Samples::default()),
+            value => {
+                self.rows.push(Differences::new(steps));
+                self.bytes.extend(value.counts_bytes().then(|| Differences::new(steps)));
+            }
+        }
+        Ok(number)
     }
 
     /// Length of the line that went through the stages last.
@@ -282,26 +318,33 @@ impl LeafState {
 
     fn add(&mut self, series: usize, span: Span, rows: u64, bytes: u64) {
         let steps = self.leaf.windows.steps.count();
-        let counted = &mut self.series[series];
-        counted.rows.add(span, rows as i64, steps);
-        if let Some(sums) = &mut counted.bytes {
-            sums.add(span, bytes as i64, steps);
+        let mut grown = self.rows[series].add(span, rows as i64, steps);
+        if let Some(sums) = self.bytes.get_mut(series) {
+            grown += sums.add(span, bytes as i64, steps);
         }
+        self.nested = self.nested.wrapping_add_signed(grown);
     }
 
-    /// Counts a whole run of rows without reading it. False when that cannot be exact; then nothing was added.
+    /// Counts a whole run of rows without reading it. False when that cannot be exact; then nothing was added. `metadata` names all that
+    /// the rows may have.
     ///
-    /// It can when no line is looked at, stream labels and levels decide series and filters, and all windows hold either all of the run or nothing of it.
+    /// It can when no line is looked at, stream labels and levels decide series and filters, and all windows hold either all of the run
+    /// or nothing of it.
     ///
     /// # Errors
     /// [`EvalError::TooManySeries`].
-    pub fn add_run(&mut self, labels: &Labels, run: &RunCounts) -> Result<bool, EvalError> {
+    pub fn add_run<'a>(
+        &mut self,
+        labels: &Labels,
+        run: &RunCounts,
+        metadata: impl IntoIterator<Item = &'a str>,
+    ) -> Result<bool, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let span = leaf.windows.span(run.min.0);
-        let Some(by_level) = by_level(&leaf, labels) else { return Ok(false) };
-        if leaf.pipeline.reads_entries() || leaf.unwrap.is_some() || run.max.0 > span.until {
+        if !leaf.counts_runs || run.max.0 > span.until {
             return Ok(false);
         }
+        let Some(by_level) = by_level(leaf.needs(), labels, metadata) else { return Ok(false) };
         if span.is_empty() || run.rows == 0 {
             return Ok(true);
         }
@@ -343,31 +386,40 @@ impl LeafState {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        let mut keys: Vec<_> = other.index.into_iter().collect();
-        keys.sort_unstable_by_key(|(_, at)| *at);
-        for ((key, _), counted) in keys.into_iter().zip(other.series) {
-            let at = match self.index.get(&key) {
-                Some(at) => *at,
-                None => self.insert(key, counted.labels)?,
-            };
-            let mine = &mut self.series[at];
-            mine.rows.merge(counted.rows, steps);
-            if let LeafValue::Folded(fold) = self.leaf.value {
-                mine.samples.merge(fold, counted.samples);
+        if self.series.len() == 0 {
+            (self.series, self.nested) = (other.series, other.nested);
+            (self.rows, self.bytes, self.samples) = (other.rows, other.bytes, other.samples);
+            return Ok(());
+        }
+        let mut rows = other.rows.into_iter();
+        let mut bytes = other.bytes.into_iter();
+        let mut samples = other.samples.into_iter();
+        for number in 0..other.series.len() {
+            let series = self.series_of(other.series.key(number))?;
+            let before = self.nested_of(series);
+            if let Some(rows) = rows.next() {
+                self.rows[series].merge(rows, steps);
             }
-            if let (Some(mine), Some(other)) = (&mut mine.bytes, counted.bytes) {
-                mine.merge(other, steps);
+            if let Some(bytes) = bytes.next() {
+                self.bytes[series].merge(bytes, steps);
             }
+            if let (LeafValue::Folded(fold), Some(samples)) = (self.leaf.value, samples.next()) {
+                self.samples[series].merge(fold, samples);
+            }
+            self.nested = self.nested + self.nested_of(series) - before;
         }
         Ok(())
     }
 
-    /// Bytes of memory held, about.
+    fn nested_of(&self, series: usize) -> usize {
+        let counts = |list: &[Differences]| list.get(series).map_or(0, Differences::heap_bytes);
+        counts(&self.rows) + counts(&self.bytes) + self.samples.get(series).map_or(0, Samples::heap_bytes)
+    }
+
+    /// Bytes of memory held, about. Costs nothing.
     pub fn heap_bytes(&self) -> usize {
-        let counts = |counted: &Counted| {
-            counted.rows.heap_bytes() + counted.bytes.as_ref().map_or(0, Differences::heap_bytes) + counted.samples.heap_bytes()
-        };
-        self.label_bytes + self.series.iter().map(|counted| counts(counted) + std::mem::size_of::<Counted>() + 48).sum::<usize>()
+        let counts = (self.rows.capacity() + self.bytes.capacity()) * size_of::<Differences>();
+        self.series.heap_bytes() + counts + self.samples.capacity() * size_of::<Samples>() + self.nested
     }
 
     /// The leaf that it counts for.
@@ -375,17 +427,51 @@ impl LeafState {
         &self.leaf
     }
 
-    /// The series, ordered by labels.
+    /// The series, ordered by labels. Where only the `k` largest (or smallest) are asked for, those that cannot change which they are may
+    /// be missing.
     ///
     /// # Errors
     /// [`EvalError::Pipeline`] when an entry carried an error.
-    pub(crate) fn into_series(self) -> Result<Vec<Counted>, EvalError> {
+    pub(crate) fn into_series(self, top: Option<Top>) -> Result<Vec<Counted>, EvalError> {
+        let chosen = top.and_then(|top| self.contenders(top));
         if let Some(failed) = self.failed {
             return Err(EvalError::Pipeline { error: failed.error, series: failed.series });
         }
-        let mut series = self.series;
+        let is_chosen = |number: &usize| chosen.as_ref().is_none_or(|chosen| chosen.binary_search(number).is_ok());
+        let mut series = Vec::with_capacity(chosen.as_ref().map_or(self.series.len(), Vec::len));
+        let (mut rows, mut bytes, mut samples) = (self.rows.into_iter(), self.bytes.into_iter(), self.samples.into_iter());
+        for number in 0..self.series.len() {
+            let (rows, bytes, samples) = (rows.next(), bytes.next(), samples.next());
+            if is_chosen(&number) {
+                let labels = self.leaf.key.labels(self.series.key(number));
+                let (rows, samples) = (rows.unwrap_or(Differences::One(0)), samples.unwrap_or_default());
+                series.push(Counted { labels, rows, bytes, samples });
+            }
+        }
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
+    }
+
+    /// Numbers of the series, ascending, that decide which stay, where that can be said beforehand: of counts at an instant.
+    fn contenders(&self, Top { smallest, k }: Top) -> Option<Vec<usize>> {
+        let sums = if self.leaf.value.counts_bytes() { &self.bytes } else { &self.rows };
+        let values = sums.iter().map(|sum| sum.only_sum().map(|sum| self.leaf.result(sum))).collect::<Option<Vec<f64>>>()?;
+        let pairs = |number| self.leaf.key.pairs(self.series.key(number));
+        contenders(smallest, k, &values, |a, b| pairs(a).cmp(pairs(b)))
+    }
+}
+
+/// The `k` largest or smallest values are all that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Top {
+    pub(crate) smallest: bool,
+    pub(crate) k: usize,
+}
+
+impl Top {
+    /// What the parameter of `topk` and `bottomk` says.
+    pub(crate) fn of(smallest: bool, parameter: Option<u64>) -> Self {
+        Top { smallest, k: usize::try_from(parameter.unwrap_or(1)).unwrap_or(usize::MAX) }
     }
 }
 
@@ -398,7 +484,7 @@ fn known(slot: &mut Option<usize>, find: impl FnOnce() -> Result<usize, EvalErro
 }
 
 fn keying<'a>(leaf: &RangeLeaf, batch: &Batch<'a>) -> Keying<'a> {
-    if batch.columns.iter().any(is_error) {
+    if batch.columns.iter().any(|column| names_error(column.name())) {
         return Keying::Row;
     }
     let mut relevant = (0..batch.columns.len()).filter(|at| leaf.key.depends_on(&batch.columns[*at], batch.labels));
@@ -412,16 +498,15 @@ fn keying<'a>(leaf: &RangeLeaf, batch: &Batch<'a>) -> Keying<'a> {
     }
 }
 
-/// Whether levels are needed beside the stream's labels; `None` when other metadata is.
-fn by_level(leaf: &RangeLeaf, labels: &Labels) -> Option<bool> {
-    let needs = leaf.needs();
-    let Columns::Names(names) = &needs.columns else { return None };
+/// Whether levels are needed beside the stream's labels; `None` when other metadata may be. `metadata` names all that there may be.
+fn by_level<'a>(needs: &Needs, labels: &Labels, metadata: impl IntoIterator<Item = &'a str>) -> Option<bool> {
     let mut by_level = false;
-    for name in names {
-        match name.strip_suffix(EXTRACTED) {
-            Some(short) if labels.get(short).is_some() => return None,
-            _ if labels.get(name).is_some() => {}
-            _ if name == Level::METADATA_NAME => by_level = true,
+    for name in metadata.into_iter().filter(|name| needs.columns.contains(name)) {
+        let hidden = labels.get(name).is_some();
+        match &needs.columns {
+            // Under a name of the stream it is seen under the longer name alone.
+            Columns::Names(names) if hidden && !names_error(name) && !names.iter().any(|n| n.strip_suffix(EXTRACTED) == Some(name)) => {}
+            _ if !hidden && name == Level::METADATA_NAME => by_level = true,
             _ => return None,
         }
     }

@@ -9,10 +9,10 @@ use super::label_filter::{Condition, Named, Test};
 use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
-use super::row::{ERROR, EXTRACTED, RowLabels};
+use super::row::{ERROR, EXTRACTED, RowLabels, names_error};
 use super::text_parser::{PatternParser, RegexpParser};
 use super::unpack;
-use crate::plan::Direction;
+use crate::plan::{Direction, ImpliedFilter, Rewrites, StreamTest};
 use crate::template::Template;
 use skald_model::{Column, Labels, Timestamp};
 use std::ops::ControlFlow;
@@ -24,6 +24,11 @@ pub struct Needs {
     pub lines: LineNeed,
     /// Which metadata columns.
     pub columns: Columns,
+}
+
+impl Needs {
+    /// All of every entry.
+    pub(crate) const EVERYTHING: Needs = Needs { lines: LineNeed::Bytes, columns: Columns::All };
 }
 
 /// What of lines has to be read.
@@ -47,16 +52,16 @@ pub enum Columns {
 }
 
 impl Columns {
-    /// Whether the column `name` is needed.
+    /// Whether the column `name` is needed. Errors always are.
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Columns::All => true,
-            Columns::Names(names) => names.iter().any(|n| n == name),
+            Columns::Names(names) => names_error(name) || names.iter().any(|n| n == name),
         }
     }
 
     /// Adds what a template looks at.
-    fn add_fields(&mut self, template: &Template) {
+    pub(crate) fn add_fields(&mut self, template: &Template) {
         if template.sees_all_labels() {
             *self = Columns::All;
         }
@@ -116,7 +121,7 @@ impl Step {
     }
 
     /// Whether it looks at the line.
-    fn reads_line(&self) -> bool {
+    pub(crate) fn reads_line(&self) -> bool {
         let by_template = matches!(self, Step::LabelFormat(format) if format.templates().any(Template::sees_line));
         by_template || self.is_parser() || self.changes_line() || matches!(self, Step::Line(_))
     }
@@ -141,11 +146,25 @@ pub(crate) struct Hints {
 /// The compiled stages of a log query.
 #[derive(Debug)]
 pub struct Pipeline {
-    line_filters: Vec<LineMatcher>,
-    steps: Vec<Step>,
-    hints: Hints,
-    needs: Needs,
-    probe: Probe,
+    parts: PipelineParts,
+}
+
+/// What a pipeline is made of.
+#[derive(Debug)]
+pub(crate) struct PipelineParts {
+    /// Asked of many lines at a time, before anything is done with single entries.
+    pub(crate) line_filters: Vec<LineMatcher>,
+    /// What steps demand of lines.
+    pub(crate) implied: Vec<ImpliedFilter>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) hints: Hints,
+    pub(crate) needs: Needs,
+    pub(crate) probe: Probe,
+    pub(crate) stream_tests: Vec<StreamTest>,
+    /// How many of the first steps are filters that columns may decide.
+    pub(crate) by_column: usize,
+    /// Rewrites that made a difference.
+    pub(crate) applied: Rewrites,
 }
 
 /// One entry that passed.
@@ -193,77 +212,67 @@ struct ParserBuffers {
 }
 
 impl Pipeline {
-    /// Puts compiled parts together. `needs` is what the use of its result needs.
-    pub(crate) fn new(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: Hints, mut needs: Needs) -> Self {
-        let line_filters: Vec<_> = line_filters.into_iter().filter(|filter| !filter.is_always_true()).collect();
-        if steps.iter().any(Step::reads_line) || !line_filters.is_empty() {
-            needs.lines = LineNeed::Bytes;
-        }
-        for step in &steps {
-            match step {
-                Step::Filter(condition) => condition.each_name(&mut |name| needs.columns.add(name)),
-                Step::Json | Step::Logfmt(_) | Step::Regexp(_) | Step::Pattern(_) | Step::Unpack => {
-                    hints.required.iter().flatten().for_each(|name| needs.columns.add(name))
-                }
-                Step::JsonPaths(paths) => paths.iter().for_each(|(name, _)| needs.columns.add(name)),
-                Step::LogfmtKeys { keys, .. } => keys.iter().for_each(|(name, _)| needs.columns.add(name)),
-                Step::Decolorize | Step::Line(_) => {}
-                Step::LineFormat(format) => needs.columns.add_fields(format.template()),
-                Step::LabelFormat(format) => {
-                    format.each_name(&mut |name| needs.columns.add(name));
-                    format.templates().for_each(|template| needs.columns.add_fields(template));
-                }
-                Step::Drop(items) | Step::Keep(items) => items.iter().for_each(|item| needs.columns.add(&item.name)),
-            }
-        }
-        let metadata = steps.iter().map_while(|step| if let Step::Filter(condition) = step { Some(condition.probe()) } else { None });
-        let probe = Probe::all(line_filters.iter().map(|filter| filter.probe().clone()).chain(metadata));
-        Pipeline { line_filters, steps, hints, needs, probe }
+    /// Puts compiled parts together.
+    pub(crate) fn new(parts: PipelineParts) -> Self {
+        Pipeline { parts }
     }
 
     /// What has to be read.
     pub fn needs(&self) -> &Needs {
-        &self.needs
+        &self.parts.needs
     }
 
     /// What every entry that passes satisfies.
     pub fn block_probe(&self) -> &Probe {
-        &self.probe
+        &self.parts.probe
     }
 
     /// False when the stream's labels alone keep all its entries from passing.
     pub fn stream_can_match(&self, labels: &Labels) -> bool {
-        for step in &self.steps {
-            match step {
-                Step::Filter(condition) if condition.eval_stream(labels) == Some(false) => return false,
-                // Parsers never write a label that the stream has; only `unpack` can, where its name has to be changed.
-                Step::Filter(_) | Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => {}
-                Step::Regexp(_) | Step::Pattern(_) | Step::Decolorize | Step::Line(_) => {}
-                Step::LineFormat(_) => {}
-                Step::Unpack | Step::LabelFormat(_) | Step::Drop(_) | Step::Keep(_) => return true,
-            }
-        }
-        true
+        self.parts.stream_tests.iter().all(|test| test.can_match(&self.parts.steps, labels))
+    }
+
+    /// Names and values: entries of a stream that has a label of the name pass only where it has one of the values.
+    pub fn label_values(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.parts.stream_tests.iter().filter_map(|test| test.values(&self.parts.steps))
+    }
+
+    /// Line filters that label filters imply, as text.
+    pub fn implied_filters(&self) -> impl Iterator<Item = &str> {
+        self.parts.implied.iter().map(ImpliedFilter::text)
+    }
+
+    /// Rewrites that changed what it does.
+    pub fn applied(&self) -> Rewrites {
+        self.parts.applied
     }
 
     /// Whether entries with an error are counted.
     pub(crate) fn preserves_errors(&self) -> bool {
-        self.hints.preserve_errors
+        self.parts.hints.preserve_errors
     }
 
     /// Whether it looks at more of entries than their labels.
     pub(crate) fn reads_entries(&self) -> bool {
-        !self.line_filters.is_empty() || self.steps.iter().any(Step::reads_entry)
+        !self.parts.line_filters.is_empty() || self.parts.steps.iter().any(Step::reads_entry)
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
     pub(crate) fn select(&self, batch: &Batch<'_>, selection: &Selection) -> (Selection, usize) {
-        assert!(batch.lines.is_some() || self.needs.lines == LineNeed::None, "lines are there where they are needed");
+        assert!(batch.lines.is_some() || self.parts.needs.lines == LineNeed::None, "lines are there where they are needed");
         let len = batch.len();
         let mut selection = selection.clone();
         let mut done = 0;
-        for step in &self.steps {
-            let Step::Filter(condition) = step else { break };
+        for step in &self.parts.steps[..self.parts.by_column] {
+            let condition = match step {
+                Step::Filter(condition) => condition,
+                // Nothing before can have failed, so there is no error to drop but one of metadata.
+                Step::Drop(items) if items.iter().all(Named::is_of_error) && !batch.columns.iter().any(|c| names_error(c.name())) => {
+                    done += 1;
+                    continue;
+                }
+                _ => break,
+            };
             match ColumnTest::new(condition, batch) {
                 None => break,
                 Some(ColumnTest::Constant(true)) => {}
@@ -273,7 +282,8 @@ impl Pipeline {
             done += 1;
         }
         if let Some(lines) = &batch.lines {
-            for filter in &self.line_filters {
+            let implied = self.parts.implied.iter().filter_map(|implied| implied.for_batch(batch));
+            for filter in self.parts.line_filters.iter().chain(implied) {
                 if selection.is_empty(len) {
                     break;
                 }
@@ -283,16 +293,21 @@ impl Pipeline {
         (selection, done)
     }
 
+    /// Whether columns may decide all steps.
+    pub(crate) fn is_decided_by_column(&self) -> bool {
+        self.parts.by_column == self.parts.steps.len()
+    }
+
     /// Number of steps that work on single entries.
     pub(crate) fn step_count(&self) -> usize {
-        self.steps.len()
+        self.parts.steps.len()
     }
 
     /// Runs the steps from `first` on over one entry; false drops it.
     pub(crate) fn run_steps(&self, first: usize, entry: Origin<'_>, scratch: &mut Scratch) -> bool {
         let Scratch { row, parsers, line: changed, line_changed } = scratch;
         *line_changed = false;
-        for step in &self.steps[first..] {
+        for step in &self.parts.steps[first..] {
             let line = if *line_changed { changed.as_slice() } else { entry.line };
             match step {
                 Step::Filter(condition) => {
@@ -301,7 +316,7 @@ impl Pipeline {
                     }
                 }
                 Step::Json => {
-                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
                     let result = json::extract(line, &mut parsers.json, &mut out);
                     if out.dropped {
                         return false;
@@ -311,7 +326,7 @@ impl Pipeline {
                     }
                 }
                 Step::Logfmt(options) => {
-                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
                     let result = logfmt::extract(line, *options, &mut parsers.logfmt, &mut out);
                     if out.dropped {
                         return false;
@@ -321,21 +336,21 @@ impl Pipeline {
                     }
                 }
                 Step::Regexp(parser) => {
-                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
                     parser.extract(line, &mut out);
                     if out.dropped {
                         return false;
                     }
                 }
                 Step::Pattern(parser) => {
-                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
                     parser.extract(line, &mut out);
                     if out.dropped {
                         return false;
                     }
                 }
                 Step::Unpack => {
-                    let mut out = Extractor::new(row, &self.hints, &mut parsers.put);
+                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
                     let result = unpack::extract(line, &mut parsers.json, &mut parsers.line, &mut out);
                     if out.dropped {
                         return false;
@@ -420,11 +435,6 @@ impl Pipeline {
 
     /// Places of the columns that are needed.
     pub(crate) fn columns(&self, columns: &[Column]) -> Vec<usize> {
-        (0..columns.len()).filter(|at| self.needs.columns.contains(columns[*at].name()) || is_error(&columns[*at])).collect()
+        (0..columns.len()).filter(|at| self.parts.needs.columns.contains(columns[*at].name())).collect()
     }
-}
-
-/// Whether a metadata column sets the error of entries.
-pub(crate) fn is_error(column: &Column) -> bool {
-    &**column.name() == ERROR
 }

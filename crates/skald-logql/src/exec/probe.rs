@@ -23,23 +23,30 @@ pub enum Probe {
         /// Its value, never empty.
         value: String,
     },
+    /// There is structured metadata `name`. Says nothing about streams that have a label `name`.
+    HasMetadata {
+        /// Metadata name.
+        name: String,
+    },
 }
 
 impl Probe {
     /// Holds for everything.
     pub(crate) const ANYTHING: Probe = Probe::All(Vec::new());
 
-    /// Whether it holds, given answers about literals (`bytes, ignore_case`) and metadata (`name, value`).
-    pub fn may_match(&self, contains: &mut dyn FnMut(&[u8], bool) -> bool, metadata: &mut dyn FnMut(&str, &str) -> bool) -> bool {
+    /// Whether it holds, given answers about literals (`bytes, ignore_case`) and metadata (`name, value`; no value asks for any).
+    pub fn may_match(&self, contains: &mut dyn FnMut(&[u8], bool) -> bool, metadata: &mut dyn FnMut(&str, Option<&str>) -> bool) -> bool {
         match self {
             Probe::All(members) => members.iter().all(|member| member.may_match(contains, metadata)),
             Probe::Any(members) => members.iter().any(|member| member.may_match(contains, metadata)),
             Probe::Contains { literal, ignore_case } => contains(literal, *ignore_case),
-            Probe::MetadataEquals { name, value } => metadata(name, value),
+            Probe::MetadataEquals { name, value } => metadata(name, Some(value)),
+            Probe::HasMetadata { name } => metadata(name, None),
         }
     }
 
-    pub(crate) fn is_anything(&self) -> bool {
+    /// Whether it holds for everything.
+    pub fn is_anything(&self) -> bool {
         matches!(self, Probe::All(members) if members.is_empty())
     }
 
@@ -85,7 +92,29 @@ impl Probe {
                     .max_by_key(|l| (shortest(l), std::cmp::Reverse(l.len())))
                     .unwrap_or_default()
             }
-            Probe::MetadataEquals { .. } => Vec::new(),
+            Probe::MetadataEquals { .. } | Probe::HasMetadata { .. } => Vec::new(),
+        }
+    }
+}
+
+/// For people: `(word & (other | name=value))`; `/i` marks what is looked for in any case, `name=?` metadata of any value.
+impl std::fmt::Display for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut join = |members: &[Probe], by: &str| {
+            f.write_str("(")?;
+            for (at, member) in members.iter().enumerate() {
+                write!(f, "{}{member}", if at == 0 { "" } else { by })?;
+            }
+            f.write_str(")")
+        };
+        match self {
+            Probe::All(members) => join(members, " & "),
+            Probe::Any(members) => join(members, " | "),
+            Probe::Contains { literal, ignore_case } => {
+                write!(f, "{}{}", String::from_utf8_lossy(literal), if *ignore_case { "/i" } else { "" })
+            }
+            Probe::MetadataEquals { name, value } => write!(f, "{name}={value}"),
+            Probe::HasMetadata { name } => write!(f, "{name}=?"),
         }
     }
 }
@@ -181,19 +210,7 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &str, want: &str) {
-        assert_eq!(show(&required(pattern)), want, "{pattern}");
-    }
-
-    fn show(probe: &Probe) -> String {
-        let join = |members: &[Probe], by: &str| format!("({})", members.iter().map(show).collect::<Vec<_>>().join(by));
-        match probe {
-            Probe::All(members) => join(members, " & "),
-            Probe::Any(members) => join(members, " | "),
-            Probe::Contains { literal, ignore_case } => {
-                format!("{}{}", String::from_utf8_lossy(literal), if *ignore_case { "/i" } else { "" })
-            }
-            Probe::MetadataEquals { name, value } => format!("{name}={value}"),
-        }
+        assert_eq!(required(pattern).to_string(), want, "{pattern}");
     }
 
     #[test]

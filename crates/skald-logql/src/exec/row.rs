@@ -13,6 +13,11 @@ pub(crate) const PRESERVE_ERROR: &str = "__preserve_error__";
 /// Put behind a name that is taken.
 pub(crate) const EXTRACTED: &str = "_extracted";
 
+/// Whether metadata of this name sets the error of entries, or its cause.
+pub(crate) fn names_error(name: &str) -> bool {
+    name == ERROR || name == ERROR_DETAILS
+}
+
 /// Where a label of an entry comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Category {
@@ -121,6 +126,19 @@ impl RowLabels {
         self.stream.iter().nth(at).map(|(_, value)| value.as_bytes())
     }
 
+    /// Value under which [`RowLabels::for_each`] shows `name` first: errors are labels here.
+    pub(crate) fn visible(&self, name: &str) -> Option<&[u8]> {
+        let error = match name {
+            ERROR => self.error(),
+            ERROR_DETAILS => self.visible_details(),
+            _ => None,
+        };
+        let Some(error) = error else { return self.get(name) };
+        // An error hides labels that stages or metadata set under its name, not those of the stream.
+        let of_stream = if self.find(name.as_bytes(), |slot| slot.live).is_none() { self.get(name) } else { None };
+        Some(of_stream.unwrap_or(error.as_bytes()))
+    }
+
     /// Whether a parser's label of this name has to be renamed.
     pub(crate) fn collides(&self, name: &[u8]) -> bool {
         self.stream.iter().any(|(n, _)| n.as_bytes() == name)
@@ -197,7 +215,7 @@ impl RowLabels {
     }
 
     /// The cause of the error, where it is to be seen: alone it is not.
-    fn visible_details(&self) -> Option<&str> {
+    pub(crate) fn visible_details(&self) -> Option<&str> {
         let changed = self.error.is_some() || !self.masked.is_empty() || !self.slots.is_empty();
         self.details.as_deref().filter(|_| changed)
     }

@@ -144,6 +144,11 @@ impl Segment {
         (self.first, self.end)
     }
 
+    #[inline]
+    fn heap_bytes(&self) -> usize {
+        8 * (self.values.capacity() + self.times.capacity())
+    }
+
     fn keep(&mut self, fold: SampleFold, value: f64, at: i64) {
         if fold.keeps_values() {
             self.values.push(value);
@@ -155,8 +160,8 @@ impl Segment {
 }
 
 impl Samples {
-    /// Adds the value of an entry at `at`, whose steps are `span`. Neighbours mostly share their span.
-    pub(crate) fn add(&mut self, fold: SampleFold, span: Span, value: f64, at: i64) {
+    /// Adds the value of an entry at `at`, whose steps are `span`, and says how many bytes more it holds. Neighbours mostly share their span.
+    pub(crate) fn add(&mut self, fold: SampleFold, span: Span, value: f64, at: i64) -> usize {
         let key = (span.first as u32, span.end as u32);
         let place = match self.segments.last().map(|last| last.key().cmp(&key)) {
             Some(Ordering::Equal) => Ok(self.segments.len() - 1),
@@ -166,13 +171,21 @@ impl Samples {
         match place {
             Ok(found) => {
                 let segment = &mut self.segments[found];
-                if fold.keeps_values() {
-                    segment.keep(fold, value, at);
-                } else {
+                if !fold.keeps_values() {
                     segment.folded.add(fold, value, at);
+                    return 0;
                 }
+                let before = segment.heap_bytes();
+                segment.keep(fold, value, at);
+                segment.heap_bytes() - before
             }
-            Err(found) => self.segments.insert(found, Segment::new(span, fold, value, at)),
+            Err(found) => {
+                let before = self.segments.capacity();
+                let segment = Segment::new(span, fold, value, at);
+                let kept = segment.heap_bytes();
+                self.segments.insert(found, segment);
+                kept + (self.segments.capacity() - before) * size_of::<Segment>()
+            }
         }
     }
 
@@ -263,8 +276,7 @@ impl Samples {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        let kept: usize = self.segments.iter().map(|segment| 8 * (segment.values.capacity() + segment.times.capacity())).sum();
-        self.segments.capacity() * std::mem::size_of::<Segment>() + kept
+        self.segments.capacity() * size_of::<Segment>() + self.segments.iter().map(Segment::heap_bytes).sum::<usize>()
     }
 }
 
@@ -395,12 +407,14 @@ mod tests {
             (0..shuffled.len()).for_each(|i| { let j = shuffle[i] % shuffled.len(); shuffled.swap(i, j) });
             for fold in FOLDS {
                 let mut states: Vec<Samples> = (0..parts).map(|_| Samples::default()).collect();
+                let mut held = vec![0; parts];
                 for (i, (at, value)) in shuffled.iter().enumerate() {
                     let span = windows.span(*at);
                     if !span.is_empty() {
-                        states[i % parts].add(fold, span, *value, *at);
+                        held[i % parts] += states[i % parts].add(fold, span, *value, *at);
                     }
                 }
+                prop_assert_eq!(held, states.iter().map(Samples::heap_bytes).collect::<Vec<_>>());
                 let mut all = Samples::default();
                 states.into_iter().for_each(|state| all.merge(fold, state));
                 let mut got = Vec::new();
@@ -427,7 +441,9 @@ mod tests {
     fn check(fold: SampleFold, values: &[f64], want: f64) {
         let windows = Windows { steps: Steps::instant(Timestamp(100)), range: 100, offset: 0 };
         let mut samples = Samples::default();
-        values.iter().enumerate().for_each(|(i, value)| samples.add(fold, windows.span(i as i64 + 1), *value, i as i64 + 1));
+        for (i, value) in values.iter().enumerate() {
+            samples.add(fold, windows.span(i as i64 + 1), *value, i as i64 + 1);
+        }
         let same = |_, got: f64| assert!(got == want || (got.is_nan() && want.is_nan()), "{fold:?} of {values:?}: {got}");
         assert_eq!(samples.finish(fold, &windows, &Account::new(&Unbounded), same), Ok(()));
     }

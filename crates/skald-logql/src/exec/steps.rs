@@ -112,6 +112,8 @@ impl<'a> SpanCursor<'a> {
 /// Sums over windows, kept as their differences from step to step: adding a row costs two additions however long the window is.
 #[derive(Debug, Clone)]
 pub(crate) enum Differences {
+    /// The sum at the only step.
+    One(i64),
     /// Changes at steps, for series with few entries.
     Sparse(Vec<(u32, i64)>),
     /// The change at each step, and one more place behind the last.
@@ -119,14 +121,15 @@ pub(crate) enum Differences {
 }
 
 impl Differences {
-    pub(crate) fn new() -> Self {
-        Differences::Sparse(Vec::new())
+    pub(crate) fn new(steps: usize) -> Self {
+        if steps == 1 { Differences::One(0) } else { Differences::Sparse(Vec::new()) }
     }
 
-    /// Adds `amount` to each step of `span`.
+    /// Adds `amount` to each step of `span`, and says how many bytes more it holds.
     #[inline]
-    pub(crate) fn add(&mut self, span: Span, amount: i64, steps: usize) {
+    pub(crate) fn add(&mut self, span: Span, amount: i64, steps: usize) -> isize {
         match self {
+            Differences::One(sum) => *sum += if span.is_empty() { 0 } else { amount },
             Differences::Dense(changes) => {
                 changes[span.first] += amount;
                 changes[span.end] -= amount;
@@ -138,38 +141,47 @@ impl Differences {
                 {
                     *a += amount;
                     *b -= amount;
-                    return;
+                    return 0;
                 }
-                changes.push((span.first as u32, amount));
-                changes.push((span.end as u32, -amount));
-                if 2 * changes.len() > steps + 1 {
-                    self.make_dense(steps);
-                }
+                let before = self.heap_bytes();
+                self.push_changes([(span.first as u32, amount), (span.end as u32, -amount)], steps);
+                return self.heap_bytes() as isize - before as isize;
             }
+        }
+        0
+    }
+
+    fn push_changes(&mut self, more: impl IntoIterator<Item = (u32, i64)>, steps: usize) {
+        let Differences::Sparse(changes) = self else { return };
+        changes.extend(more);
+        if 2 * changes.len() > steps + 1 {
+            self.make_dense(steps);
         }
     }
 
     fn make_dense(&mut self, steps: usize) {
-        if let Differences::Sparse(changes) = self {
-            let mut dense = vec![0; steps + 1];
-            changes.iter().for_each(|(step, amount)| dense[*step as usize] += amount);
-            *self = Differences::Dense(dense);
+        let mut dense = match self {
+            Differences::Dense(_) => return,
+            _ => vec![0; steps + 1],
+        };
+        match self {
+            Differences::Sparse(changes) => changes.iter().for_each(|(step, amount)| dense[*step as usize] += amount),
+            Differences::One(sum) => dense[0] = *sum,
+            Differences::Dense(_) => {}
         }
+        *self = Differences::Dense(dense);
     }
 
     /// Adds what another counted over the same steps.
     pub(crate) fn merge(&mut self, other: Differences, steps: usize) {
-        match other {
-            Differences::Sparse(more) => match self {
-                Differences::Dense(changes) => more.iter().for_each(|(step, amount)| changes[*step as usize] += amount),
-                Differences::Sparse(changes) => {
-                    changes.extend(more);
-                    if 2 * changes.len() > steps + 1 {
-                        self.make_dense(steps);
-                    }
-                }
-            },
-            Differences::Dense(more) => {
+        match (&mut *self, other) {
+            (Differences::One(sum), other) => *sum += other.into_sums(1).first().copied().unwrap_or(0),
+            (Differences::Dense(changes), Differences::Sparse(more)) => {
+                more.iter().for_each(|(step, amount)| changes[*step as usize] += amount);
+            }
+            (Differences::Sparse(_), Differences::Sparse(more)) => self.push_changes(more, steps),
+            (_, more) => {
+                let more = more.into_dense(steps);
                 self.make_dense(steps);
                 if let Differences::Dense(changes) = self {
                     changes.iter_mut().zip(more).for_each(|(change, amount)| *change += amount);
@@ -178,10 +190,17 @@ impl Differences {
         }
     }
 
-    /// The sum at each step.
-    pub(crate) fn into_sums(mut self, steps: usize) -> Vec<i64> {
+    fn into_dense(mut self, steps: usize) -> Vec<i64> {
         self.make_dense(steps);
-        let Differences::Dense(mut changes) = self else { return Vec::new() };
+        if let Differences::Dense(changes) = self { changes } else { Vec::new() }
+    }
+
+    /// The sum at each step.
+    pub(crate) fn into_sums(self, steps: usize) -> Vec<i64> {
+        if let Differences::One(sum) = self {
+            return vec![sum];
+        }
+        let mut changes = self.into_dense(steps);
         let mut sum = 0;
         for change in &mut changes {
             sum += *change;
@@ -191,8 +210,14 @@ impl Differences {
         changes
     }
 
+    /// The sum, where there is one step.
+    pub(crate) fn only_sum(&self) -> Option<i64> {
+        if let Differences::One(sum) = self { Some(*sum) } else { None }
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
+            Differences::One(_) => 0,
             Differences::Sparse(changes) => 16 * changes.capacity(),
             Differences::Dense(changes) => 8 * changes.capacity(),
         }
@@ -242,15 +267,21 @@ mod tests {
         }
 
         #[test]
-        fn sparse_and_dense_sums_are_one(adds in proptest::collection::vec((0usize..8, 0usize..8, 1i64..5), 0..20), split in 0usize..20) {
-            let (mut one, mut two, mut want) = (Differences::new(), Differences::new(), [0i64; 8]);
+        fn sparse_and_dense_sums_are_one(
+            adds in proptest::collection::vec((0usize..8, 0usize..8, 1i64..5), 0..20), split in 0usize..20, steps in 1usize..9,
+        ) {
+            let (mut one, mut two, mut want) = (Differences::new(steps), Differences::new(steps), vec![0i64; steps]);
+            let (mut grown, mut held) = ([0isize; 2], [0; 2]);
             for (i, (a, b, amount)) in adds.into_iter().enumerate() {
-                let span = Span { first: a.min(b), end: a.max(b), until: 0 };
+                let span = Span { first: a.min(b).min(steps), end: a.max(b).min(steps), until: 0 };
                 want[span.first..span.end].iter_mut().for_each(|sum| *sum += amount);
-                if i < split { one.add(span, amount, 8) } else { two.add(span, amount, 8) }
+                let to = if i < split { &mut one } else { &mut two };
+                grown[usize::from(i >= split)] += to.add(span, amount, steps);
+                held[usize::from(i >= split)] = to.heap_bytes() as isize;
             }
-            one.merge(two, 8);
-            prop_assert_eq!(one.into_sums(8), want.to_vec());
+            prop_assert_eq!(grown, held);
+            one.merge(two, steps);
+            prop_assert_eq!(one.into_sums(steps), want);
         }
     }
 }

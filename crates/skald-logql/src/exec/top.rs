@@ -63,6 +63,41 @@ impl Top {
     }
 }
 
+/// Most `k` for which [`contenders`] looks at values before they are sorted.
+const CONTENDERS_K_MAX: usize = 1000;
+
+/// The places that decide which `k` of `values` stay in a [`Top`] that is given all in `order`: giving it these alone, in the same
+/// order, comes to the same. `None` means all.
+///
+/// Once the heap is full, what does not come before its next to go changes nothing; and what is next to go never gets weaker than it
+/// was when the heap became full.
+pub(super) fn contenders(
+    smallest: bool,
+    k: usize,
+    values: &[f64],
+    order: impl Fn(usize, usize) -> std::cmp::Ordering,
+) -> Option<Vec<usize>> {
+    if k > CONTENDERS_K_MAX || k >= values.len() {
+        return None;
+    }
+    let mut first: Vec<usize> = Vec::with_capacity(k + 1);
+    for place in 0..values.len() {
+        if first.len() == k && first.last().is_none_or(|last| order(*last, place).is_le()) {
+            continue;
+        }
+        let at = first.partition_point(|known| order(*known, place).is_le());
+        first.insert(at, place);
+        first.truncate(k);
+    }
+    let top = Top::new(smallest, k);
+    let next = first.iter().map(|place| values[*place]).reduce(|a, b| if top.goes_before(b, a) { b } else { a });
+    let mut chosen: Vec<usize> = (0..values.len()).filter(|place| next.is_some_and(|next| top.goes_before(next, values[*place]))).collect();
+    chosen.extend(first);
+    chosen.sort_unstable();
+    chosen.dedup();
+    Some(chosen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +137,26 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let want = if smallest { &sorted[..k.min(sorted.len())] } else { &sorted[sorted.len().saturating_sub(k)..] };
             prop_assert_eq!(kept(smallest, k, &values), want);
+        }
+
+        #[test]
+        fn contenders_alone_leave_what_all_leave(
+            values in proptest::collection::vec(prop_oneof![8 => (0i32..6).prop_map(f64::from), 1 => Just(f64::NAN)], 0..60),
+            shuffle in proptest::collection::vec(0usize..60, 60), k in 0usize..8, smallest: bool,
+        ) {
+            let mut order: Vec<usize> = (0..values.len()).collect();
+            (0..values.len()).for_each(|i| { let j = shuffle[i] % values.len(); order.swap(i, j) });
+            let rank = |place: usize| order.iter().position(|p| *p == place);
+            let run = |places: &[usize]| {
+                let mut top = Top::new(smallest, k);
+                places.iter().for_each(|place| top.add(values[*place], *place));
+                let mut kept: Vec<usize> = top.places().collect();
+                kept.sort_unstable();
+                kept
+            };
+            let chosen = contenders(smallest, k, &values, |a, b| rank(a).cmp(&rank(b)));
+            let chosen: Vec<usize> = order.iter().copied().filter(|place| chosen.as_ref().is_none_or(|chosen| chosen.contains(place))).collect();
+            prop_assert_eq!(run(&chosen), run(&order));
         }
     }
 }

@@ -2,7 +2,7 @@ use super::binary::mean_step;
 use super::bounds::Account;
 use super::error::EvalError;
 use super::label_set::LabelSet;
-use super::leaf::{Counted, LeafValue, RangeLeaf};
+use super::leaf::{self, Counted, LeafValue, RangeLeaf};
 use super::series_key::sorted_names;
 use super::steps::{Differences, Steps};
 use super::top::Top;
@@ -60,7 +60,6 @@ impl StepVectors {
     /// The values of a leaf.
     pub(crate) fn from_counts(leaf: &RangeLeaf, counted: Vec<Counted>, account: &Account<'_>) -> Result<Self, EvalError> {
         let count = leaf.windows.steps.count();
-        let seconds = leaf.windows.range as f64 / 1e9;
         let mut vectors = StepVectors { series: Vec::with_capacity(counted.len()), steps: vec![Vec::new(); count] };
         let mut points = 0;
         for (at, Counted { labels, rows, bytes, samples }) in counted.into_iter().enumerate() {
@@ -76,8 +75,7 @@ impl StepVectors {
             let rows = rows.into_sums(count);
             let values = bytes.map(|bytes: Differences| bytes.into_sums(count));
             for (step, n) in rows.iter().enumerate().filter(|(_, n)| **n > 0) {
-                let value = values.as_ref().map_or(*n, |values| values[step]) as f64;
-                let value = if matches!(leaf.value, LeafValue::Rate | LeafValue::BytesRate) { value / seconds } else { value };
+                let value = leaf.result(values.as_ref().map_or(*n, |values| values[step]));
                 vectors.steps[step].push((at as u32, value));
                 points += 1;
             }
@@ -142,8 +140,8 @@ pub(crate) fn aggregate(
     };
     match op {
         VectorOp::Topk | VectorOp::Bottomk => {
-            let k = usize::try_from(parameter.unwrap_or(1)).unwrap_or(usize::MAX);
-            let choose = |points: Vec<(u32, f64)>| top(op == VectorOp::Bottomk, k, &group_of, groups.sets.len(), points);
+            let leaf::Top { smallest, k } = leaf::Top::of(op == VectorOp::Bottomk, parameter);
+            let choose = |points: Vec<(u32, f64)>| top(smallest, k, &group_of, groups.sets.len(), points);
             Ok(StepVectors { steps: each_step(inner.steps, &choose)?, series: inner.series })
         }
         VectorOp::Sort | VectorOp::SortDesc => {

@@ -1,5 +1,5 @@
 use super::hints::Wanted;
-use super::{Direction, Params, PlanError, stages};
+use super::{Direction, Params, PlanError, Rewrite, rewrite, stages};
 use crate::ast::LogExpr;
 use crate::exec::{Columns, LineNeed, LogCollector, LogRequest, Needs, Pipeline, Selector};
 use skald_model::TimeRange;
@@ -10,16 +10,18 @@ use std::sync::Arc;
 pub struct LogPlan {
     selector: Selector,
     request: Arc<LogRequest>,
+    stops_at_limit: bool,
 }
 
 impl LogPlan {
     pub(super) fn new(log: &LogExpr, params: &Params) -> Result<Self, PlanError> {
         let selector = Selector::compile(&log.matchers).map_err(PlanError::Regex)?;
-        let pipeline =
-            stages::compile(&log.stages, None, params.now, Wanted::All, Needs { lines: LineNeed::Bytes, columns: Columns::All })?;
+        let needs = Needs { lines: LineNeed::Bytes, columns: Columns::All };
+        let pipeline = stages::compile(&log.stages, None, params.now, Wanted::All, needs, params.rewrites)?;
+        let stops_at_limit = rewrite::stops(params.rewrites.has(Rewrite::StopAtLimit), &pipeline);
         let interval = i64::try_from(params.interval.as_nanos()).unwrap_or(i64::MAX);
         let request = LogRequest { pipeline, range: params.log_range(), direction: params.direction, limit: params.limit, interval };
-        Ok(LogPlan { selector, request: Arc::new(request) })
+        Ok(LogPlan { selector, request: Arc::new(request), stops_at_limit })
     }
 
     /// Streams to read.
@@ -45,6 +47,11 @@ impl LogPlan {
     /// Most entries.
     pub fn limit(&self) -> usize {
         self.request.limit
+    }
+
+    /// Whether it is best read piece by piece, from the end that it begins at.
+    pub fn stops_at_limit(&self) -> bool {
+        self.stops_at_limit
     }
 
     /// Something to add batches to; several may be filled apart and merged.

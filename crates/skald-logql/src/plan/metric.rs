@@ -1,4 +1,5 @@
 use super::hints::Wanted;
+use super::rewrite::{self, LeafGrouping, Rewrite, Rewrites};
 use super::{Params, PlanError, stages};
 use crate::ast::{
     BinaryExpr, BinaryOp, Grouping, MatchOp, Matcher, MetricExpr, RangeAggregation, RangeOp, Stage, VectorAggregation, VectorMatching,
@@ -6,7 +7,7 @@ use crate::ast::{
 };
 use crate::exec::{
     Account, Bounds, EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, SampleFold, Selector,
-    SeriesKey, StepVectors, Steps, Unbounded, Windows, aggregate, apply, apply_scalar, join, result, scalar_result, sorted_names,
+    SeriesKey, StepVectors, Steps, Top, Unbounded, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
 };
 use skald_model::Timestamp;
 use std::sync::Arc;
@@ -56,6 +57,20 @@ enum Node {
     },
 }
 
+impl Node {
+    /// Where nothing but the largest or smallest values of a leaf is looked at: how many.
+    fn top_of(&self, at: usize) -> Option<Top> {
+        match self {
+            Node::Leaf(_) | Node::Number(_) | Node::Constant(_) | Node::Absent { .. } => None,
+            Node::Aggregate { op: op @ (VectorOp::Topk | VectorOp::Bottomk), parameter, grouping: None, inner } if matches!(**inner, Node::Leaf(leaf) if leaf == at) => {
+                Some(Top::of(*op == VectorOp::Bottomk, *parameter))
+            }
+            Node::Aggregate { inner, .. } | Node::LabelReplace { inner, .. } => inner.top_of(at),
+            Node::Binary { left, right, .. } => left.top_of(at).or_else(|| right.top_of(at)),
+        }
+    }
+}
+
 enum Value {
     Number(f64),
     Vectors(StepVectors),
@@ -69,7 +84,8 @@ impl MetricPlan {
             Some(step) => Steps::range(params.start, params.end, step).ok_or(PlanError::TooManySteps)?,
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
-        let mut builder = Builder { steps, leaves: Vec::new(), series_max: params.max_series, now: params.now };
+        let Params { max_series: series_max, now, rewrites, .. } = *params;
+        let mut builder = Builder { steps, leaves: Vec::new(), series_max, now, rewrites };
         let root = builder.node(expr, true)?;
         Ok(MetricPlan { root, leaves: builder.leaves, steps, instant, keep_order: sorts(expr), series_max: params.max_series })
     }
@@ -100,9 +116,9 @@ impl MetricPlan {
         debug_assert_eq!(states.len(), self.leaves.len(), "one state per leaf");
         let account = Account::new(bounds);
         let mut values = Vec::with_capacity(states.len());
-        for state in states {
+        for (at, state) in states.into_iter().enumerate() {
             let leaf = Arc::clone(state.leaf());
-            let vectors = StepVectors::from_counts(&leaf, state.into_series()?, &account)?;
+            let vectors = StepVectors::from_counts(&leaf, state.into_series(self.root.top_of(at))?, &account)?;
             account.add(vectors.heap_bytes())?;
             values.push(Some(vectors));
         }
@@ -186,6 +202,7 @@ struct Builder {
     leaves: Vec<Arc<RangeLeaf>>,
     series_max: usize,
     now: Timestamp,
+    rewrites: Rewrites,
 }
 
 impl Builder {
@@ -214,7 +231,7 @@ impl Builder {
             (VectorOp::ApproxTopk, _) => return Err(PlanError::not_implemented("approx_topk")),
             (_, MetricExpr::Literal(_)) => return Err(PlanError::NoSeries("*syntax.LiteralExpr")),
             // Counts and sums add up, so the sum over groups is counted in the first place.
-            (VectorOp::Sum, MetricExpr::Range(range)) if adds_up(range) => {
+            (VectorOp::Sum, MetricExpr::Range(range)) if rewrite::adds_up(range) => {
                 return self.leaf(range, Some(vector.grouping.as_ref()), is_root);
             }
             _ => {}
@@ -230,35 +247,31 @@ impl Builder {
 
     /// A leaf, under the grouping of a sum that it counts for: `Some(None)` is the sum over everything.
     fn leaf(&mut self, range: &RangeAggregation, sum: Option<Option<&Grouping>>, is_root: bool) -> Result<Node, PlanError> {
+        let on = |rewrite| self.rewrites.has(rewrite);
         let value = leaf_value(range)?;
-        let nothing = SeriesKey::Without { names: Vec::new(), drop_empty: false };
-        let mut key = match sum {
-            None => range.grouping.as_ref().map_or(nothing, |grouping| grouped(grouping, false)),
-            Some(None) => SeriesKey::By(Vec::new()),
-            Some(Some(grouping)) => grouped(grouping, true),
-        };
+        let LeafGrouping { wanted, key, sum_above } = LeafGrouping::new(on(Rewrite::SumAtLeaf), range, sum);
         let lines = if value.counts_bytes() { LineNeed::Lengths } else { LineNeed::None };
         let log_stages = &without_idle_formats(&range.log.stages, value);
         let unwrap = range.unwrap.as_ref().map(stages::unwrapper).transpose()?;
         let mut columns = key.columns();
         unwrap.iter().for_each(|unwrap| unwrap.each_name(&mut |name| columns.add(name)));
-        if let (SeriesKey::Without { names, .. }, Some(unwrap)) = (&mut key, &range.unwrap) {
-            names.push(unwrap.label.clone());
-        }
-        let wanted = if let SeriesKey::By(names) = &key { Wanted::Groups(names) } else { Wanted::All };
-        let pipeline = stages::compile(log_stages, range.unwrap.as_ref(), self.now, wanted, Needs { lines, columns })?;
+        let wanted = if let Some(SeriesKey::By(names)) = &wanted { Wanted::Groups(names) } else { Wanted::All };
+        let pipeline = stages::compile(log_stages, range.unwrap.as_ref(), self.now, wanted, Needs { lines, columns }, self.rewrites)?;
         let selector = Selector::compile(&range.log.matchers).map_err(PlanError::Regex)?;
         let length = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows { steps: self.steps, range: length, offset: range.offset_nanos };
-        let series_max = if is_root { self.series_max } else { INNER_SERIES_MAX };
-        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max }));
-        Ok(Node::Leaf(self.leaves.len() - 1))
+        let series_max = if is_root && !sum_above { self.series_max } else { INNER_SERIES_MAX };
+        let by_column = rewrite::finds_series_by_column(on(Rewrite::SeriesByColumn), &pipeline, unwrap.as_ref());
+        let counts_runs = rewrite::counts_runs(on(Rewrite::CountsFromDirectory), &pipeline, unwrap.as_ref());
+        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max, by_column, counts_runs }));
+        let leaf = Node::Leaf(self.leaves.len() - 1);
+        Ok(match sum {
+            Some(grouping) if sum_above => {
+                Node::Aggregate { op: VectorOp::Sum, parameter: None, grouping: grouping.cloned(), inner: Box::new(leaf) }
+            }
+            _ => leaf,
+        })
     }
-}
-
-fn grouped(grouping: &Grouping, drop_empty: bool) -> SeriesKey {
-    let names = sorted_names(&grouping.labels);
-    if grouping.without { SeriesKey::Without { names, drop_empty } } else { SeriesKey::By(names) }
 }
 
 /// Labels of a selector that every stream it could find would have: those with one matcher, an equality.
@@ -309,11 +322,4 @@ fn without_idle_formats(stages: &[Stage], value: LeafValue) -> Vec<Stage> {
         });
     }
     kept
-}
-
-/// Whether a sum over series can be counted in the first place.
-fn adds_up(range: &RangeAggregation) -> bool {
-    let additive =
-        matches!(range.op, RangeOp::Rate | RangeOp::CountOverTime | RangeOp::BytesRate | RangeOp::BytesOverTime | RangeOp::SumOverTime);
-    additive && range.grouping.is_none()
 }

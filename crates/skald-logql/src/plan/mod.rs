@@ -4,6 +4,7 @@ mod error;
 mod hints;
 mod log;
 mod metric;
+mod rewrite;
 mod stages;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,9 @@ use std::time::Duration;
 pub use error::PlanError;
 pub use log::LogPlan;
 pub use metric::MetricPlan;
+pub use rewrite::{Rewrite, Rewrites};
+
+pub(crate) use rewrite::{ImpliedFilter, StreamTest};
 
 /// When and how much a query asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +39,8 @@ pub struct Params {
     pub max_series: usize,
     /// What templates see as the current time.
     pub now: Timestamp,
+    /// What the plan may do to be cheaper.
+    pub rewrites: Rewrites,
 }
 
 /// Order in which lines are taken and given.

@@ -1,7 +1,7 @@
 //! Stages in the order in which they run, compiled.
 
-use super::PlanError;
 use super::hints::{Wanted, hints};
+use super::{PlanError, Rewrites, rewrite};
 use crate::ast::{Extraction, LabelFilter, LineFilter, NamedOrMatcher, Stage, Unwrap};
 use crate::exec::{
     Condition, ConditionError, LabelFormatter, LineFormatter, LineMatcher, LogfmtOptions, Named, Needs, PatternParser, Pipeline,
@@ -17,6 +17,7 @@ pub(super) fn compile(
     now: Timestamp,
     wanted: Wanted<'_>,
     needs: Needs,
+    rewrites: Rewrites,
 ) -> Result<Pipeline, PlanError> {
     let (mut line_filters, mut steps) = (Vec::new(), Vec::new());
     for run in in_order(stages) {
@@ -32,7 +33,7 @@ pub(super) fn compile(
     if hints.required.as_ref().is_some_and(Vec::is_empty) {
         steps.retain(|step| !step.is_parser());
     }
-    Ok(Pipeline::new(line_filters, steps, hints, needs))
+    Ok(rewrite::pipeline(line_filters, steps, hints, needs, rewrites))
 }
 
 /// One stage, or line filters that run together.

@@ -89,6 +89,7 @@ fn params() -> Params {
         interval: Duration::ZERO,
         max_series: 500,
         now: Timestamp::from_secs(20_000),
+        rewrites: Rewrites::ALL,
     }
 }
 

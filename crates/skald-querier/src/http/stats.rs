@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use skald_logql::ast::{Expr, LogExpr};
 use skald_logql::parse_matchers;
-use skald_logql::plan::{Direction, Params as PlanParams, Plan, plan};
+use skald_logql::plan::{Direction, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::{TimeRange, Timestamp};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(super) async fn index_stats(State(querier): State<Querier>, request: Request
         interval: Duration::ZERO,
         max_series: 1,
         now: start,
+        rewrites: Rewrites::ALL,
     };
     let Plan::Log(plan) = plan(&Expr::Log(log), &params).map_err(QueryError::Plan)? else {
         return Err(QueryError::Unsupported("only label matchers are supported").into());

@@ -371,6 +371,9 @@ pub struct FsckArgs {
     /// Where the data objects lie, as in `storage.url`; without it, in the data directory.
     #[arg(long, value_name = "URL")]
     pub storage: Option<String>,
+    /// Where the write-ahead log lies, as in `ingester.wal.dir`; without it, in the data directory.
+    #[arg(long, value_name = "DIR")]
+    pub wal_dir: Option<PathBuf>,
 }
 
 /// Reads the arguments of the process, the first of which is its name. `--no-<switch>` turns a switch off, also one that the

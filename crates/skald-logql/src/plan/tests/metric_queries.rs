@@ -310,10 +310,10 @@ fn whole_runs_count_like_their_rows() {
     levels[skald_model::Level::Error as usize] = 1;
     let run = RunCounts { rows: 3, line_bytes: 3, min: Timestamp::from_secs(1001), max: Timestamp::from_secs(1003), levels };
     let params = Params { end: Timestamp::from_secs(1060), ..params() };
-    let check = |expr: MetricExpr, could: bool| {
+    let check_with = |metadata: &[&str], expr: MetricExpr, could: bool| {
         let plan = metric_plan(expr.clone(), &params);
         let mut state = LeafState::new(Arc::clone(&plan.leaves()[0]));
-        assert_eq!(state.add_run(&streams[0].0, &run), Ok(could), "{expr:?}");
+        assert_eq!(state.add_run(&streams[0].0, &run, metadata.iter().copied()), Ok(could), "{expr:?} {metadata:?}");
         if could {
             assert_eq!(
                 show(&plan.finish(vec![state]).expect("evaluates")),
@@ -322,6 +322,7 @@ fn whole_runs_count_like_their_rows() {
             );
         }
     };
+    let check = |expr: MetricExpr, could: bool| check_with(&["detected_level", "trace", "app"], expr, could);
     let sum = |expr, grouping| vector(VectorOp::Sum, None, expr, grouping);
     check(sum(count("a", 60), by(&["app"])), true);
     check(sum(count("a", 60), None), true);
@@ -332,6 +333,14 @@ fn whole_runs_count_like_their_rows() {
     check(sum(count("a", 60), by(&["trace"])), false);
     check(count("a", 60), false);
     check(sum(count("a", 58), None), false);
+    check(sum(count("a", 60), by(&["app_extracted"])), false);
+    check(sum(count("a", 60), by(&["level", "detected_level"])), true);
+    check_with(&["detected_level", "level"], sum(count("a", 60), by(&["level", "detected_level"])), false);
+    check_with(&["detected_level"], count("a", 60), true);
+    check_with(&["detected_level"], sum(count("a", 60), by(&["trace"])), true);
+    let dropped = || range(RangeOp::CountOverTime, "a", 60, vec![Stage::Drop(vec![name("__error__")])]);
+    check(sum(dropped(), by(&["level", "detected_level"])), true);
+    check_with(&["detected_level", "__error__"], sum(dropped(), by(&["app"])), false);
     check(sum(range(RangeOp::CountOverTime, "a", 60, vec![line(LineOp::Contains, "x")]), None), false);
 }
 

@@ -1,0 +1,190 @@
+//! A label filter behind a parser asks for lines that hold its value.
+//!
+//! In `{…} | json | trace="4bf92f35"` a line from which the parser takes this value holds `4bf92f35`, or says it with escapes. So lines are
+//! searched before they are parsed, and blocks that cannot hold it are skipped.
+//!
+//! What makes it exact:
+//! - `regexp` and `pattern` take values from the line as they stand. `json` and `logfmt` resolve escapes: there text is cut into pieces at every character that can be written
+//!   shorter than by `\uXXXX` (as `\/`, `\"`, `\n`), at blanks, which may stand for bytes that are no text, and at what is not ASCII.
+//!   A character of a piece stands in the line itself, or as `\u00XX`: the line holds the piece, or `\u00`.
+//! - Metadata and stream labels come before parsed labels of the same name. Rows of a stream with such a label, and rows beside a metadata column of
+//!   that name, are not searched; blocks with such rows are not skipped.
+//! - An entry that the filter drops shows no error, so it may be dropped before a parser could mark it.
+
+use crate::ast::{LineFilter, LineOp, LineOperand};
+use crate::exec::{Batch, Condition, LineMatcher, Probe, Step, is_plain_name};
+
+/// Begins every escape of an ASCII character that has no shorter one.
+const ASCII_ESCAPE: &str = "\\u00";
+/// Shorter pieces stand in nearly every line.
+const PIECE_LEN_MIN: usize = 2;
+
+/// Lines that a label filter lets pass, where it is a parser that sets its labels.
+#[derive(Debug)]
+pub(crate) struct ImpliedFilter {
+    /// Labels that the filter looks at.
+    names: Vec<String>,
+    matcher: LineMatcher,
+    text: String,
+}
+
+impl ImpliedFilter {
+    /// The line filter, where nothing but parsers can set the labels.
+    pub(crate) fn for_batch(&self, batch: &Batch<'_>) -> Option<&LineMatcher> {
+        let is_set = |name: &String| batch.labels.get(name).is_some() || batch.columns.iter().any(|column| **column.name() == **name);
+        (!self.names.iter().any(is_set)).then_some(&self.matcher)
+    }
+
+    /// What it looks for, for people.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// How values stand in lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Source {
+    /// Whether a parser that resolves escapes may have read them.
+    escapes: bool,
+}
+
+/// The line filters, and the questions to blocks, that label filters behind parsers imply.
+pub(super) fn implied(steps: &[Step]) -> (Vec<ImpliedFilter>, Vec<Probe>) {
+    let (mut filters, mut probes) = (Vec::new(), Vec::new());
+    let (mut source, mut written) = (None::<Source>, Vec::<String>::new());
+    for step in steps {
+        match step {
+            Step::Filter(condition) => {
+                let Some(source) = source else { continue };
+                let mut touched = false;
+                condition.each_name(&mut |name| touched |= written.iter().any(|written| written == name));
+                if touched {
+                    continue;
+                }
+                probes.push(probe(condition, source));
+                filters.extend(filter(condition, source));
+            }
+            Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => source = Some(Source { escapes: true }),
+            Step::Regexp(_) | Step::Pattern(_) => source = source.or(Some(Source { escapes: false })),
+            Step::LabelFormat(format) => format.each_name(&mut |name| written.push(name.to_owned())),
+            // A label that is gone has no value, so a filter that wants one drops the entry.
+            Step::Drop(_) | Step::Keep(_) | Step::Line(_) => {}
+            // Later parsers read another line.
+            Step::Unpack | Step::Decolorize | Step::LineFormat(_) => break,
+        }
+    }
+    probes.retain(|probe| !probe.is_anything());
+    (filters, probes)
+}
+
+/// What the line or the metadata of an entry that passes holds.
+fn probe(condition: &Condition, source: Source) -> Probe {
+    match condition {
+        Condition::And(a, b) => Probe::all([probe(a, source), probe(b, source)]),
+        Condition::Or(a, b) => Probe::any([probe(a, source), probe(b, source)]),
+        Condition::One { name, test } => {
+            let Some(texts) = test.needed_texts().filter(|_| is_plain_name(name)) else { return Probe::ANYTHING };
+            let in_line = |text: &str| {
+                let held = Probe::all(pieces(text, source).map(contains));
+                if source.escapes { Probe::any([held, contains(ASCII_ESCAPE)]) } else { held }
+            };
+            let in_metadata = |text: &str| match test.only_values() {
+                Some(_) => Probe::MetadataEquals { name: name.clone(), value: text.to_owned() },
+                None => Probe::HasMetadata { name: name.clone() },
+            };
+            Probe::any(texts.iter().flat_map(|text| [in_metadata(text), in_line(text)]))
+        }
+    }
+}
+
+fn contains(text: &str) -> Probe {
+    Probe::Contains { literal: text.as_bytes().to_vec(), ignore_case: false }
+}
+
+/// The line filter of a condition, if some text of useful length must be there.
+fn filter(condition: &Condition, source: Source) -> Option<ImpliedFilter> {
+    let mut texts = alternatives(condition, source)?;
+    if source.escapes {
+        texts.push(ASCII_ESCAPE.to_owned());
+    }
+    texts.sort();
+    texts.dedup();
+    let mut names = Vec::new();
+    condition.each_name(&mut |name| names.push(name.to_owned()));
+    let filter = LineFilter { op: LineOp::Contains, operands: texts.into_iter().map(LineOperand::Text).collect() };
+    LineMatcher::compile(&filter).ok().map(|matcher| ImpliedFilter { names, matcher, text: filter.to_string() })
+}
+
+/// Texts one of which each line holds whose labels pass, but for escapes.
+fn alternatives(condition: &Condition, source: Source) -> Option<Vec<String>> {
+    match condition {
+        Condition::And(a, b) => {
+            let shortest = |texts: &Vec<String>| texts.iter().map(String::len).min();
+            [alternatives(a, source), alternatives(b, source)].into_iter().flatten().max_by_key(shortest)
+        }
+        Condition::Or(a, b) => Some([alternatives(a, source)?, alternatives(b, source)?].concat()),
+        Condition::One { name, test } => {
+            let texts = test.needed_texts().filter(|_| is_plain_name(name))?;
+            let longest = |text: &String| {
+                let piece = pieces(text, source).max_by_key(|piece| piece.len())?;
+                (piece.len() >= PIECE_LEN_MIN).then(|| piece.to_owned())
+            };
+            texts.iter().map(longest).collect()
+        }
+    }
+}
+
+/// The parts of a value that stand in the line as they are, but for escapes of single characters.
+fn pieces(text: &str, source: Source) -> impl Iterator<Item = &str> {
+    let breaks = move |c: char| source.escapes && (!c.is_ascii() || c.is_control() || matches!(c, ' ' | '"' | '\\' | '/' | '\''));
+    text.split(breaks).filter(|piece| !piece.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::plan_of;
+    use crate::plan::{Plan, Rewrites};
+
+    super::super::tests::same_answers_without!(LiteralsFromFilters);
+
+    #[track_caller]
+    fn check(stages: &str, lines: &str, blocks: &str) {
+        let Plan::Log(plan) = plan_of(&format!("{{app=\"a\"}} {stages}"), Rewrites::ALL).expect("plans") else { panic!("a log query") };
+        let filters: Vec<String> = plan.pipeline().implied_filters().map(str::to_owned).collect();
+        assert_eq!(filters.join(" "), lines, "{stages}");
+        assert_eq!(plan.pipeline().block_probe().to_string(), blocks, "{stages}");
+    }
+
+    #[test]
+    fn a_value_behind_a_parser_is_looked_for_in_lines() {
+        check(r#"| json | id="4bf92f""#, r#"|= "4bf92f" or "\\u00""#, r"(id=4bf92f | 4bf92f | \u00)");
+        check(r#"| pattern "<m> <p>" | m="GET""#, r#"|= "GET""#, "(m=GET | GET)");
+        check(
+            r#"| logfmt | path="/api/push x" | line_format "a""#,
+            r#"|= "\\u00" or "push""#,
+            r"(path=/api/push x | (api & push & x) | \u00)",
+        );
+        check(r#"| json | a=~"xx|yy""#, r#"|= "\\u00" or "xx" or "yy""#, r"(a=xx | xx | \u00 | a=yy | yy | \u00)");
+        check(r#"| json | msg=~".*timeout.*""#, r#"|= "\\u00" or "timeout""#, r"(msg=? | timeout | \u00)");
+        check(r#"| json | a="xx" or b="yy""#, r#"|= "\\u00" or "xx" or "yy""#, r"(a=xx | xx | \u00 | b=yy | yy | \u00)");
+        check(r#"| json | a="xx", b>5"#, r#"|= "\\u00" or "xx""#, r"(a=xx | xx | \u00)");
+    }
+
+    #[test]
+    fn nothing_is_looked_for_where_a_value_could_come_from_elsewhere() {
+        for stages in [
+            r#"| json | a="""#,
+            r#"| json | a!="xx""#,
+            r#"| json | a=~"(?i)xx""#,
+            r#"| json | a="xx" or b>5"#,
+            r#"| json | a_extracted="xx""#,
+            r#"| json | __error__="JSONParserErr""#,
+            r#"| json | line_format "{{.a}}" | logfmt | a="xx""#,
+            r#"| json | label_format a="xx" | a="xx""#,
+            r#"| unpack | a="xx""#,
+            r#"| json | a="é""#,
+        ] {
+            check(stages, "", "()");
+        }
+    }
+}
