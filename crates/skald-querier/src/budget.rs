@@ -79,7 +79,6 @@ impl MemoryPool {
     }
 
     /// Bytes that all hold.
-    #[cfg(test)]
     pub(crate) fn held(&self) -> u64 {
         self.inner.held.load(Ordering::Relaxed)
     }

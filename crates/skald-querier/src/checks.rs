@@ -53,18 +53,21 @@ pub(crate) fn series_max(caller: &Caller) -> usize {
 /// Leaves the first series in, as many as the tenant may have, and says so.
 pub(crate) fn cut_series(answer: &mut Answer, caller: &Caller) {
     let max = caller.limits().max_query_series;
-    let is_cut = match &mut answer.data {
-        AnswerData::Metric(MetricResult::Vector(samples)) if samples.len() > max => {
+    let series = match &mut answer.data {
+        AnswerData::Metric(MetricResult::Vector(samples)) => {
+            let count = samples.len();
             samples.truncate(max);
-            true
+            count
         }
-        AnswerData::Metric(MetricResult::Matrix(series)) if series.len() > max => {
+        AnswerData::Metric(MetricResult::Matrix(series)) => {
+            let count = series.len();
             series.truncate(max);
-            true
+            count
         }
-        _ => false,
+        AnswerData::Metric(MetricResult::Scalar { .. }) | AnswerData::Entries(_) => 0,
     };
-    if is_cut {
+    answer.stats.series_cut = series.saturating_sub(max) as u64;
+    if answer.stats.series_cut > 0 {
         answer.warnings.push(format!("maximum number of series ({max}) reached for a single query; returning partial results"));
     }
 }

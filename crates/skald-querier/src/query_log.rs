@@ -164,7 +164,7 @@ impl Ending {
             blocks_skipped = stats.blocks_skipped,
             returned = stats.entries_returned,
             memory_peak = known.budget.as_ref().map_or(0, Budget::peak),
-            complete = stats.unreadable == 0,
+            complete = stats.is_complete(),
             warnings = known.warnings,
             tags,
             dashboard,

@@ -516,13 +516,11 @@ mod tests {
     use super::*;
     use crate::work::tests::work;
 
-    /// Holds a byte for each row.
     struct Holds(usize);
 
     impl State for Holds {
-        fn add(&mut self, batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
-            self.0 += batch.len();
-            Ok(Stats { rows: batch.len() as u64, ..Stats::default() })
+        fn add(&mut self, _batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
+            Ok(Stats::default())
         }
 
         fn heap_bytes(&self) -> usize {
@@ -534,11 +532,11 @@ mod tests {
         }
     }
 
-    fn shared(work: &Work) -> Shared<Holds> {
+    fn shared_by<S>(work: &Work, new_state: impl Fn() -> S + Send + Sync + 'static) -> Shared<S> {
         Shared {
             states: Mutex::default(),
             decoders: Mutex::default(),
-            new_state: Box::new(|| Holds(0)),
+            new_state: Box::new(new_state),
             needs: Needs { lines: LineNeed::None, columns: skald_logql::exec::Columns::All },
             laziness: Laziness::Whole,
             work: work.clone(),
@@ -549,7 +547,7 @@ mod tests {
 
     #[test]
     fn what_states_let_go_of_is_no_longer_held_and_what_is_too_much_fails() {
-        let shared = shared(&work(100));
+        let shared = shared_by(&work(100), || Holds(0));
         let resize = |bytes: usize| {
             shared.with_state(|lent, _| {
                 lent.state.0 = bytes;
@@ -563,23 +561,37 @@ mod tests {
         assert!(matches!(resize(101), Err(QueryError::Budget(_))));
     }
 
+    /// Says after the first rows that nobody waits any more.
+    struct Abandoned(Work, usize);
+
+    impl State for Abandoned {
+        fn add(&mut self, batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
+            self.0.cancel();
+            self.1 += batch.len();
+            Ok(Stats::default())
+        }
+
+        fn heap_bytes(&self) -> usize {
+            0
+        }
+
+        fn is_settled(&self, _min: Timestamp, _max: Timestamp) -> bool {
+            false
+        }
+    }
+
     #[test]
     fn a_job_ends_within_a_slice_once_nobody_waits() {
         let entries: Vec<(i64, &str)> = (0..20_000).map(|at| (at, "line")).collect();
         let (labels, rows) = (skald_testkit::labels(&[("app", "a")]), skald_testkit::rows(&entries));
         let work = work(1 << 20);
-        let shared = shared(&work);
-        let added = shared.with_state(|lent, _| {
-            assert_eq!(lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0))?.rows, 20_000);
-            lent.state.0 = 0;
-            assert!(slices(&Batch::new(&labels, &rows)).iter().all(|rows| rows.len() <= SLICE_ROWS));
-            Ok(())
-        });
-        assert!(added.is_ok());
-        work.cancel();
-        let ended = shared.with_state(|lent, _| lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0)));
-        assert!(matches!(ended, Err(QueryError::Cancelled)));
-        assert_eq!(shared.states.lock()[0].0, 0, "no row was added");
+        let of_state = work.clone();
+        let shared = shared_by(&work, move || Abandoned(of_state.clone(), 0));
+        for _ in 0..2 {
+            let ended = shared.with_state(|lent, _| lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0)));
+            assert!(matches!(ended, Err(QueryError::Cancelled)));
+            assert_eq!(shared.states.lock()[0].1, SLICE_ROWS, "no further slice was begun");
+        }
     }
 
     #[test]

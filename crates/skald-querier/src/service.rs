@@ -146,6 +146,11 @@ impl Querier {
         self.inner.ingester.as_ref()
     }
 
+    /// Bytes of memory that all requests in progress hold, about.
+    pub fn memory_held(&self) -> u64 {
+        self.inner.memory.held()
+    }
+
     /// Who asks for `tenants`, under the limits that are in force now.
     pub fn caller(&self, tenants: Vec<TenantId>, tags: QueryTags) -> Caller {
         self.caller_of(tenants, tags, Record::default())

@@ -4,6 +4,8 @@ mod format;
 mod metadata;
 mod query;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 use crate::caller::{Caller, QueryTags};
 use crate::error::QueryError;
