@@ -33,5 +33,5 @@ pub use load::{Flag, Loaded, Source, load};
 pub use memory::memory_limit;
 pub use overrides::Overrides;
 pub use reference::reference;
-pub use render::{render, render_diff, render_limits};
+pub use render::{render, render_diff, render_value};
 pub use size::ByteSize;

@@ -1,4 +1,4 @@
-use crate::{Config, Limits};
+use crate::Config;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -12,9 +12,9 @@ pub fn render_diff(config: &Config, defaults: &Config) -> String {
     yaml(&difference(&json(config), &json(defaults)).unwrap_or_else(|| Value::Object(Map::new())))
 }
 
-/// The limits as YAML.
-pub fn render_limits(limits: &Limits) -> String {
-    yaml(limits)
+/// Any settings as YAML.
+pub fn render_value(value: &Value) -> String {
+    yaml(value)
 }
 
 pub(crate) fn json(value: &impl Serialize) -> Value {

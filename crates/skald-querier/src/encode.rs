@@ -73,6 +73,33 @@ impl Drop for Growing<'_> {
     }
 }
 
+/// The answer to a log query in its first form: label sets as text, times in RFC 3339, no envelope.
+pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Vec<u8>, QueryError> {
+    let mut growing = Growing::new(work, 0)?;
+    let mut out = b"{\"streams\":".to_vec();
+    checked_list(&mut out, streams, |out, stream| {
+        out.extend_from_slice(b"{\"labels\":");
+        text(out, stream.labels.to_string().as_bytes(), Html::Keep);
+        out.extend_from_slice(b",\"entries\":");
+        checked_list(out, &stream.entries, |out, entry| {
+            // Every number of nanoseconds is a time in the years that jiff knows.
+            let at = jiff::Timestamp::from_nanosecond(i128::from(entry.timestamp.0)).unwrap_or_default();
+            let _ = write!(out, "{{\"ts\":\"{at}\",\"line\":");
+            text(out, &entry.line, Html::Escape);
+            out.push(b'}');
+            growing.check(out)
+        })?;
+        out.push(b'}');
+        Ok(())
+    })?;
+    if !warnings.is_empty() {
+        out.extend_from_slice(b",\"warnings\":");
+        list(&mut out, warnings, |out, warning| text(out, warning.as_bytes(), Html::Keep));
+    }
+    let _ = writeln!(out, ",\"stats\":{}}}", stats.to_json());
+    Ok(out)
+}
+
 fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
     let _ = write!(out, "[\"{}\",", entry.timestamp.0);
     text(out, &entry.line, Html::Escape);
@@ -305,6 +332,24 @@ mod tests {
         point(&mut out, Timestamp(1_000_750_999_999), 0.5);
         point(&mut out, Timestamp(1_060_000_000_000), 1e21);
         assert_eq!(String::from_utf8(out).expect("JSON"), r#"[1000.75,"0.5"][1060,"1000000000000000000000"]"#);
+    }
+
+    #[test]
+    fn the_first_form_of_log_answers_has_labels_as_text_and_times_in_rfc_3339() {
+        let labels = LabelSet::from_pairs(vec![("app".to_owned(), "a\"b".to_owned())]);
+        let at = Timestamp(1_768_441_817_000_000_000);
+        let entry = |timestamp, line: &[u8]| LogEntry { timestamp, line: line.to_vec(), metadata: Vec::new(), parsed: Vec::new() };
+        let stream = LogStream { labels, entries: vec![entry(at, b"tick"), entry(Timestamp(at.0 + 120_000), b"<x>")] };
+        let work = crate::work::tests::work(1 << 20);
+        let answer = legacy_streams(&[stream], &["w".to_owned()], &QueryStats::default(), &work).expect("it is small");
+        let text = String::from_utf8(answer).expect("JSON is UTF-8");
+        let want = concat!(
+            r#"{"streams":[{"labels":"{app=\"a\\\"b\"}","entries":[{"ts":"2026-01-15T01:50:17Z","line":"tick"},"#,
+            r#"{"ts":"2026-01-15T01:50:17.00012Z","line":"\u003cx\u003e"}]}],"warnings":["w"],"stats":{"summary":{"#
+        );
+        assert!(text.starts_with(want) && text.ends_with("}\n"), "{text}");
+        let empty = legacy_streams(&[], &[], &QueryStats::default(), &work).expect("it is small");
+        assert!(empty.starts_with(b"{\"streams\":[],\"stats\":{"));
     }
 
     #[test]

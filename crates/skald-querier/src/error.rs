@@ -33,6 +33,15 @@ pub enum QueryError {
     /// The request asks for what this endpoint does not do.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// This is switched off for the tenant.
+    #[error("not found")]
+    NotFound,
+    /// The body of the request is larger than it may be.
+    #[error("the request body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// Most bytes.
+        limit: usize,
+    },
     /// An ingester did not answer, so the answer would not be complete.
     #[error("ask the ingester")]
     Select(#[source] SelectError),
@@ -67,6 +76,8 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Param(_) | Self::Parse(_) | Self::Matchers(_) | Self::Limit(_) | Self::Unsupported(_) => ErrorKind::InvalidInput,
+            Self::NotFound => ErrorKind::NotFound,
+            Self::BodyTooLarge { .. } => ErrorKind::TooLarge,
             Self::Plan(error) => error.kind(),
             Self::Eval(error) => error.kind(),
             Self::Select(error) => error.kind(),

@@ -21,8 +21,7 @@ pub(crate) async fn skip_blocks(reader: &Reader, units: Vec<Unit>, probe: &Probe
     let of_probe = probe.clone();
     let (units, queries) = reader.work.on_pool(move || Ok(queries_of(units, &of_probe))).await?;
     let passed = futures::stream::iter(queries.into_iter().map(|(open, query)| passed_blocks(reader, open, query)));
-    let passed: HashMap<u64, BlockSet> =
-        passed.buffer_unordered(OPEN_MAX).try_filter_map(|passed| futures::future::ok(passed)).try_collect().await?;
+    let passed: HashMap<u64, BlockSet> = passed.buffer_unordered(OPEN_MAX).try_filter_map(futures::future::ok).try_collect().await?;
     let leave_out = move || {
         let passes = |unit: &Unit| match unit {
             Unit::Memory { .. } => true,

@@ -13,7 +13,7 @@ use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
 use skald_runtime::chain;
 use skald_store::{OpenObject, ReadError};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Objects that are opened at a time.
@@ -113,7 +113,8 @@ pub(crate) async fn gather(
         let matcher = Arc::new(Matching(view.selector().clone()));
         let request = SelectRequest { matcher, range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
-        let opened = open_objects(reader, &view, range, &selected).await?;
+        let selectors = vec![view.selector().clone()];
+        let opened = open_objects(reader, view.tenant(), selectors, range, &selected).await?;
         found.push((view, selected, opened));
     }
     let work = reader.work.clone();
@@ -147,7 +148,7 @@ pub(crate) struct Opened {
     pub(crate) held: Held,
 }
 
-/// An object, and the numbers of its streams that a selector wants; at least one.
+/// An object, and the numbers of its streams that are wanted, ascending; at least one.
 pub(crate) struct Matched {
     pub(crate) open: Arc<OpenObject>,
     pub(crate) streams: Vec<u32>,
@@ -157,17 +158,18 @@ pub(crate) struct Matched {
 /// warning: its entries are missing from the answer.
 pub(crate) async fn open_objects(
     reader: &Reader,
-    view: &View,
+    tenant: &TenantId,
+    selectors: Vec<Selector>,
     range: TimeRange,
     selected: &skald_rpc::Selected,
 ) -> Result<Opened, QueryError> {
     use futures::StreamExt;
     let covered: HashSet<_> = selected.generations.iter().collect();
-    let live = reader.catalog.objects(view.tenant(), range);
+    let live = reader.catalog.objects(tenant, range);
     let wanted = live.into_iter().filter(|object| object.name.disk != selected.disk || !covered.contains(&object.name.at));
-    let selector = Arc::new(view.selector().clone());
+    let selectors: Arc<[Selector]> = selectors.into();
     let open = |object| {
-        let selector = selector.clone();
+        let selectors = selectors.clone();
         async move {
             let open = match reader.catalog.open_object(&object, reader.pool.as_ref()).await {
                 Ok(open) => open,
@@ -177,8 +179,8 @@ pub(crate) async fn open_objects(
             if !range.overlaps(min, max) {
                 return Ok(Ok(None));
             }
-            let streams = open.clone();
-            let streams = reader.work.on_pool(move || Ok(matching_streams(&streams, &selector))).await?;
+            let of_object = open.clone();
+            let streams = reader.work.on_pool(move || Ok(matching_any(&of_object, &selectors))).await?;
             Ok::<Result<_, ReadError>, QueryError>(Ok((!streams.is_empty()).then_some(Matched { open, streams })))
         }
     };
@@ -276,8 +278,17 @@ fn order(at: GenerationPart, row: u64) -> (u64, u64) {
     (at.generation.0, u64::from(at.part) << 40 | row)
 }
 
+/// Streams of an object that any of some selectors wants, ascending.
+fn matching_any(open: &OpenObject, selectors: &[Selector]) -> Vec<u32> {
+    if let [selector] = selectors {
+        return matching_streams(open, selector);
+    }
+    let streams: BTreeSet<u32> = selectors.iter().flat_map(|selector| matching_streams(open, selector)).collect();
+    streams.into_iter().collect()
+}
+
 /// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
-pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u32> {
+fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u32> {
     let table = &open.footer.streams;
     let mut narrowed: Option<Vec<u32>> = None;
     for (name, value) in selector.equalities() {

@@ -28,6 +28,9 @@ mod request_limits;
 mod service;
 mod stats;
 mod tenants;
+#[cfg(test)]
+mod testing;
+mod volume;
 mod work;
 
 pub use budget::BudgetError;
@@ -38,3 +41,4 @@ pub use metrics::Metrics;
 pub use params::ParamError;
 pub use service::{Answer, AnswerData, Parts, Querier, QueryRequest};
 pub use stats::QueryStats;
+pub use volume::{AggregateBy, VolumeRequest};

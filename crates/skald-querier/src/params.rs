@@ -20,14 +20,14 @@ fn refuse<T>(text: impl Into<String>) -> Result<T, ParamError> {
     Err(ParamError(text.into()))
 }
 
-/// Names and values of a request, URL first, then form body; a name may come several times.
+/// Names and values of a request, form body first, then URL; a name may come several times.
 #[derive(Debug, Clone, Default)]
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Joins what the URL and a form body say.
+    /// Joins what the URL and a form body say. Where both have a name that comes once, the body's value counts.
     pub fn parse(query: &str, form: &[u8]) -> Self {
-        let pairs = form_urlencoded::parse(query.as_bytes()).chain(form_urlencoded::parse(form));
+        let pairs = form_urlencoded::parse(form).chain(form_urlencoded::parse(query.as_bytes()));
         Params(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
@@ -76,6 +76,14 @@ impl Params {
             return refuse(format!("limit value {limit} is out of range [0, {LIMIT_MAX}]"));
         }
         Ok(limit as u64)
+    }
+
+    /// `limit` of a volume request, where 0 asks for the default too.
+    pub fn volume_limit(&self) -> Result<u64, ParamError> {
+        match self.get("limit").parse::<i64>() {
+            Ok(0) => Ok(LIMIT_DEFAULT),
+            _ => self.limit(),
+        }
     }
 
     /// Whether `direction` says forward; the default is backward.
@@ -242,6 +250,9 @@ mod tests {
         assert!(step("0").is_err_and(|text| text.starts_with("zero or negative query resolution")));
         assert!(step("10ms").is_err_and(|text| text.starts_with("exceeded maximum resolution of 11,000 points")));
         let limit = |text: &str| params(&format!("limit={text}")).limit().map_err(|error| error.0);
+        let volume_limit = |text: &str| params(&format!("limit={text}")).volume_limit().map_err(|error| error.0);
+        assert_eq!([volume_limit("0"), volume_limit(""), volume_limit("7")], [Ok(100), Ok(100), Ok(7)]);
+        assert_eq!(volume_limit("-1"), Err("limit must be a positive value".into()));
         assert_eq!(limit("x"), Err("strconv.Atoi: parsing \"x\": invalid syntax".into()));
         assert_eq!(limit("0"), Err("limit must be a positive value".into()));
         assert_eq!(limit("4294967296"), Err("limit value 4294967296 is out of range [0, 4294967295]".into()));
@@ -250,7 +261,7 @@ mod tests {
     #[test]
     fn url_and_form_are_joined() {
         let params = Params::parse("match[]=a&x=1", b"match=b&x=2");
-        assert_eq!(params.all(&["match[]", "match"]).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(params.get("x"), "1");
+        assert_eq!(params.all(&["match[]", "match"]).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(params.get("x"), "2");
     }
 }

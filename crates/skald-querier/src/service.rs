@@ -124,6 +124,7 @@ impl Querier {
         self.inner.clock.now()
     }
 
+    /// Time since some moment, for measuring.
     pub(crate) fn monotonic(&self) -> Duration {
         self.inner.clock.monotonic()
     }
@@ -240,6 +241,13 @@ impl Querier {
         let reader = self.reader(caller);
         let sources = gather::gather(self.ingester(), &reader, caller.tenants(), wanted, range).await?;
         checks::bytes(&sources, range, caller.limits())?;
+        overlap::drop_duplicates(&reader, sources).await
+    }
+
+    /// As [`Querier::sources`], for those that count entries and read no lines: what a query may read does not bound them.
+    pub(crate) async fn sources_to_count(&self, caller: &Caller, wanted: Arc<dyn Wanted>, range: TimeRange) -> Result<Sources, QueryError> {
+        let reader = self.reader(caller);
+        let sources = gather::gather(self.ingester(), &reader, caller.tenants(), wanted, range).await?;
         overlap::drop_duplicates(&reader, sources).await
     }
 }

@@ -16,6 +16,9 @@ use skald_logql::parse_matchers;
 use skald_model::{Labels, TimeRange, Timestamp};
 use std::collections::BTreeSet;
 
+/// Most selectors of one request for series.
+const SELECTORS_MAX: usize = 256;
+
 /// The inclusive window of a metadata request, as a half-open range.
 fn window(querier: &Querier, caller: &Caller, params: &Params) -> Result<TimeRange, Refused> {
     let (start, end) = params.bounds(querier.now())?;
@@ -60,6 +63,9 @@ pub(super) async fn series(State(querier): State<Querier>, request: Request) -> 
     let asked = asked(&querier, request).await?;
     let range = window(&querier, &asked.caller, &asked.params)?;
     let texts: Vec<&str> = asked.params.all(&["match[]", "match"]).collect();
+    if texts.len() > SELECTORS_MAX {
+        return Err(ParamError(format!("too many match[] parameters: {}, at most {SELECTORS_MAX} are allowed", texts.len())).into());
+    }
     let mut selectors = Vec::new();
     for text in &texts {
         let matchers = parse_matchers(text, true).map_err(QueryError::Matchers)?;

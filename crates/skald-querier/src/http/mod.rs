@@ -1,11 +1,12 @@
 //! The query API: decode, call, encode.
 
 mod format;
+mod legacy;
+mod limits;
 mod metadata;
 mod query;
 mod stats;
-#[cfg(test)]
-mod tests;
+mod volume;
 
 use crate::caller::{Caller, QueryTags};
 use crate::error::QueryError;
@@ -18,8 +19,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
-use http_body_util::{BodyExt, Limited};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use skald_model::ErrorKind;
 use skald_rpc::http_status;
 use skald_runtime::{chain, tenancy};
@@ -27,6 +28,8 @@ use tower_http::compression::CompressionLayer;
 
 /// Largest form body.
 const FORM_BYTES_MAX: usize = 10 << 20;
+/// A form of answers that a client may ask for in vain; whatever else it asks for, it gets JSON.
+const PARQUET: &[u8] = b"application/vnd.apache.parquet";
 const JSON: &str = "application/json; charset=UTF-8";
 
 impl Querier {
@@ -47,6 +50,14 @@ impl Querier {
             .route("/loki/api/v1/label/{name}/values", get_or_post(metadata::label_values))
             .route("/loki/api/v1/series", get_or_post(metadata::series))
             .route("/loki/api/v1/index/stats", get_or_post(stats::index_stats))
+            .route("/loki/api/v1/index/volume", get_or_post(volume::volume))
+            .route("/loki/api/v1/index/volume_range", get_or_post(volume::volume_range))
+            .route("/loki/api/v1/drilldown-limits", get(limits::drilldown))
+            .route("/config/tenant/v1/limits", get(limits::tenant))
+            .route("/api/prom/query", get_or_post(legacy::query))
+            .route("/api/prom/label", get_or_post(metadata::labels))
+            .route("/api/prom/label/{name}/values", get_or_post(metadata::label_values))
+            .route("/api/prom/series", get_or_post(metadata::series))
             .route("/loki/api/v1/format_query", get_or_post(format::format_query))
             .layer(from_fn_with_state(self.clone(), observe))
             .layer(CompressionLayer::new().gzip(true))
@@ -104,6 +115,10 @@ impl IntoResponse for Refused {
 async fn asked(querier: &Querier, request: Request) -> Result<Asked, Refused> {
     let record = request.extensions().get::<Record>().cloned().unwrap_or_default();
     let caller = caller(querier, request.headers(), record)?;
+    if request.headers().get_all(header::ACCEPT).iter().any(|value| value.as_bytes().starts_with(PARQUET)) {
+        let why = "support for Parquet encoded responses is disabled. Enable with -frontend.support-parquet-encoding=true";
+        return Err(QueryError::Unsupported(why).into());
+    }
     let headers = request.headers().clone();
     Ok(Asked { caller, params: params_of(request).await?, headers })
 }
@@ -131,11 +146,16 @@ async fn params_of(request: Request) -> Result<Params, Refused> {
 }
 
 async fn read_form(body: Body) -> Result<Vec<u8>, Refused> {
-    let collected = Limited::new(body, FORM_BYTES_MAX).collect().await;
-    let bytes = collected.map_err(|_| ParamError(format!("the form body cannot be read or is larger than {FORM_BYTES_MAX} bytes")))?;
-    Ok(bytes.to_bytes().to_vec())
+    match Limited::new(body, FORM_BYTES_MAX).collect().await {
+        Ok(bytes) => Ok(bytes.to_bytes().to_vec()),
+        Err(error) if error.is::<LengthLimitError>() => Err(QueryError::BodyTooLarge { limit: FORM_BYTES_MAX }.into()),
+        Err(error) => Err(ParamError(format!("the form body cannot be read: {error}")).into()),
+    }
 }
 
 fn json(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, JSON)], body).into_response()
 }
+
+#[cfg(test)]
+mod tests;

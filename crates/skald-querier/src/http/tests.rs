@@ -1,223 +1,230 @@
-use super::*;
-use crate::service::Parts;
-use axum::http::Request as HttpRequest;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
-use skald_config::{BlockedQuery, ByteSize, Config, Limits};
-use skald_model::TenantId;
-use skald_model::seam::{Connection, Network};
-use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, StreamRows};
-use skald_runtime::{HttpServer, SystemClock, TokioNetwork, TokioSpawner};
-use skald_testkit::{FakeIngester, SimWorld, labels, rows};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+mod bounds;
+
+use crate::testing::{World, tenant};
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use http_body_util::BodyExt;
+use skald_config::{Config, Limits};
+use skald_testkit::{labels, rows};
 use tower::ServiceExt;
 
-const SECOND: i64 = 1_000_000_000;
-const DRILLDOWN: (&str, &str) = ("x-query-tags", "Source=grafana-lokiexplore-app");
+/// 2026-01-15T00:00:00Z
+const START: i64 = 1_768_435_200;
 
-struct World {
-    querier: Querier,
-    registry: Registry,
+struct Replied {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    bytes: Vec<u8>,
 }
 
-async fn world(limits: Limits, config: Config, ingester: Arc<dyn Ingester>) -> World {
-    let mut registry = Registry::default();
-    let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
-    let metrics = skald_store::Metrics::register(&mut Registry::default(), sizes);
-    let catalog = skald_store::Catalog::open(Arc::new(skald_store::MemoryStore::new()), sizes, metrics).await.expect("it is empty");
-    let querier = Querier::new(Parts {
-        seams: SimWorld::new(1).seams(),
-        config: Arc::new(config),
-        limits: Arc::new(limits),
-        ingester,
-        catalog: Arc::new(catalog),
-        metrics: crate::Metrics::register(&mut registry),
-    });
-    World { querier, registry }
-}
-
-/// Three streams of ten lines, one of them written by the server for itself.
-async fn filled(limits: Limits, config: Config) -> World {
-    let ingester = FakeIngester::default();
-    let entries: Vec<(i64, &str)> = (0..10).map(|i| (i * SECOND, "level=info msg=hello")).collect();
-    let of = |pairs: &[(&str, &str)]| StreamRows { labels: labels(pairs), rows: rows(&entries) };
-    let streams = vec![of(&[("app", "a")]), of(&[("app", "b")]), of(&[("__aggregated_metric__", "a")])];
-    ingester.push(&TenantId::parse("t").expect("valid"), PushBatch { streams }).await.expect("it takes everything");
-    world(limits, config, Arc::new(ingester)).await
-}
-
-async fn ask(world: &World, path: &str, params: &[(&str, &str)], headers: &[(&str, &str)]) -> (u16, String) {
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
-    let mut request = HttpRequest::get(format!("/loki/api/v1/{path}?{query}")).header("x-scope-orgid", "t");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+impl Replied {
+    fn text(&self) -> String {
+        String::from_utf8(self.bytes.clone()).expect("text")
     }
-    let answer = world.querier.routes().oneshot(request.body(Body::empty()).expect("a request")).await.expect("routers do not fail");
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.expect("there is a body").to_bytes();
-    (status, String::from_utf8(body.to_vec()).expect("answers are text"))
-}
 
-async fn range(world: &World, query: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    ask(world, "query_range", &[("query", query), ("start", "0"), ("end", "10"), ("step", "10")], headers).await
-}
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes).expect("JSON")
+    }
 
-fn metrics(world: &World) -> String {
-    let mut text = String::new();
-    encode(&mut text, &world.registry).expect("metrics are text");
-    text
-}
-
-#[tokio::test]
-async fn blocked_queries_are_refused() {
-    let rule = BlockedQuery { pattern: "rate".to_owned(), regex: true, types: vec!["metric".to_owned()], ..BlockedQuery::default() };
-    let world = filled(Limits { blocked_queries: vec![rule], ..Limits::default() }, Config::default()).await;
-    let blocked = (400, "query blocked by policy".to_owned());
-    assert_eq!(range(&world, r#"sum(rate({app="a"}[1m]))"#, &[]).await, blocked);
-    assert_eq!(range(&world, r#"{app="a"} |= "rate""#, &[]).await.0, 200);
-}
-
-#[tokio::test]
-async fn a_tenant_without_parallelism_may_not_query() {
-    let world = filled(Limits { tsdb_max_query_parallelism: 0, ..Limits::default() }, Config::default()).await;
-    let disabled = (429, "querying is disabled, please contact your Loki operator".to_owned());
-    assert_eq!(range(&world, r#"{app="a"}"#, &[]).await, disabled);
-    assert_eq!(ask(&world, "labels", &[], &[]).await, disabled);
-}
-
-#[tokio::test]
-async fn queries_too_large_for_one_querier_are_refused() {
-    let world = filled(Limits { max_querier_bytes_read: ByteSize(300), ..Limits::default() }, Config::default()).await;
-    assert_eq!(range(&world, r#"{app="a"}"#, &[]).await.0, 200);
-    let (status, text) = range(&world, r#"{app=~"a|b"}"#, &[]).await;
-    assert!(status == 400 && text.starts_with("query too large to execute on a single querier: (query: 400B, limit: 300B);"), "{text}");
-}
-
-#[tokio::test]
-async fn what_the_server_writes_for_itself_is_shown_to_drilldown_alone() {
-    let world = filled(Limits::default(), Config::default()).await;
-    for query in [r#"{__aggregated_metric__="a"}"#, r#"sum(count_over_time({__aggregated_metric__="a"}[1m]))"#] {
-        let (status, text) = range(&world, query, &[]).await;
-        assert!(status == 200 && text.contains(r#""result":[]"#), "{text}");
-        let (status, text) = range(&world, query, &[DRILLDOWN]).await;
-        assert!(status == 200 && !text.contains(r#""result":[]"#), "{text}");
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 }
 
-#[tokio::test]
-async fn too_many_series_are_an_error_and_for_drilldown_a_part() {
-    let world = filled(Limits { max_query_series: 1, ..Limits::default() }, Config::default()).await;
-    let query = r#"count_over_time({app=~"a|b"}[1m])"#;
-    let (status, text) = range(&world, query, &[]).await;
-    assert!(status == 400 && text.starts_with("maximum number of series (1) reached for a single query; consider"), "{text}");
-    let (status, text) = range(&world, query, &[DRILLDOWN]).await;
-    let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(status, 200);
-    assert_eq!(
-        answer["warnings"],
-        serde_json::json!(["maximum number of series (1) reached for a single query; returning partial results"])
-    );
-    assert_eq!(answer["data"]["result"].as_array().map(Vec::len), Some(1));
-    assert_eq!(answer["data"]["stats"]["completeness"]["complete"], false);
+fn world(limits: Limits) -> World {
+    let config = Config { auth_enabled: true, ..Config::default() };
+    let world = World::new(config, limits);
+    let (secs, line) = (START * 1_000_000_000, "a line that is long enough for an answer worth compressing");
+    world.remember(&tenant("t"), &labels(&[("app", "a"), ("env", "p")]), rows(&[(secs, line), (secs + 1, "two")]));
+    world.remember(&tenant("t"), &labels(&[("app", "b")]), rows(&[(secs, "one")]));
+    world
+}
+
+async fn send(world: &World, request: axum::http::request::Builder, body: impl Into<Body>) -> Replied {
+    let request = request.header("x-scope-orgid", "t").body(body.into()).expect("it is a request");
+    let answer = world.querier.routes().oneshot(request).await.expect("routers do not fail");
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect().await.expect("the body is in memory").to_bytes().to_vec();
+    Replied { status: parts.status.as_u16(), headers: parts.headers, bytes }
+}
+
+/// With the span of time that has entries.
+async fn ask(world: &World, path: &str, parameters: &str) -> Replied {
+    let uri = format!("{path}?start={START}&end={}&{parameters}", START + 3600);
+    send(world, Request::get(uri), Body::empty()).await
+}
+
+fn escaped(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 #[tokio::test]
-async fn a_request_may_tighten_its_limits_where_that_is_allowed() {
-    let header = ("x-loki-query-limits", r#"{"requiredLabels":["env"]}"#);
-    let world = filled(Limits::default(), Config::default()).await;
-    assert_eq!(range(&world, r#"{app="a"}"#, &[header]).await.0, 200);
-    let mut config = Config::default();
-    config.querier.per_request_limits_enabled = true;
-    let world = filled(Limits::default(), config).await;
-    let (status, text) = range(&world, r#"{app="a"}"#, &[header]).await;
-    assert!(status == 400 && text.contains("missing required matchers [env]"), "{text}");
-    assert_eq!(range(&world, r#"{app="a"}"#, &[("x-loki-query-limits", "{")]).await.0, 400);
+async fn volumes_are_answered_as_queries_are() {
+    let world = world(Limits::default());
+    let query = format!("query={}", escaped(r#"{app=~".+"}"#));
+    let found = ask(&world, "/loki/api/v1/index/volume", &query).await;
+    assert_eq!((found.status, found.header("content-type")), (200, "application/json; charset=UTF-8"));
+    let data = &found.json()["data"];
+    assert_eq!((&data["resultType"], data["stats"].is_object()), (&"vector".into(), true));
+    let want = serde_json::json!([
+        {"metric": {"app": "a"}, "value": [START + 3600, "61"]},
+        {"metric": {"app": "b"}, "value": [START + 3600, "3"]},
+    ]);
+    assert_eq!(data["result"], want);
+    let found = ask(&world, "/loki/api/v1/index/volume_range", &format!("{query}&step=30m&limit=0&aggregateBy=labels")).await;
+    let want = serde_json::json!([
+        {"metric": {"app": ""}, "value": [START as f64 + 1799.999, "64"]},
+        {"metric": {"env": ""}, "value": [START as f64 + 1799.999, "61"]},
+    ]);
+    assert_eq!((&found.json()["data"]["resultType"], &found.json()["data"]["result"]), (&"vector".into(), &want));
 }
 
 #[tokio::test]
-async fn every_query_is_counted_and_gives_its_memory_back() {
-    let world = filled(Limits::default(), Config::default()).await;
-    let _ = range(&world, r#"{app="a"}"#, &[]).await;
-    let _ = range(&world, r#"sum(rate({app="a"}[1m]))"#, &[]).await;
-    let _ = range(&world, "{", &[]).await;
-    let _ = ask(&world, "label/app/values", &[("start", "0"), ("end", "10")], &[]).await;
-    let text = metrics(&world);
-    for line in [
-        r#"querier_queries_total{endpoint="query_range",status_code="200"} 2"#,
-        r#"querier_queries_total{endpoint="query_range",status_code="400"} 1"#,
-        r#"querier_queries_total{endpoint="label_name_values",status_code="200"} 1"#,
-        r#"querier_query_seconds_count{kind="metric"} 1"#,
-        "querier_queue_seconds_count 3",
-        "querier_memory_bytes 0",
+async fn wrong_parameters_of_volumes_are_named() {
+    let world = world(Limits::default());
+    for (parameters, status, text) in [
+        ("query={}&aggregateBy=bogus", 400, "invalid aggregation option"),
+        ("query={}&limit=-1", 400, "limit must be a positive value"),
+        ("query={}&step=0", 400, "zero or negative query resolution step widths are not accepted. Try a positive integer"),
+        ("query={}&start=1768438801", 400, "end timestamp must not be before or equal to start time"),
+        ("", 400, "parse error : syntax error: unexpected $end"),
+        ("query=%7Ba%3D%22b%22%7D%7C%3D%22x%22", 400, "only label matchers are supported"),
     ] {
-        assert!(text.contains(line), "{line} is not in {text}");
+        let uri = format!("/loki/api/v1/index/volume?{parameters}&start={START}&end=1768438800");
+        let found = send(&world, Request::get(uri), Body::empty()).await;
+        assert_eq!((found.status, found.text().as_str()), (status, text), "{parameters}");
     }
+    let off = self::world(Limits { volume_enabled: false, ..Limits::default() });
+    let found = ask(&off, "/loki/api/v1/index/volume", "query={}").await;
+    assert_eq!((found.status, found.text().as_str()), (404, "not found"));
 }
 
 #[tokio::test]
-async fn a_query_that_needs_too_much_memory_fails_with_the_reason_and_others_go_on() {
-    let mut config = Config::default();
-    config.querier.query_memory_budget = ByteSize(4096);
-    let world = filled(Limits::default(), config).await;
-    let (status, text) = range(&world, r#"{app=~"a|b"}"#, &[]).await;
-    assert!(status == 400 && text.starts_with("the query needs more than its memory budget of 4096 bytes"), "{text}");
-    assert_eq!(ask(&world, "query", &[("query", "vector(1)+vector(1)")], &[]).await.0, 200);
-    assert!(metrics(&world).contains("querier_memory_bytes 0"));
-}
-
-/// An ingester that never answers.
-struct Silent;
-
-#[async_trait::async_trait]
-impl Ingester for Silent {
-    async fn push(&self, _tenant: &TenantId, _batch: PushBatch) -> Result<(), PushError> {
-        futures::future::pending().await
-    }
-
-    async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
-        futures::future::pending().await
-    }
-}
-
-/// Waits for something to become true, without a bound on how long that takes.
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
-async fn the_work_ends_when_the_client_leaves() {
-    let mut config = Config::default();
-    config.querier.max_concurrent = 1;
-    let world = world(Limits::default(), config, Arc::new(Silent)).await;
-    let (clock, spawner) = (Arc::new(SystemClock::new()), Arc::new(TokioSpawner::new(&skald_runtime::Metrics::new("test"))));
-    let address = (std::net::Ipv4Addr::LOCALHOST, 0).into();
-    let server = HttpServer::start(address, world.querier.routes(), 8, Default::default(), &TokioNetwork, clock, spawner);
-    let server = server.await.expect("a free port");
-    let send = |query: &'static str| {
-        let address = server.address().to_string();
-        async move {
-            let mut connection: Box<dyn Connection> = TokioNetwork.connect(&address).await.expect("it listens");
-            let head = format!("GET /loki/api/v1/series?match[]={query} HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: t\r\n\r\n");
-            connection.write_all(head.as_bytes()).await.expect("it is open");
-            connection
+async fn limits_are_shown_to_a_tenant_that_names_itself() {
+    let world = World::new(Config { auth_enabled: false, ..Config::default() }, Limits { max_query_series: 9, ..Limits::default() });
+    let answer = |path: &'static str, tenant: Option<&'static str>| {
+        let request = tenant.into_iter().fold(Request::get(path), |request, tenant| request.header("x-scope-orgid", tenant));
+        let request = request.body(Body::empty()).expect("it is a request");
+        let routes = world.querier.routes();
+        async {
+            let answer = routes.oneshot(request).await.expect("routers do not fail");
+            let status = answer.status().as_u16();
+            let bytes = answer.into_body().collect().await.expect("the body is in memory").to_bytes();
+            (status, String::from_utf8(bytes.to_vec()).expect("text"))
         }
     };
-    let running = send("%7Ba%3D%22b%22%7D").await;
-    // The only turn is taken by the first, so that the second waits.
-    until(|| metrics(&world).contains("querier_queue_seconds_count 1")).await;
-    let waiting = send("%7Bc%3D%22d%22%7D").await;
-    until(|| metrics(&world).contains(r#"querier_queue_length{tenant="t"} 1"#)).await;
-    drop(waiting);
-    until(|| metrics(&world).contains(r#"status_code="499"} 1"#)).await;
-    assert!(!metrics(&world).contains("querier_queue_length{"), "who left waits no longer");
-    drop(running);
-    until(|| metrics(&world).contains(r#"status_code="499"} 2"#)).await;
-    let free = world.querier.caller(vec![TenantId::parse("t").expect("valid")], QueryTags::default());
-    let turn = world.querier.in_turn(&free, async { Ok(()) });
-    assert!(turn.await.is_ok(), "the turn is free again");
-    server.stop(Duration::from_secs(60)).await;
+    for path in ["/loki/api/v1/drilldown-limits", "/config/tenant/v1/limits"] {
+        assert_eq!(answer(path, None).await, (401, "no org id\n".to_owned()));
+        assert_eq!(answer(path, Some("a|b")).await, (400, "multiple org IDs present".to_owned()));
+    }
+    let (status, text) = answer("/loki/api/v1/drilldown-limits", Some("t")).await;
+    let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((status, &found["limits"]["max_query_series"], &found["pattern_ingester_enabled"]), (200, &9.into(), &true.into()));
+    assert_eq!(found["version"], skald_runtime::LOKI_VERSION);
+    let (status, text) = answer("/config/tenant/v1/limits", Some("t")).await;
+    assert!(status == 200 && text.contains("max_query_series: 9\n") && text.contains("max_query_length: 30d1h\n"), "{text}");
+}
+
+#[tokio::test]
+async fn legacy_queries_have_the_first_form() {
+    let world = world(Limits::default());
+    let selector = escaped(r#"{app="a"}"#);
+    let found = ask(&world, "/api/prom/query", &format!("query={selector}&regexp=t.o")).await.json();
+    let want = serde_json::json!([{
+        "labels": "{app=\"a\", env=\"p\"}",
+        "entries": [{"ts": "2026-01-15T00:00:00.000000001Z", "line": "two"}],
+    }]);
+    assert_eq!((&found["streams"], found["stats"].is_object()), (&want, true));
+    let refused = ask(&world, "/api/prom/query", "query=vector(1)").await;
+    assert_eq!((refused.status, refused.text().as_str()), (400, "legacy endpoints only support streams result type"));
+    assert_eq!(ask(&world, "/api/prom/label", "").await.json()["data"], serde_json::json!(["app", "env"]));
+    assert_eq!(ask(&world, "/api/prom/label/app/values", "").await.json()["data"], serde_json::json!(["a", "b"]));
+    let series = ask(&world, "/api/prom/series", &format!("match={selector}")).await.json();
+    assert_eq!(series["data"], serde_json::json!([{"app": "a", "env": "p"}]));
+}
+
+#[tokio::test]
+async fn series_of_several_selectors_come_once_and_selectors_are_bounded() {
+    let world = world(Limits::default());
+    let selectors = |count: usize| vec![format!("match[]={}", escaped(r#"{app=~".+"}"#)); count].join("&");
+    let found = ask(&world, "/loki/api/v1/series", &format!("{}&match={}", selectors(2), escaped(r#"{env="p"}"#))).await.json();
+    assert_eq!(found["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(ask(&world, "/loki/api/v1/series", &selectors(256)).await.status, 200);
+    let refused = ask(&world, "/loki/api/v1/series", &selectors(257)).await;
+    assert_eq!((refused.status, refused.text().as_str()), (400, "too many match[] parameters: 257, at most 256 are allowed"));
+}
+
+#[tokio::test]
+async fn forms_are_read_up_to_their_bound_and_joined_with_the_url() {
+    let world = world(Limits::default());
+    let post = |uri: String, kind: &str| Request::builder().method(Method::POST).uri(uri).header(header::CONTENT_TYPE, kind);
+    let span = format!("/loki/api/v1/series?start={START}&end={}", START + 3600);
+    let form = format!("match[]={}", escaped(r#"{app="b"}"#));
+    for kind in ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded ; charset=UTF-8"] {
+        let found = send(&world, post(span.clone(), kind), form.clone()).await.json();
+        assert_eq!(found["data"], serde_json::json!([{"app": "b"}]), "{kind}");
+    }
+    // What is no form is not read.
+    let found = send(&world, post(span.clone(), "application/json"), form.clone()).await.json();
+    assert_eq!(found["data"].as_array().map(Vec::len), Some(2));
+    let both = format!("{span}&match[]={}", escaped(r#"{app="a"}"#));
+    let found = send(&world, post(both, "application/x-www-form-urlencoded"), form.clone()).await.json();
+    assert_eq!(found["data"].as_array().map(Vec::len), Some(2));
+    // The body comes before the URL.
+    let labels = format!("/loki/api/v1/labels?start={START}&end={}&query={}", START + 3600, escaped(r#"{app="b"}"#));
+    let form = format!("query={}", escaped(r#"{app="a"}"#));
+    let found = send(&world, post(labels, "application/x-www-form-urlencoded"), form).await.json();
+    assert_eq!(found["data"], serde_json::json!(["app", "env"]));
+
+    let short = format!("match[]={}", escaped(r#"{app="b"}"#));
+    let large = |len: usize| format!("{short}&x={}", "y".repeat(len - short.len() - 3));
+    let found = send(&world, post(span.clone(), "application/x-www-form-urlencoded"), large(10 << 20)).await;
+    assert_eq!((found.status, found.json()["data"].clone()), (200, serde_json::json!([{"app": "b"}])));
+    let refused = send(&world, post(span, "application/x-www-form-urlencoded"), large((10 << 20) + 1)).await;
+    assert_eq!((refused.status, refused.text().as_str()), (413, "the request body is larger than 10485760 bytes"));
+}
+
+#[tokio::test]
+async fn answers_are_compressed_with_gzip_for_those_who_ask() {
+    let world = world(Limits::default());
+    let query = escaped(r#"{app=~".+"}"#);
+    for path in [
+        format!("/loki/api/v1/query_range?query={query}&"),
+        format!("/loki/api/v1/query?query={}&", escaped("vector(1)")),
+        "/loki/api/v1/labels?".to_owned(),
+        "/loki/api/v1/label/app/values?".to_owned(),
+        "/loki/api/v1/series?".to_owned(),
+        format!("/loki/api/v1/index/stats?query={query}&"),
+        format!("/loki/api/v1/index/volume?query={query}&"),
+        format!("/loki/api/v1/index/volume_range?query={query}&"),
+        format!("/loki/api/v1/format_query?query={query}&"),
+        "/loki/api/v1/drilldown-limits?".to_owned(),
+        format!("/api/prom/query?query={query}&"),
+    ] {
+        let uri = format!("{path}start={START}&end={}", START + 3600);
+        let with = |encoding: &str| Request::get(&uri).header(header::ACCEPT_ENCODING, encoding);
+        let gzip = send(&world, with("deflate, gzip;q=0.8, br"), Body::empty()).await;
+        assert_eq!((gzip.status, gzip.header("content-encoding")), (200, "gzip"), "{uri}");
+        assert_eq!(gzip.bytes[..2], [0x1f, 0x8b], "{uri}");
+        for other in ["identity", "br, zstd, deflate", "gzip;q=0"] {
+            let plain = send(&world, with(other), Body::empty()).await;
+            assert_eq!((plain.status, plain.header("content-encoding")), (200, ""), "{uri} {other}");
+        }
+        let plain = send(&world, Request::get(&uri), Body::empty()).await;
+        assert!(plain.header("content-encoding").is_empty() && plain.bytes[0] == b'{', "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn parquet_is_refused_and_other_forms_are_json() {
+    let world = world(Limits::default());
+    let with =
+        |accept: &str| Request::get(format!("/loki/api/v1/labels?start={START}&end={}", START + 3600)).header(header::ACCEPT, accept);
+    let refused = send(&world, with("application/vnd.apache.parquet"), Body::empty()).await;
+    let text = "support for Parquet encoded responses is disabled. Enable with -frontend.support-parquet-encoding=true";
+    assert_eq!((refused.status, refused.text().as_str()), (400, text));
+    assert_eq!(refused.header("x-content-type-options"), "nosniff");
+    for other in ["application/vnd.google.protobuf", "text/html, */*"] {
+        assert_eq!(send(&world, with(other), Body::empty()).await.json()["status"], "success", "{other}");
+    }
 }

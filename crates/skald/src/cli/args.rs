@@ -53,6 +53,13 @@ pub enum Ask {
     Series(SeriesArgs),
     /// Count what a selector covers: streams, chunks, bytes, entries.
     Stats(StatsArgs),
+    /// Show which streams or labels have most bytes.
+    Volume(VolumeArgs),
+    /// Show how the bytes of streams or labels change over time.
+    #[command(name = "volume_range")]
+    VolumeRange(VolumeRangeArgs),
+    /// List the fields that lines and structured metadata have, or the values of one field.
+    DetectedFields(DetectedFieldsArgs),
 }
 
 /// How to reach the server.
@@ -328,6 +335,57 @@ pub struct StatsArgs {
     /// Which time.
     #[command(flatten)]
     pub time: TimeArgs,
+}
+
+/// Arguments of `volume`.
+#[derive(Debug, Args)]
+pub struct VolumeArgs {
+    /// Selector of the streams; `{}` takes all.
+    pub selector: String,
+    /// Which time.
+    #[command(flatten)]
+    pub time: TimeArgs,
+    /// Most series to print, the largest first.
+    #[arg(long, default_value_t = 30)]
+    pub limit: u32,
+    /// Label to add up by; repeatable. Without it, those that the selector names.
+    #[arg(long = "targetLabels", alias = "target-labels", value_name = "NAME")]
+    pub target_labels: Vec<String>,
+    /// Add up by the names of labels, whatever their values.
+    #[arg(long = "aggregateByLabels", alias = "aggregate-by-labels")]
+    pub aggregate_by_labels: bool,
+}
+
+/// Arguments of `volume_range`.
+#[derive(Debug, Args)]
+pub struct VolumeRangeArgs {
+    /// What and which time.
+    #[command(flatten)]
+    pub volume: VolumeArgs,
+    /// Distance of the points.
+    #[arg(long, default_value = "1h")]
+    pub step: String,
+}
+
+/// Arguments of `detected-fields`.
+#[derive(Debug, Args)]
+pub struct DetectedFieldsArgs {
+    /// Log query whose entries to look at.
+    pub query: String,
+    /// Field whose values to list.
+    pub field: Option<String>,
+    /// Which time.
+    #[command(flatten)]
+    pub time: TimeArgs,
+    /// Most fields, or values.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// Most entries to look at.
+    #[arg(long, default_value_t = 1000)]
+    pub line_limit: u32,
+    /// Sent to the server, which checks it against the span of time.
+    #[arg(long, default_value = "10s")]
+    pub step: String,
 }
 
 /// Arguments of `serve`.

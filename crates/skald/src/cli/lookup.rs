@@ -95,12 +95,17 @@ pub fn stats(client: &Client, args: &StatsArgs, cli: &Cli, console: &mut Console
     console.data(&format!("{{\n{}}}\n", rows.concat()))
 }
 
-fn span(args: &TimeArgs, cli: &Cli, console: &Console) -> Result<(String, String), CliError> {
+/// Start and end of a span, as the API reads them.
+///
+/// # Errors
+/// [`CliError::Time`], and a usage error when the end is before the start.
+pub fn span(args: &TimeArgs, cli: &Cli, console: &Console) -> Result<(String, String), CliError> {
     let range = time::range(args, console.clock.now(), &time::zone(cli.output.timezone))?;
     Ok((epoch_nanos(range.start), epoch_nanos(range.end)))
 }
 
-fn rejected(source: ClientError, query: &str) -> CliError {
+/// The server's refusal of `query`.
+pub fn rejected(source: ClientError, query: &str) -> CliError {
     CliError::Query { query: query.to_owned(), source }
 }
 

@@ -9,6 +9,7 @@ mod client;
 mod console;
 mod entries;
 mod error;
+mod fields;
 mod highlight;
 mod lookup;
 mod paging;
@@ -19,6 +20,7 @@ mod settings;
 mod size;
 mod statistics;
 mod time;
+mod volume;
 
 #[cfg(test)]
 mod fake_server;
@@ -53,6 +55,9 @@ fn execute(cli: &Cli, ask: &Ask, console: &mut Console) -> Result<u8, CliError> 
         Ask::Labels(args) => lookup::labels(&client, args, cli, console)?,
         Ask::Series(args) => lookup::series(&client, args, cli, console)?,
         Ask::Stats(args) => lookup::stats(&client, args, cli, console)?,
+        Ask::Volume(args) => volume::instant(&client, args, cli, console)?,
+        Ask::VolumeRange(args) => volume::range(&client, args, cli, console)?,
+        Ask::DetectedFields(args) => fields::run(&client, args, cli, console)?,
     }
     Ok(0)
 }

@@ -68,7 +68,17 @@ pub fn instant(client: &Client, args: &InstantQueryArgs, cli: &Cli, console: &mu
     }
 }
 
-fn ask(client: &Client, path: &str, parameters: &[(&str, String)], query: &str, console: &mut Console) -> Result<QueryAnswer, CliError> {
+/// Asks an endpoint that answers as queries do.
+///
+/// # Errors
+/// See [`CliError`].
+pub fn ask(
+    client: &Client,
+    path: &str,
+    parameters: &[(&str, String)],
+    query: &str,
+    console: &mut Console,
+) -> Result<QueryAnswer, CliError> {
     match client.get(path, parameters, console) {
         Ok(answer) => Ok(QueryAnswer::read(answer)?),
         Err(source @ ClientError::Refused { status: 400, .. }) => Err(CliError::Query { query: query.to_owned(), source }),
@@ -76,7 +86,8 @@ fn ask(client: &Client, path: &str, parameters: &[(&str, String)], query: &str, 
     }
 }
 
-fn show_remarks(answer: &QueryAnswer, cli: &Cli, console: &mut Console) {
+/// Tells the warnings of an answer, and its cost where that is asked for.
+pub fn show_remarks(answer: &QueryAnswer, cli: &Cli, console: &mut Console) {
     for warning in &answer.warnings {
         console.notice(&format!("warning of the server: {warning}"));
     }
@@ -85,7 +96,11 @@ fn show_remarks(answer: &QueryAnswer, cli: &Cli, console: &mut Console) {
     }
 }
 
-fn print_samples(samples: &serde_json::Value, console: &mut Console) -> Result<(), CliError> {
+/// Prints a matrix, vector or scalar.
+///
+/// # Errors
+/// [`CliError::Output`]
+pub fn print_samples(samples: &serde_json::Value, console: &mut Console) -> Result<(), CliError> {
     console.data(&format!("{samples:#}"))
 }
 
@@ -95,7 +110,11 @@ pub fn epoch_nanos(at: Timestamp) -> String {
     if nanos.len() > 10 { nanos } else { format!("{:.9}", at.0 as f64 / 1e9) }
 }
 
-fn seconds(flag: &'static str, text: Option<&str>) -> Result<Option<String>, CliError> {
+/// A duration in seconds, as the API reads it; `None` for none or zero.
+///
+/// # Errors
+/// [`CliError::Time`]
+pub fn seconds(flag: &'static str, text: Option<&str>) -> Result<Option<String>, CliError> {
     let duration = text.map(time::parse_duration).transpose().map_err(|source| CliError::Time { flag, source })?;
     Ok(duration.filter(|duration| !duration.is_zero()).map(|duration| duration.as_secs_f64().to_string()))
 }

@@ -434,6 +434,50 @@ fn labels_series_and_stats_print_one_thing_a_line() {
 }
 
 #[test]
+fn volumes_are_indented_json() {
+    let vector = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"app":"a"},"value":[1768816800,"12"]}]}}"#;
+    let want = "[\n  {\n    \"metric\": {\n      \"app\": \"a\"\n    },\n    \"value\": [\n      1768816800,\n      \"12\"\n    ]\n  }\n]";
+    let (ran, seen) = query(&["volume", "{app=~\".+\"}", "-o", "raw"], vector);
+    assert_eq!((ran.code, ran.out.as_str(), seen[0].path.as_str()), (0, want, "/loki/api/v1/index/volume"));
+    let sent: Vec<_> = seen[0].parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (start, end) = ((NOW - HOUR).to_string(), NOW.to_string());
+    let plain = [("aggregateBy", "series"), ("end", &end), ("limit", "30"), ("query", "{app=~\".+\"}"), ("start", &start)];
+    assert_eq!(sent, plain);
+    let (ran, seen) = query(
+        &["volume_range", "{}", "--aggregateByLabels", "--targetLabels", "a", "--targetLabels=b", "--limit=5", "--since=2h", "-q"],
+        r#"{"status":"success","warnings":["entries are missing"],"data":{"resultType":"matrix","result":[]}}"#,
+    );
+    assert_eq!((ran.code, ran.out.as_str(), seen[0].path.as_str()), (0, "[]", "/loki/api/v1/index/volume_range"));
+    assert_eq!(ran.err, "warning of the server: entries are missing\n");
+    let sent = ["aggregateBy", "limit", "query", "step", "targetLabels"].map(|name| seen[0].parameter(name));
+    assert_eq!(sent, ["labels", "5", "{}", "3600", "a,b"]);
+    assert_eq!(seen[0].parameter("start"), (NOW - 2 * HOUR).to_string());
+    let server = FakeServer::start(|_, _| Reply::new(400, "parse error at line 1, col 2: syntax error"));
+    let ran = run(&server.address, &["volume", "{", "-q"], b"");
+    assert_eq!((ran.code, ran.err.ends_with("  {\n   ^\n")), (3, true), "{}", ran.err);
+}
+
+#[test]
+fn detected_fields_are_listed_by_name() {
+    const FIELDS: &str = r#"{"fields":[{"label":"took","type":"duration","cardinality":7,"parsers":["logfmt"]},
+        {"label":"code","type":"int","cardinality":3,"parsers":null}],"limit":100}"#;
+    let (ran, seen) = query(&["detected-fields", "{a=\"b\"}", "--since", "2h"], FIELDS);
+    assert_eq!(ran.out, "label: code  type: int  cardinality: 3\nlabel: took  type: duration  cardinality: 7\n");
+    assert_eq!(seen[0].path, "/loki/api/v1/detected_fields");
+    let sent = ["limit", "line_limit", "query", "step"].map(|name| seen[0].parameter(name));
+    assert_eq!(sent, ["100", "1000", "{a=\"b\"}", "10"]);
+    let (ran, _) = query(&["detected-fields", "{a=\"b\"}", "--color=always"], FIELDS);
+    assert!(ran.out.starts_with("label: \x1b[1mcode\x1b[0m  type: \x1b[1mint\x1b[0m  cardinality: \x1b[1m3\x1b[0m\n"), "{}", ran.out);
+    let (ran, _) = query(&["detected-fields", "{a=\"b\"}", "-o", "raw"], r#"{"fields":[],"limit":5}"#);
+    assert_eq!(ran.out, "{\"fields\":[],\"limit\":5}\n");
+    let (ran, seen) = query(&["detected-fields", "{a=\"b\"}", "a/b", "--limit=2"], r#"{"values":["1","2"],"limit":2}"#);
+    assert_eq!((ran.out.as_str(), seen[0].path.as_str()), ("1\n2\n", "/loki/api/v1/detected_field/a%2Fb/values"));
+    for nothing in [&["detected-fields", "{a=\"b\"}"][..], &["detected-fields", "{a=\"b\"}", "x"]] {
+        assert_eq!(query(nothing, "{}").0.out, "");
+    }
+}
+
+#[test]
 fn a_refused_query_is_shown_at_its_place() {
     let server = FakeServer::start(|_, _| Reply::new(400, "parse error at line 1, col 9: syntax error: unexpected $end"));
     let ran = run(&server.address, &["query", "-q", "{app=\"a\""], b"");
