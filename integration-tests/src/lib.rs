@@ -10,12 +10,16 @@
 )]
 
 mod answer;
+mod client;
 mod command_line;
+pub mod differential;
 mod entries;
 mod files;
+pub mod golden;
 mod server;
 
 pub use answer::Answer;
+pub use client::{Client, form};
 pub use command_line::{Ran, run_skald};
 pub use entries::{entries, push_body, strings, vector_values};
 pub use files::{files_below, flip_byte, only_file_below};

@@ -93,6 +93,8 @@ settings! {
         pub required_labels: Vec<String>,
         /// Fewest matchers in a selector; 0 is no limit.
         pub minimum_labels_number: usize,
+        /// Aggregations that may be approximate. Only `approx_topk` means something here: it is refused unless it is listed; its answers are exact.
+        pub shard_aggregations: Vec<String>,
         /// Whether the volume endpoints answer.
         pub volume_enabled: bool,
         /// Most series in a volume answer.
@@ -189,6 +191,7 @@ impl Default for Limits {
             blocked_queries: Vec::new(),
             required_labels: Vec::new(),
             minimum_labels_number: 0,
+            shard_aggregations: Vec::new(),
             volume_enabled: true,
             volume_max_series: 1000,
             max_concurrent_tail_requests: 10,
@@ -219,7 +222,9 @@ impl Limits {
         required_labels.sort();
         required_labels.dedup();
         let blocked_queries = self.blocked_queries.iter().chain(&other.blocked_queries).cloned().collect();
+        let of_both = |name: &&String| other.shard_aggregations.contains(name);
         Limits {
+            shard_aggregations: self.shard_aggregations.iter().filter(of_both).cloned().collect(),
             max_entries_limit_per_query: tighter(self.max_entries_limit_per_query, other.max_entries_limit_per_query),
             max_query_series: tighter(self.max_query_series, other.max_query_series),
             max_query_length: tighter(self.max_query_length, other.max_query_length),

@@ -69,6 +69,7 @@ fn bench(c: &mut Criterion) {
     let labels = Labels::from_pairs([("app", "api"), ("env", "prod"), ("pod", "api-1")]).unwrap();
     let params = Params {
         now: Timestamp(0),
+        approx_topk: false,
         rewrites: Rewrites::ALL,
         start: Timestamp(0),
         end: Timestamp(ROWS as i64 * 10_000_000),

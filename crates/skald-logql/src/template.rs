@@ -27,6 +27,12 @@ use value::Value;
 /// Most bytes that one rendering gives, and that one function makes.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
+/// What one rendering may cost: bytes of texts that functions take and give, and as much for other things as they take longer.
+const WORK_MAX: usize = 16 << 20;
+
+/// What it costs to compile a pattern that is not written out.
+const PATTERN_WORK: usize = 1 << 20;
+
 /// How many patterns of a template are compiled beforehand; further ones are each time.
 const COMPILED_MAX: usize = 8;
 
@@ -78,6 +84,7 @@ impl Template {
             TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => failed(line, &message),
             other => failed(1, &other.to_string()),
         };
+        check::nests_little(source).map_err(|(line, message)| failed(line, &message))?;
         let (main, defines) = Parser::new(source, "{{", "}}").and_then(Parser::parse).map_err(of_library)?;
         check::blocks_close(source).map_err(|(line, message)| failed(line, &message))?;
         let mut names = Names::default();

@@ -4,7 +4,7 @@ use crate::budget::Held;
 use crate::error::QueryError;
 use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
-use crate::tenants::View;
+use crate::tenants::{TENANT_LABEL, View};
 use rustc_hash::FxHashMap;
 use skald_block::{ColumnEntry, Run};
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
@@ -13,7 +13,7 @@ use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
 use skald_runtime::chain;
 use skald_store::{OpenObject, ReadError};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Objects that are opened at a time.
@@ -110,11 +110,15 @@ pub(crate) async fn gather(
 ) -> Result<Sources, QueryError> {
     let mut found = Vec::new();
     for view in View::of_all(tenants, wanted.selector())? {
-        let matcher = Arc::new(Matching(view.selector().clone()));
+        let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
         let request = SelectRequest { matcher, range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
-        let selectors = vec![view.selector().clone()];
-        let opened = open_objects(reader, view.tenant(), selectors, range, &selected).await?;
+        let (of_view, of_wanted) = (view.clone(), wanted.clone());
+        let streams = move |open: &OpenObject| {
+            let label_values: Vec<_> = of_wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL).collect();
+            matching_streams(open, of_view.selector(), &label_values)
+        };
+        let opened = open_objects(reader, view.tenant(), streams, range, &selected).await?;
         found.push((view, selected, opened));
     }
     let work = reader.work.clone();
@@ -154,12 +158,12 @@ pub(crate) struct Matched {
     pub(crate) streams: Vec<u32>,
 }
 
-/// Opens the objects that memory did not answer for and lets go of those without a stream that is wanted. One that cannot be read becomes a
+/// Opens the objects that memory did not answer for and lets go of those of which `streams` wants none. One that cannot be read becomes a
 /// warning: its entries are missing from the answer.
 pub(crate) async fn open_objects(
     reader: &Reader,
     tenant: &TenantId,
-    selectors: Vec<Selector>,
+    streams: impl Fn(&OpenObject) -> Vec<u32> + Send + Sync + 'static,
     range: TimeRange,
     selected: &skald_rpc::Selected,
 ) -> Result<Opened, QueryError> {
@@ -167,9 +171,9 @@ pub(crate) async fn open_objects(
     let covered: HashSet<_> = selected.generations.iter().collect();
     let live = reader.catalog.objects(tenant, range);
     let wanted = live.into_iter().filter(|object| object.name.disk != selected.disk || !covered.contains(&object.name.at));
-    let selectors: Arc<[Selector]> = selectors.into();
+    let streams = Arc::new(streams);
     let open = |object| {
-        let selectors = selectors.clone();
+        let streams = streams.clone();
         async move {
             let open = match reader.catalog.open_object(&object, reader.pool.as_ref()).await {
                 Ok(open) => open,
@@ -180,7 +184,7 @@ pub(crate) async fn open_objects(
                 return Ok(Ok(None));
             }
             let of_object = open.clone();
-            let streams = reader.work.on_pool(move || Ok(matching_any(&of_object, &selectors))).await?;
+            let streams = reader.work.on_pool(move || Ok(streams(&of_object))).await?;
             Ok::<Result<_, ReadError>, QueryError>(Ok((!streams.is_empty()).then_some(Matched { open, streams })))
         }
     };
@@ -208,6 +212,18 @@ impl LabelMatcher for Matching {
     }
 }
 
+/// A selector and what label filters demand of labels, as ingesters ask it.
+struct MatchingWanted {
+    view: View,
+    wanted: Arc<dyn Wanted>,
+}
+
+impl LabelMatcher for MatchingWanted {
+    fn matches(&self, labels: &Labels) -> bool {
+        self.view.selector().matches(labels) && self.wanted.pipeline().stream_can_match(&self.view.labels(labels))
+    }
+}
+
 struct Builder<'a> {
     pipeline: &'a Pipeline,
     range: TimeRange,
@@ -228,9 +244,6 @@ impl Builder<'_> {
 
     /// Chunks are counted where they are, in the memtable; one that nobody else holds any more is counted here.
     fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>) -> Result<(), QueryError> {
-        if !self.pipeline.stream_can_match(labels) {
-            return Ok(());
-        }
         let own = chunks.iter().filter(|chunk| Arc::strong_count(chunk) == 1).map(|chunk| chunk.heap_bytes() as u64);
         self.held.grow(own.sum::<u64>() + chunks.len() as u64 * RUN_BYTES)?;
         let range = self.range;
@@ -278,17 +291,8 @@ fn order(at: GenerationPart, row: u64) -> (u64, u64) {
     (at.generation.0, u64::from(at.part) << 40 | row)
 }
 
-/// Streams of an object that any of some selectors wants, ascending.
-fn matching_any(open: &OpenObject, selectors: &[Selector]) -> Vec<u32> {
-    if let [selector] = selectors {
-        return matching_streams(open, selector);
-    }
-    let streams: BTreeSet<u32> = selectors.iter().flat_map(|selector| matching_streams(open, selector)).collect();
-    streams.into_iter().collect()
-}
-
 /// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
-fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u32> {
+pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector, label_values: &[(&str, Vec<String>)]) -> Vec<u32> {
     let table = &open.footer.streams;
     let mut narrowed: Option<Vec<u32>> = None;
     for (name, value) in selector.equalities() {
@@ -298,8 +302,27 @@ fn matching_streams(open: &OpenObject, selector: &Selector) -> Vec<u32> {
             Some(streams) => streams.into_iter().filter(|stream| with.binary_search(stream).is_ok()).collect(),
         });
     }
+    for (name, values) in label_values {
+        let with_label: usize = table.values(name).map(|(_, streams)| streams.len()).sum();
+        if with_label < table.len() {
+            continue;
+        }
+        let lists: Vec<&[u32]> = values.iter().map(|value| table.streams_with(name, value)).collect();
+        narrowed = Some(match narrowed {
+            None => merged(&lists),
+            Some(streams) => streams.into_iter().filter(|stream| lists.iter().any(|list| list.binary_search(stream).is_ok())).collect(),
+        });
+    }
     let streams = narrowed.unwrap_or_else(|| (0..table.len() as u32).collect());
     streams.into_iter().filter(|stream| selector.matches(&open.labels[*stream as usize])).collect()
+}
+
+/// The members of ascending lists, ascending, each once.
+fn merged(lists: &[&[u32]]) -> Vec<u32> {
+    let mut all = lists.concat();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn run_counts(run: &Run) -> RunCounts {

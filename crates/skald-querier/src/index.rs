@@ -12,6 +12,7 @@ use skald_logql::exec::Selector;
 use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Plan, Rewrites, plan};
 use skald_model::{Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::{LabelMatcher, SelectRequest, Selected};
+use skald_store::OpenObject;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub(crate) fn plan_of(matchers: Vec<Matcher>, start: Timestamp, end: Timestamp) 
         interval: Duration::ZERO,
         max_series: 1,
         now: start,
+        approx_topk: false,
         rewrites: Rewrites::ALL,
     };
     match plan(&Expr::Log(LogExpr { matchers, stages: Vec::new() }), &params)? {
@@ -92,7 +94,11 @@ impl Querier {
         let matcher = AnyOf(selectors.iter().cloned().map(Matching).collect());
         let request = SelectRequest { matcher: Arc::new(matcher), range, labels_only: true };
         let selected = self.ingester().select(tenant, request).await.map_err(QueryError::Select)?;
-        let opened = gather::open_objects(&self.reader(caller), tenant, selectors, range, &selected).await?;
+        let streams = move |open: &OpenObject| {
+            let all: BTreeSet<u32> = selectors.iter().flat_map(|selector| gather::matching_streams(open, selector, &[])).collect();
+            all.into_iter().collect()
+        };
+        let opened = gather::open_objects(&self.reader(caller), tenant, streams, range, &selected).await?;
         let work = caller.work().clone();
         let find = move || labels_of(&work, &views, selected, &opened.objects, range);
         Ok((caller.work().on_pool(find).await?, opened.warnings))

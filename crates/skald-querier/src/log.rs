@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::error::QueryError;
 use crate::read::{Laziness, Reading, State, units};
 use crate::service::{Answer, AnswerData, Querier, joined};
-use skald_logql::exec::{Batch, EvalError, LogCollector, Probe, Selection, Stats};
+use skald_logql::exec::{Batch, EvalError, LogCollector, Selection, Stats};
 use skald_logql::plan::{Direction, LogPlan};
 use skald_model::Timestamp;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Querier {
         };
         let (units, sources) = caller.work().on_pool(in_order).await?;
         let probe = plan.pipeline().block_probe().clone();
-        let laziness = match (is_open(&probe), forward) {
+        let laziness = match (plan.stops_at_limit(), forward) {
             (false, _) => Laziness::Whole,
             (true, true) => Laziness::OldestFirst,
             (true, false) => Laziness::NewestFirst,
@@ -47,11 +47,6 @@ impl Querier {
         stats.entries_returned = entries.len() as u64;
         Ok(Answer { data: AnswerData::Entries(entries), warnings, stats })
     }
-}
-
-/// Whether a probe passes every block.
-fn is_open(probe: &Probe) -> bool {
-    matches!(probe, Probe::All(all) if all.is_empty())
 }
 
 struct LogState {

@@ -29,7 +29,7 @@ pub(crate) struct EndedQuery {
     pub(crate) status_code: u16,
 }
 
-/// What kind a query is: `log`, `metric`, or `metadata` for all else.
+/// What kind a query is: `log`, `metric`, `patterns`, or `metadata` for all else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct OfKind {
     pub(crate) kind: &'static str,

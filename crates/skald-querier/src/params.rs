@@ -61,10 +61,12 @@ impl Params {
 
     /// `limit`, else 100.
     pub fn limit(&self) -> Result<u64, ParamError> {
-        let text = self.get("limit");
-        if text.is_empty() {
-            return Ok(LIMIT_DEFAULT);
-        }
+        self.positive(&["limit"], LIMIT_DEFAULT)
+    }
+
+    /// The first of `names` that is there, a positive number; else `default`.
+    pub fn positive(&self, names: &[&str], default: u64) -> Result<u64, ParamError> {
+        let Some(text) = names.iter().map(|name| self.get(name)).find(|text| !text.is_empty()) else { return Ok(default) };
         let Ok(limit) = text.parse::<i64>() else {
             let why = if is_integer(text) { "value out of range" } else { "invalid syntax" };
             return refuse(format!("strconv.Atoi: parsing {}: {why}", go_quote(text)));

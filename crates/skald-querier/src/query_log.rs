@@ -50,7 +50,7 @@ impl Record {
         known.budget = Some(budget.clone());
     }
 
-    /// What is asked: `log` or `metric`; requests for metadata and the like need not say.
+    /// What is asked: `log`, `metric` or `patterns`; requests for metadata and the like need not say.
     pub(crate) fn asked(&self, kind: &'static str, query: &str, span: (Timestamp, Timestamp), step: Option<Duration>) {
         let mut known = self.known.lock();
         known.kind = Some(kind);

@@ -44,6 +44,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Querier {
     inner: Arc<Inner>,
+    rewrites: Rewrites,
 }
 
 struct Inner {
@@ -117,7 +118,12 @@ impl Querier {
             config,
             metrics,
         };
-        Querier { inner: Arc::new(inner) }
+        Querier { inner: Arc::new(inner), rewrites: Rewrites::ALL }
+    }
+
+    /// The same querier, whose plans use these rewrites alone. Answers do not depend on it.
+    pub fn with_rewrites(&self, rewrites: Rewrites) -> Self {
+        Querier { inner: self.inner.clone(), rewrites }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -190,7 +196,8 @@ impl Querier {
         checks::blocked(&expr, &request.text, caller)?;
         checks::query(&expr, &request, limits)?;
         request.start = checks::lookback(request.start, request.end, limits, self.now())?;
-        let plan = plan(&expr, &plan_params(&expr, &request, caller, self.now()))?;
+        let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, caller, self.now()) };
+        let plan = plan(&expr, &params)?;
         checks::selectors(&expr, limits)?;
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
@@ -263,6 +270,7 @@ pub(crate) fn joined(sources: Sources, outcome: Outcome) -> (Vec<String>, QueryS
 }
 
 fn plan_params(expr: &Expr, request: &QueryRequest, caller: &Caller, now: Timestamp) -> PlanParams {
+    let limits = caller.limits();
     let (mut start, mut end) = (request.start, request.end);
     if let (Expr::Metric(_), Some(step)) = (expr, request.step) {
         (start, end) = align(start, end, step);
@@ -276,6 +284,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, caller: &Caller, now: Timest
         interval: request.interval,
         max_series: checks::series_max(caller),
         now,
+        approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
         rewrites: Rewrites::ALL,
     }
 }

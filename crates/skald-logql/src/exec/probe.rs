@@ -50,6 +50,23 @@ impl Probe {
         matches!(self, Probe::All(members) if members.is_empty())
     }
 
+    /// Names of metadata that it asks about, each once.
+    pub fn metadata_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.add_names(&mut names);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn add_names<'a>(&'a self, names: &mut Vec<&'a str>) {
+        match self {
+            Probe::All(members) | Probe::Any(members) => members.iter().for_each(|member| member.add_names(names)),
+            Probe::MetadataEquals { name, .. } | Probe::HasMetadata { name } => names.push(name),
+            Probe::Contains { .. } => {}
+        }
+    }
+
     /// All of `members`, flattened.
     pub(crate) fn all(members: impl IntoIterator<Item = Probe>) -> Probe {
         let mut flat = Vec::new();

@@ -119,7 +119,7 @@ impl Interner {
     }
 }
 
-/// Aggregates over series, step by step. `parameter` is the `k` of `topk` and `bottomk`.
+/// Aggregates over series, step by step. `parameter` is the `k` of `topk`, `bottomk` and `approx_topk`, which here is exact.
 ///
 /// # Errors
 /// [`EvalError::Interrupted`].
@@ -139,8 +139,8 @@ pub(crate) fn aggregate(
         steps.into_iter().map(step).collect::<Result<Vec<_>, _>>()
     };
     match op {
-        VectorOp::Topk | VectorOp::Bottomk => {
-            let leaf::Top { smallest, k } = leaf::Top::of(op == VectorOp::Bottomk, parameter);
+        VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => {
+            let leaf::Top { smallest, k } = leaf::Top::of(op, parameter);
             let choose = |points: Vec<(u32, f64)>| top(smallest, k, &group_of, groups.sets.len(), points);
             Ok(StepVectors { steps: each_step(inner.steps, &choose)?, series: inner.series })
         }

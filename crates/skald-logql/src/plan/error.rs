@@ -23,6 +23,12 @@ pub enum PlanError {
     /// An aggregation of something that has no series.
     #[error("unexpected expr type ({0}) for Evaluator type (*logql.DefaultEvaluator) ")]
     NoSeries(&'static str),
+    /// `approx_topk` where it is not allowed.
+    #[error("approx_topk is not enabled. See -limits.shard_aggregations")]
+    ApproxTopkOff,
+    /// `approx_topk` over several steps.
+    #[error("count min sketches are only supported on instant queries")]
+    ApproxTopkOverSteps,
     /// More steps than a query may have.
     #[error("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")]
     TooManySteps,
@@ -34,7 +40,7 @@ impl PlanError {
         match self {
             Self::NotImplemented { .. } => ErrorKind::NotImplemented,
             Self::Stage { .. } | Self::Regex(_) | Self::TooManySteps => ErrorKind::InvalidInput,
-            Self::NoSeries(_) => ErrorKind::Internal,
+            Self::NoSeries(_) | Self::ApproxTopkOff | Self::ApproxTopkOverSteps => ErrorKind::Internal,
         }
     }
 

@@ -20,6 +20,8 @@ const INNER_SERIES_MAX: usize = 200_000;
 pub struct MetricPlan {
     root: Node,
     leaves: Vec<Arc<RangeLeaf>>,
+    /// By leaf: how many of its series decide the answer, where not all do.
+    tops: Vec<Option<Top>>,
     steps: Steps,
     instant: bool,
     keep_order: bool,
@@ -57,20 +59,6 @@ enum Node {
     },
 }
 
-impl Node {
-    /// Where nothing but the largest or smallest values of a leaf is looked at: how many.
-    fn top_of(&self, at: usize) -> Option<Top> {
-        match self {
-            Node::Leaf(_) | Node::Number(_) | Node::Constant(_) | Node::Absent { .. } => None,
-            Node::Aggregate { op: op @ (VectorOp::Topk | VectorOp::Bottomk), parameter, grouping: None, inner } if matches!(**inner, Node::Leaf(leaf) if leaf == at) => {
-                Some(Top::of(*op == VectorOp::Bottomk, *parameter))
-            }
-            Node::Aggregate { inner, .. } | Node::LabelReplace { inner, .. } => inner.top_of(at),
-            Node::Binary { left, right, .. } => left.top_of(at).or_else(|| right.top_of(at)),
-        }
-    }
-}
-
 enum Value {
     Number(f64),
     Vectors(StepVectors),
@@ -84,10 +72,18 @@ impl MetricPlan {
             Some(step) => Steps::range(params.start, params.end, step).ok_or(PlanError::TooManySteps)?,
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
-        let Params { max_series: series_max, now, rewrites, .. } = *params;
-        let mut builder = Builder { steps, leaves: Vec::new(), series_max, now, rewrites };
+        let Params { max_series: series_max, now, rewrites, approx_topk, .. } = *params;
+        let mut builder = Builder { steps, instant, leaves: Vec::new(), tops: Vec::new(), series_max, now, rewrites, approx_topk };
         let root = builder.node(expr, true)?;
-        Ok(MetricPlan { root, leaves: builder.leaves, steps, instant, keep_order: sorts(expr), series_max: params.max_series })
+        Ok(MetricPlan {
+            root,
+            leaves: builder.leaves,
+            tops: builder.tops,
+            steps,
+            instant,
+            keep_order: sorts(expr),
+            series_max: params.max_series,
+        })
     }
 
     /// The range aggregations to count; none where only numbers are asked for.
@@ -118,7 +114,7 @@ impl MetricPlan {
         let mut values = Vec::with_capacity(states.len());
         for (at, state) in states.into_iter().enumerate() {
             let leaf = Arc::clone(state.leaf());
-            let vectors = StepVectors::from_counts(&leaf, state.into_series(self.root.top_of(at))?, &account)?;
+            let vectors = StepVectors::from_counts(&leaf, state.into_series(self.tops[at])?, &account)?;
             account.add(vectors.heap_bytes())?;
             values.push(Some(vectors));
         }
@@ -199,8 +195,11 @@ fn sorts(expr: &MetricExpr) -> bool {
 
 struct Builder {
     steps: Steps,
+    instant: bool,
     leaves: Vec<Arc<RangeLeaf>>,
+    tops: Vec<Option<Top>>,
     series_max: usize,
+    approx_topk: bool,
     now: Timestamp,
     rewrites: Rewrites,
 }
@@ -228,7 +227,8 @@ impl Builder {
 
     fn aggregation(&mut self, vector: &VectorAggregation, is_root: bool) -> Result<Node, PlanError> {
         match (vector.op, &*vector.inner) {
-            (VectorOp::ApproxTopk, _) => return Err(PlanError::not_implemented("approx_topk")),
+            (VectorOp::ApproxTopk, _) if !self.approx_topk => return Err(PlanError::ApproxTopkOff),
+            (VectorOp::ApproxTopk, _) if !self.instant => return Err(PlanError::ApproxTopkOverSteps),
             (_, MetricExpr::Literal(_)) => return Err(PlanError::NoSeries("*syntax.LiteralExpr")),
             // Counts and sums add up, so the sum over groups is counted in the first place.
             (VectorOp::Sum, MetricExpr::Range(range)) if rewrite::adds_up(range) => {
@@ -237,6 +237,9 @@ impl Builder {
             _ => {}
         }
         let inner = Box::new(self.node(&vector.inner, false)?);
+        if let Node::Leaf(leaf) = *inner {
+            self.tops[leaf] = rewrite::top_of(self.rewrites.has(Rewrite::TopAtLeaf), vector);
+        }
         Ok(Node::Aggregate { op: vector.op, parameter: vector.parameter, grouping: vector.grouping.clone(), inner })
     }
 
@@ -264,6 +267,7 @@ impl Builder {
         let by_column = rewrite::finds_series_by_column(on(Rewrite::SeriesByColumn), &pipeline, unwrap.as_ref());
         let counts_runs = rewrite::counts_runs(on(Rewrite::CountsFromDirectory), &pipeline, unwrap.as_ref());
         self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max, by_column, counts_runs }));
+        self.tops.push(None);
         let leaf = Node::Leaf(self.leaves.len() - 1);
         Ok(match sum {
             Some(grouping) if sum_above => {

@@ -39,6 +39,8 @@ pub struct Params {
     pub max_series: usize,
     /// What templates see as the current time.
     pub now: Timestamp,
+    /// Whether `approx_topk` is answered.
+    pub approx_topk: bool,
     /// What the plan may do to be cheaper.
     pub rewrites: Rewrites,
 }

@@ -8,6 +8,7 @@ mod log_queries;
 mod metric_queries;
 mod stages;
 mod unwrapped;
+mod worked_examples;
 
 /// One entry of a stream: seconds, line, structured metadata.
 type Given<'a> = (i64, &'a str, &'a [(&'a str, &'a str)]);
@@ -89,6 +90,7 @@ fn params() -> Params {
         interval: Duration::ZERO,
         max_series: 500,
         now: Timestamp::from_secs(20_000),
+        approx_topk: true,
         rewrites: Rewrites::ALL,
     }
 }

@@ -93,13 +93,74 @@ pub(super) fn is_field(pipe: &PipeNode) -> bool {
     matches!(command.args.as_slice(), [Expr::Field(_, fields)] if fields.len() == 1)
 }
 
+/// How deep blocks and parentheses of a template may nest.
+const NEST_MAX: usize = 100;
+
+/// Refuses what nests so deeply that reading it would take too much of the stack. The error is the line and what is wrong.
+pub(super) fn nests_little(source: &str) -> Result<(), (usize, String)> {
+    // Depths at which open blocks began; an `else if` is a block in the one before it.
+    let (mut depth, mut open) = (0, Vec::new());
+    each_action(source, |at, action| {
+        match word(action) {
+            "if" | "range" | "with" | "define" | "block" => {
+                open.push(depth);
+                depth += 1;
+            }
+            "else" if !word(action["else".len()..].trim_start()).is_empty() => depth += 1,
+            "end" => depth = open.pop().unwrap_or(0),
+            _ => {}
+        }
+        if depth + parentheses(action) <= NEST_MAX {
+            return Ok(());
+        }
+        Err((line_of(source, at), format!("the template nests too deeply (limit {NEST_MAX})")))
+    })
+}
+
+/// How deep the parentheses of an action nest.
+fn parentheses(action: &str) -> usize {
+    let (mut at, mut depth, mut deepest) = (0, 0usize, 0);
+    while let Some(c) = action[at..].chars().next() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+        at += if matches!(c, '"' | '`' | '\'') { string_len(&action[at..]) } else { c.len_utf8() };
+    }
+    deepest
+}
+
 /// Refuses a block that does not end, and an end or else outside of one: the library's parser takes them.
 /// The error is the line and what is wrong.
 pub(super) fn blocks_close(source: &str) -> Result<(), (usize, String)> {
     let mut open = 0usize;
+    each_action(source, |at, action| {
+        match word(action) {
+            "if" | "range" | "with" | "define" | "block" => open += 1,
+            word @ ("end" | "else") if open == 0 => return Err((line_of(source, at), format!("unexpected {{{{{word}}}}}"))),
+            "end" => open -= 1,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if open == 0 { Ok(()) } else { Err((line_of(source, source.len()), "unexpected EOF".to_owned())) }
+}
+
+fn line_of(source: &str, at: usize) -> usize {
+    source[..at].matches('\n').count() + 1
+}
+
+/// The word at the start of `action`.
+fn word(action: &str) -> &str {
+    &action[..action.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(action.len())]
+}
+
+/// Calls `visit` with the place and text of each action; comments are none.
+fn each_action<E>(source: &str, mut visit: impl FnMut(usize, &str) -> Result<(), E>) -> Result<(), E> {
     let mut at = 0;
     while let Some(start) = source[at..].find("{{").map(|found| at + found + 2) {
-        let line = source[..start].matches('\n').count() + 1;
         let trimmed =
             source[start..].strip_prefix('-').filter(|rest| rest.starts_with([' ', '\t', '\r', '\n'])).unwrap_or(&source[start..]);
         if let Some(comment) = trimmed.strip_prefix("/*").or_else(|| trimmed.trim_start().strip_prefix("/*")) {
@@ -107,20 +168,15 @@ pub(super) fn blocks_close(source: &str) -> Result<(), (usize, String)> {
             continue;
         }
         let action = trimmed.trim_start();
-        let word = &action[..action.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(action.len())];
-        match word {
-            "if" | "range" | "with" | "define" | "block" => open += 1,
-            "end" | "else" if open == 0 => return Err((line, format!("unexpected {{{{{word}}}}}"))),
-            "end" => open -= 1,
-            _ => {}
-        }
-        at = source.len() - action.len();
+        let begin = source.len() - action.len();
+        at = begin;
         while !source[at..].is_empty() && !source[at..].starts_with("}}") {
             at += match source[at..].chars().next() {
                 Some('"' | '`' | '\'') => string_len(&source[at..]),
                 other => other.map_or(1, char::len_utf8),
             };
         }
+        visit(start, &source[begin..at])?;
     }
-    if open == 0 { Ok(()) } else { Err((source.matches('\n').count() + 1, "unexpected EOF".to_owned())) }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::signature::{Kind, Run, Signature, signature};
 use super::value::Value;
-use super::{OUTPUT_BYTES_MAX, Subject, Template, functions, source, strings};
+use super::{OUTPUT_BYTES_MAX, PATTERN_WORK, Subject, Template, WORK_MAX, functions, source, strings};
 use gotmpl::parse::{BranchNode, CommandNode, Expr, ListNode, Node, Number, PipeNode, TemplateNode};
 use std::fmt::Write;
 
@@ -24,7 +24,7 @@ type Done<T> = Result<T, Stop>;
 pub(super) fn render(template: &Template, subject: Subject<'_>) -> Result<String, String> {
     let dot = subject.labels.0.clone();
     let vars = vec![("$", dot.clone())];
-    let mut run = Renderer { template, subject, executing: template.name, vars, depth: 0, steps: 0, out: String::new() };
+    let mut run = Renderer { template, subject, executing: template.name, vars, depth: 0, steps: 0, work: 0, out: String::new() };
     match run.list(&template.main, &dot) {
         Ok(()) | Err(Stop::Break | Stop::Continue) => Ok(run.out),
         Err(Stop::Failed(text)) => Err(text),
@@ -39,6 +39,8 @@ struct Renderer<'t> {
     vars: Vec<(&'t str, Value)>,
     depth: usize,
     steps: usize,
+    /// See [`WORK_MAX`].
+    work: usize,
     out: String,
 }
 
@@ -117,6 +119,7 @@ impl<'t> Renderer<'t> {
         let items: Box<dyn Iterator<Item = (Value, Value)>> = match value {
             Value::List(items) => Box::new((0..items.len()).map(move |at| (Value::Int(at as i64), items[at].clone()))),
             Value::Map(map) => {
+                self.steps += map.members.len();
                 let members: Vec<_> = map.members.iter().map(|(name, value)| (Value::Text(name.clone()), value.clone())).collect();
                 Box::new(members.into_iter())
             }
@@ -283,10 +286,15 @@ impl<'t> Renderer<'t> {
             values.push(value);
         }
         let result = self.run(name, signature, &values);
+        let given = result.as_ref().map_or(0, text_len);
+        self.work += cost(name, &values) + given;
+        if self.work > WORK_MAX {
+            return Err(failed(self, "the template works on too much text"));
+        }
         result.map_err(|cause| failed(self, &format!("error calling {name}: {cause}")))
     }
 
-    fn run(&self, name: &str, signature: &Signature, values: &[Value]) -> Result<Value, String> {
+    fn run(&mut self, name: &str, signature: &Signature, values: &[Value]) -> Result<Value, String> {
         match signature.run {
             Run::Pure(function) => function(values),
             Run::Line => Ok(Value::text(&String::from_utf8_lossy(self.subject.line))),
@@ -298,7 +306,10 @@ impl<'t> Renderer<'t> {
                 let Value::Text(pattern) = &values[0] else { return Err("no pattern".to_owned()) };
                 match self.template.regexes.get(&**pattern) {
                     Some(regex) => function(regex, &values[1..]),
-                    None => function(&strings::compile(pattern)?, &values[1..]),
+                    None => {
+                        self.work += PATTERN_WORK;
+                        function(&strings::compile(pattern)?, &values[1..])
+                    }
                 }
             }
             // Handled before arguments are evaluated.
@@ -342,6 +353,22 @@ impl<'t> Renderer<'t> {
         }
         let value = self.expr(argument, dot)?;
         fitting(kind, value).map_err(|cause| self.failed_expr(argument, &cause))
+    }
+}
+
+/// What a function costs by the texts that it is given.
+fn cost(name: &str, values: &[Value]) -> usize {
+    // Values that are read from a text take more memory than the text.
+    let factor = if name == "fromJson" { 8 } else { 1 };
+    factor * values.iter().map(text_len).sum::<usize>()
+}
+
+fn text_len(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::List(items) => 16 * items.len(),
+        Value::Map(map) => 16 * map.members.len(),
+        Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) => 0,
     }
 }
 

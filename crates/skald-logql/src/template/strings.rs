@@ -49,16 +49,24 @@ pub(super) fn trim_space(args: Given<'_>) -> Got {
     Ok(Value::text(text(&args[0]).trim()))
 }
 
+/// Whether a character is among those of a text, however long it is.
+fn any_of(set: &Value) -> impl Fn(char) -> bool + Clone {
+    let mut chars: Vec<char> = text(set).chars().collect();
+    chars.sort_unstable();
+    chars.dedup();
+    move |c| chars.binary_search(&c).is_ok()
+}
+
 pub(super) fn trim_set(args: Given<'_>) -> Got {
-    Ok(Value::text(text(&args[0]).trim_matches(|c| text(&args[1]).contains(c))))
+    Ok(Value::text(text(&args[0]).trim_matches(any_of(&args[1]))))
 }
 
 pub(super) fn trim_set_left(args: Given<'_>) -> Got {
-    Ok(Value::text(text(&args[0]).trim_start_matches(|c| text(&args[1]).contains(c))))
+    Ok(Value::text(text(&args[0]).trim_start_matches(any_of(&args[1]))))
 }
 
 pub(super) fn trim_set_right(args: Given<'_>) -> Got {
-    Ok(Value::text(text(&args[0]).trim_end_matches(|c| text(&args[1]).contains(c))))
+    Ok(Value::text(text(&args[0]).trim_end_matches(any_of(&args[1]))))
 }
 
 pub(super) fn trim_prefix(args: Given<'_>) -> Got {

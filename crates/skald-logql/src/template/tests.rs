@@ -232,3 +232,19 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn deep_templates_are_refused() {
+    for source in [
+        format!("{{{{ {}1{} }}}}", "(".repeat(50_000), ")".repeat(50_000)),
+        format!("{{{{ {}", "(".repeat(50_000)),
+        format!("{}x{}", "{{if 1}}".repeat(7_000), "{{end}}".repeat(7_000)),
+        "{{with 1}}".repeat(12_000),
+        format!("{{{{if 1}}}}{}{{{{end}}}}", "{{else if 1}}".repeat(9_000)),
+        format!("{{{{ {} }}}}", "not ".repeat(30_000)),
+        format!("{{{{ .a{} }}}}", ".a".repeat(50_000)),
+        format!("{{{{ 1{} }}}}", " | print".repeat(10_000)),
+    ] {
+        let _ = render(&source);
+    }
+}

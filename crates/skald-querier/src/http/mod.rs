@@ -1,9 +1,11 @@
 //! The query API: decode, call, encode.
 
+mod detected;
 mod format;
 mod legacy;
 mod limits;
 mod metadata;
+mod patterns;
 mod query;
 mod stats;
 mod volume;
@@ -50,6 +52,10 @@ impl Querier {
             .route("/loki/api/v1/label/{name}/values", get_or_post(metadata::label_values))
             .route("/loki/api/v1/series", get_or_post(metadata::series))
             .route("/loki/api/v1/index/stats", get_or_post(stats::index_stats))
+            .route("/loki/api/v1/detected_labels", get_or_post(detected::labels))
+            .route("/loki/api/v1/detected_fields", get_or_post(detected::fields))
+            .route("/loki/api/v1/detected_field/{name}/values", get_or_post(detected::values))
+            .route("/loki/api/v1/patterns", get_or_post(patterns::patterns))
             .route("/loki/api/v1/index/volume", get_or_post(volume::volume))
             .route("/loki/api/v1/index/volume_range", get_or_post(volume::volume_range))
             .route("/loki/api/v1/drilldown-limits", get(limits::drilldown))

@@ -248,3 +248,36 @@ fn operators() {
     check("rate(S[1m]) or vector(0)", "(rate(S[1m]) or vector(0.000000))");
     check("1 +", "parse error at line 1, col 4: syntax error: unexpected $end");
 }
+
+/// Texts of answers to bad requests that clients show.
+#[test]
+fn texts_that_clients_know() {
+    check(r#"{app="a""#, "parse error at line 1, col 9: syntax error: unexpected $end, expecting } or ,");
+    check("{", "parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }");
+    check(r#"{foo="bar}"#, "parse error at line 1, col 6: literal not terminated");
+    check(r#"{foo="bar"} foo"#, "parse error at line 1, col 13: syntax error: unexpected IDENTIFIER");
+    check(r#"{foo="bar"} |~"#, "parse error at line 1, col 15: syntax error: unexpected $end, expecting STRING or ip");
+    check(r#"unk({foo="bar"}[5m])"#, "parse error at line 1, col 1: syntax error: unexpected IDENTIFIER");
+    check(r#"min({ foo = "bar" }[5m])"#, "parse error at line 0, col 20: syntax error: unexpected RANGE");
+    check(r#"rate({ foo = "bar" }[5minutes])"#, r#"parse error at line 0, col 21: unknown unit "minutes" in duration "5minutes""#);
+    check(r#"rate({ foo = "bar" }[5)"#, "parse error at line 0, col 21: missing closing ']' in duration");
+    check(r#"topk(0, count_over_time(S[1m]))"#, "parse error : invalid parameter (must be greater than 0) topk(0");
+    check(r#"topk(count_over_time(S[1m]))"#, "parse error : parameter required for operation topk");
+    check("S + S", "parse error : unexpected type for left leg of binary operation (+): *syntax.MatchersExpr");
+    check("rate(S[1m]) or 1", "parse error : unexpected literal for right leg of logical/set binary operation (or): 1.000000");
+}
+
+#[test]
+fn what_the_checks_after_reading_leave() {
+    check("1 + on(a) 2", "3");
+    check("1 > bool ignoring(a) group_left(b) 2", "0");
+    check(r#"label_replace(vector(1),"not a name","","s","x")"#, r#"label_replace(vector(1.000000),"not a name","","s","x")"#);
+    check("topk(1e2, rate(S[1m]))", "parse error : invalid parameter topk(1e2,");
+    check("bottomk(0x10, rate(S[1m]))", "parse error : invalid parameter bottomk(0x10,");
+    check("approx_topk(rate(S[1m]))", "parse error : parameter required for operation approx_topk");
+    check("approx_topk by () (3, rate(S[1m]))", "parse error : grouping not allowed for approx_topk aggregation");
+    check("bytes_rate(S | unwrap a[1m])", "parse error : invalid aggregation bytes_rate with unwrap");
+    check("first_over_time(S[1m])", "parse error : invalid aggregation first_over_time without unwrap");
+    check("absent_over_time(S | unwrap a[1m])", "absent_over_time(S | unwrap a[1m])");
+    check("rate_counter(S | unwrap a[1m]) by (x)", "parse error : grouping not allowed for rate_counter aggregation");
+}

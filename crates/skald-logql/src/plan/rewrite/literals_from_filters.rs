@@ -142,7 +142,7 @@ fn pieces(text: &str, source: Source) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::plan_of;
+    use super::super::tests::{lines_of, plan_of};
     use crate::plan::{Plan, Rewrites};
 
     super::super::tests::same_answers_without!(LiteralsFromFilters);
@@ -168,6 +168,16 @@ mod tests {
         check(r#"| json | msg=~".*timeout.*""#, r#"|= "\\u00" or "timeout""#, r"(msg=? | timeout | \u00)");
         check(r#"| json | a="xx" or b="yy""#, r#"|= "\\u00" or "xx" or "yy""#, r"(a=xx | xx | \u00 | b=yy | yy | \u00)");
         check(r#"| json | a="xx", b>5"#, r#"|= "\\u00" or "xx""#, r"(a=xx | xx | \u00)");
+    }
+
+    #[test]
+    fn values_in_escapes_are_found() {
+        let lines = [r#"{"a":"x1"}"#, r#"{"a":"\u00781"}"#, r#"{"a":"x2"}"#, r#"a=x1"#, r#"a="x\u0031""#, r#"{"a":"x1","b":"y\/z"}"#];
+        let found = |stages: &str| lines_of(stages, &lines);
+        assert_eq!(found(r#"| json | a="x1""#), [lines[0], lines[1], lines[5]]);
+        assert_eq!(found(r#"| logfmt | a="x1""#), [lines[3], lines[4]]);
+        assert_eq!(found(r#"| json | b="y/z""#), [lines[5]]);
+        assert_eq!(found(r#"| json c="a" | c=~"x1|x2""#), [lines[0], lines[1], lines[2], lines[5]]);
     }
 
     #[test]

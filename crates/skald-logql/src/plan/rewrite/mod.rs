@@ -24,6 +24,7 @@ mod stop_at_limit;
 mod sum_at_leaf;
 #[cfg(test)]
 mod tests;
+mod top_at_leaf;
 
 use crate::exec::{Hints, LineMatcher, Needs, Pipeline, PipelineParts, Step};
 
@@ -34,6 +35,7 @@ pub(super) use {
     series_by_column::finds_series_by_column,
     stop_at_limit::stops,
     sum_at_leaf::{LeafGrouping, adds_up},
+    top_at_leaf::top_of,
 };
 
 /// One rewrite.
@@ -54,6 +56,8 @@ pub enum Rewrite {
     SeriesByColumn,
     /// Sums of counts and sums are counted by group in the first place.
     SumAtLeaf,
+    /// Only series are made that can be among the largest or smallest.
+    TopAtLeaf,
     /// Rows are counted by the numbers in the directory of their object.
     CountsFromDirectory,
     /// A log query without filters reads from the end that it begins at and stops once it has its lines.
@@ -66,7 +70,7 @@ pub struct Rewrites(u16);
 
 impl Rewrite {
     /// Every rewrite, in the order in which they take effect.
-    pub const ALL: [Rewrite; 9] = [
+    pub const ALL: [Rewrite; 10] = [
         Rewrite::NeededColumns,
         Rewrite::MatchersFromFilters,
         Rewrite::LiteralsFromFilters,
@@ -74,6 +78,7 @@ impl Rewrite {
         Rewrite::FiltersByColumn,
         Rewrite::SeriesByColumn,
         Rewrite::SumAtLeaf,
+        Rewrite::TopAtLeaf,
         Rewrite::CountsFromDirectory,
         Rewrite::StopAtLimit,
     ];
@@ -88,6 +93,7 @@ impl Rewrite {
             Rewrite::FiltersByColumn => "filters_by_column",
             Rewrite::SeriesByColumn => "series_by_column",
             Rewrite::SumAtLeaf => "sum_at_leaf",
+            Rewrite::TopAtLeaf => "top_at_leaf",
             Rewrite::CountsFromDirectory => "counts_from_directory",
             Rewrite::StopAtLimit => "stop_at_limit",
         }

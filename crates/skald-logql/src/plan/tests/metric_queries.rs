@@ -249,7 +249,7 @@ fn pairs_that_are_not_unique_are_errors() {
     assert!(right.contains("on the right hand-side"), "{right}");
 }
 
-fn with_errors() -> Vec<(Labels, Rows)> {
+pub(super) fn with_errors() -> Vec<(Labels, Rows)> {
     vec![(labels(&[("app", "a")]), rows(&[(1010, r#"{"l":"x"}"#, &[]), (1020, "bad", &[]), (1030, r#"{"l":"y"} z"#, &[])]))]
 }
 
@@ -357,9 +357,24 @@ fn needs_say_what_must_be_read() {
 }
 
 #[test]
+fn approx_topk_is_exact_where_it_is_allowed() {
+    let expr = |k| vector(VectorOp::ApproxTopk, Some(k), count(".+", 60), None);
+    instant(expr(2), r#"{app="a",z="1"} 4 ; {app="b",z="2"} 2"#);
+    instant(expr(1_000_000), r#"{app="a",z="1"} 4 ; {app="b",z="2"} 2 ; {app="c",z="1"} 1"#);
+    instant(binary(BinaryOp::Mul, expr(1), MetricExpr::Literal(2.0), VectorMatching::default()), r#"{app="a",z="1"} 8"#);
+    let refused = |params: Params| {
+        let error = plan(&Expr::Metric(expr(2)), &params).expect_err("is refused");
+        (error.kind(), error.to_string())
+    };
+    let off = refused(Params { approx_topk: false, ..params() });
+    assert_eq!(off, (ErrorKind::Internal, "approx_topk is not enabled. See -limits.shard_aggregations".to_owned()));
+    let over_steps = refused(Params { step: Some(Duration::from_secs(60)), ..params() });
+    assert_eq!(over_steps, (ErrorKind::Internal, "count min sketches are only supported on instant queries".to_owned()));
+}
+
+#[test]
 fn what_is_not_evaluated_is_refused_by_name() {
     let refused = |expr: MetricExpr| plan(&Expr::Metric(expr), &params()).expect_err("is refused");
-    assert_eq!(refused(vector(VectorOp::ApproxTopk, Some(1), count("a", 60), None)).kind(), ErrorKind::NotImplemented);
     let literal = refused(vector(VectorOp::Sum, None, MetricExpr::Literal(1.0), None));
     assert_eq!(literal.to_string(), "unexpected expr type (*syntax.LiteralExpr) for Evaluator type (*logql.DefaultEvaluator) ");
 }
