@@ -4,6 +4,8 @@ use crate::budget::Held;
 use crate::error::QueryError;
 use crate::stats::QueryStats;
 use crate::work::Work;
+use axum::body::Body;
+use bytes::Bytes;
 use skald_logql::exec::{LabelSet, LogEntry, LogStream, MetricResult, format_sample};
 use skald_model::{Labels, Timestamp};
 use std::io::Write;
@@ -18,7 +20,7 @@ pub fn streams(
     warnings: &[String],
     stats: &QueryStats,
     work: &Work,
-) -> Result<Vec<u8>, QueryError> {
+) -> Result<Encoded, QueryError> {
     let categorise = flags.iter().any(|flag| flag == CATEGORIZE_LABELS);
     let size: usize = streams.iter().flat_map(|s| &s.entries).map(|entry| entry.line.len() + 48).sum();
     let mut growing = Growing::new(work, size + 4096)?;
@@ -43,7 +45,7 @@ pub fn streams(
     close(&mut out, stats);
     // Log answers end with a newline, metric answers do not.
     out.push(b'\n');
-    Ok(out)
+    growing.finish(out)
 }
 
 /// An answer while it is written: counted, and given up when nobody waits for it.
@@ -63,18 +65,33 @@ impl<'a> Growing<'a> {
         }
         self.work.check()
     }
+
+    fn finish(mut self, out: Vec<u8>) -> Result<Encoded, QueryError> {
+        self.check(&out)?;
+        Ok(Encoded { bytes: out, _held: self.held })
+    }
 }
 
-/// What was written stays counted until the request has ended.
-impl Drop for Growing<'_> {
-    fn drop(&mut self) {
-        let nothing = self.work.budget().hold_nothing();
-        self.work.keep(std::mem::replace(&mut self.held, nothing));
+/// An answer as it is sent: counted until the last byte of it has gone.
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<Encoded> for Body {
+    fn from(encoded: Encoded) -> Body {
+        Bytes::from_owner(encoded).into()
     }
 }
 
 /// The answer to a log query in its first form: label sets as text, times in RFC 3339, no envelope.
-pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Vec<u8>, QueryError> {
+pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Encoded, QueryError> {
     let mut growing = Growing::new(work, 0)?;
     let mut out = b"{\"streams\":".to_vec();
     checked_list(&mut out, streams, |out, stream| {
@@ -97,7 +114,7 @@ pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryS
         list(&mut out, warnings, |out, warning| text(out, warning.as_bytes(), Html::Keep));
     }
     let _ = writeln!(out, ",\"stats\":{}}}", stats.to_json());
-    Ok(out)
+    growing.finish(out)
 }
 
 fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
@@ -120,7 +137,7 @@ fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
 }
 
 /// The answer to a metric query.
-pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Vec<u8>, QueryError> {
+pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Encoded, QueryError> {
     let mut growing = Growing::new(work, 4096)?;
     let mut out = Vec::with_capacity(4096);
     match result {
@@ -153,7 +170,7 @@ pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats, wo
         }
     }
     close(&mut out, stats);
-    Ok(out)
+    growing.finish(out)
 }
 
 fn metric_labels(out: &mut Vec<u8>, labels: &LabelSet) {
@@ -342,14 +359,14 @@ mod tests {
         let stream = LogStream { labels, entries: vec![entry(at, b"tick"), entry(Timestamp(at.0 + 120_000), b"<x>")] };
         let work = crate::work::tests::work(1 << 20);
         let answer = legacy_streams(&[stream], &["w".to_owned()], &QueryStats::default(), &work).expect("it is small");
-        let text = String::from_utf8(answer).expect("JSON is UTF-8");
+        let text = String::from_utf8(answer.bytes).expect("JSON is UTF-8");
         let want = concat!(
             r#"{"streams":[{"labels":"{app=\"a\\\"b\"}","entries":[{"ts":"2026-01-15T01:50:17Z","line":"tick"},"#,
             r#"{"ts":"2026-01-15T01:50:17.00012Z","line":"\u003cx\u003e"}]}],"warnings":["w"],"stats":{"summary":{"#
         );
         assert!(text.starts_with(want) && text.ends_with("}\n"), "{text}");
         let empty = legacy_streams(&[], &[], &QueryStats::default(), &work).expect("it is small");
-        assert!(empty.starts_with(b"{\"streams\":[],\"stats\":{"));
+        assert!(empty.bytes.starts_with(b"{\"streams\":[],\"stats\":{"));
     }
 
     #[test]

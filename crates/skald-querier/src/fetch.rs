@@ -3,7 +3,7 @@
 use crate::budget::{BudgetError, Held};
 use crate::work::Work;
 use bytes::Bytes;
-use skald_block::{BlockEntry, Decoder, Extent, FormatError, FrameEntry};
+use skald_block::{BlockEntry, Decoder, Extent, FormatError, FrameEntry, Part};
 use skald_logql::exec::{LineNeed, Needs};
 use skald_model::{Column, Rows};
 use skald_store::{Catalog, OpenObject, ReadError};
@@ -78,8 +78,7 @@ impl Fetch {
             }
         }
         let bytes = joined.iter().map(|range| range.end - range.start).sum();
-        // A column decodes to at most a number for each row beside its bytes.
-        let decoded: u64 = extents.iter().map(|extent| 2 * u64::from(extent.raw_len) + 4 * u64::from(block.rows)).sum();
+        let decoded: u64 = extents.iter().map(|extent| decoded_bytes(extent, block)).sum();
         let held = work.budget().hold(bytes + decoded)?;
         Ok(Fetch { ranges: joined, bytes, held })
     }
@@ -90,6 +89,16 @@ impl Fetch {
         let starts: Vec<u64> = ranges.iter().map(|range| range.start).collect();
         let read = catalog.read_ranges(&open.object, ranges).await?;
         Ok(RawBlock { parts: starts.into_iter().zip(read).collect(), bytes, _held: held })
+    }
+}
+
+/// What a part decodes to at most, about: its bytes once more where they are unpacked first, and numbers for each row.
+fn decoded_bytes(extent: &Extent, block: &BlockEntry) -> u64 {
+    let (raw, rows) = (u64::from(extent.raw_len), u64::from(block.rows));
+    match extent.part {
+        Part::Lines { .. } => raw,
+        Part::Timestamps { .. } => raw + 8 * rows,
+        _ => 2 * raw + 4 * rows,
     }
 }
 

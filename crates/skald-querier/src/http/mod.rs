@@ -159,8 +159,8 @@ async fn read_form(body: Body) -> Result<Vec<u8>, Refused> {
     }
 }
 
-fn json(body: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, JSON)], body).into_response()
+fn json(body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, JSON)], body.into()).into_response()
 }
 
 #[cfg(test)]
