@@ -21,6 +21,7 @@ pub struct Caller {
     key: Arc<str>,
     limits: Arc<Limits>,
     tags: QueryTags,
+    takes_cached: bool,
     work: Work,
 }
 
@@ -31,7 +32,7 @@ impl Caller {
         let limits = of_each.reduce(|one, other| Arc::new(one.strictest(&other))).unwrap_or_default();
         let key = tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|");
         work.record().of_caller(&key, tags.as_str(), work.budget());
-        Caller { tenants, key: key.into(), limits, tags, work }
+        Caller { tenants, key: key.into(), limits, tags, takes_cached: true, work }
     }
 
     /// The caller with the limits that the request itself asks for, where they are tighter.
@@ -50,6 +51,16 @@ impl Caller {
     /// The tenants, as what shares a queue and a lane.
     pub(crate) fn shared_tenants(&self) -> &Arc<[TenantId]> {
         &self.tenants
+    }
+
+    /// Wants everything counted anew, and nothing of it kept.
+    pub fn without_cache(self) -> Self {
+        Caller { takes_cached: false, ..self }
+    }
+
+    /// Whether states of the cache will do.
+    pub fn takes_cached(&self) -> bool {
+        self.takes_cached
     }
 
     /// Whose data is asked for.

@@ -41,6 +41,14 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// The object that the rows are in, if they are in one.
+    pub(crate) fn object(&self) -> Option<usize> {
+        match self {
+            Place::Memory(_) => None,
+            Place::Block { object, .. } => Some(*object),
+        }
+    }
+
     /// What the directory says of a run, and the metadata columns that its block has.
     pub(crate) fn counts<'a>(&self, objects: &'a [Arc<OpenObject>]) -> Option<(RunCounts, &'a [ColumnEntry])> {
         match self {
@@ -67,6 +75,10 @@ pub(crate) struct StreamSources {
 #[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) objects: Vec<Arc<OpenObject>>,
+    /// Of these, the ones that have wanted streams with rows outside of the range.
+    pub(crate) outside: HashSet<usize>,
+    /// Of these, the ones of which runs were left out because they cannot be read.
+    pub(crate) damaged: HashSet<usize>,
     pub(crate) streams: Vec<StreamSources>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stats: QueryStats,
@@ -271,14 +283,19 @@ impl Builder<'_> {
             self.held.grow(open.footer.runs_of(stream).len() as u64 * RUN_BYTES)?;
             let mut first_row = 0;
             let sources = self.stream(&labels);
+            let mut is_inside = true;
             for (at, run) in open.footer.runs_of(stream) {
                 let run = *run;
                 let order = order(open.object.name.at, first_row);
                 first_row += u64::from(run.rows);
+                is_inside &= range.covers(run.min_time, run.max_time);
                 if range.overlaps(run.min_time, run.max_time) {
                     let place = Place::Block { object: number, block: at.block, run };
                     sources.runs.push(RunSource { min: run.min_time, max: run.max_time, rows: run.rows, order, place, keep: None });
                 }
+            }
+            if !is_inside {
+                self.sources.outside.insert(number);
             }
         }
         self.sources.objects.push(open);

@@ -4,10 +4,14 @@
 //! Entries that several sources hold are found by time first and content then (`overlap`). What the directory of an object can answer is
 //! counted without reading; blocks that a filter rules out are skipped (`filter`); the rest is fetched, decoded and evaluated on the CPU pool
 //! by the pure engine of `skald-logql` (`read`). It keeps nothing on disk.
+//!
+//! A live tail (`tail`) sends what such a query finds, and then the entries that the ingesters acknowledge.
 
 mod budget;
+mod cache;
 mod caller;
 mod checks;
+mod counting;
 mod detected_fields;
 mod detected_labels;
 mod encode;
@@ -30,6 +34,7 @@ mod read;
 mod request_limits;
 mod service;
 mod stats;
+mod tail;
 mod tenants;
 #[cfg(test)]
 mod testing;

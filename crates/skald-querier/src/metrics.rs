@@ -20,6 +20,13 @@ pub struct Metrics {
     pub(crate) bytes: Counter,
     pub(crate) blocks_skipped: Counter,
     pub(crate) incomplete: Counter,
+    pub(crate) tail_active: Gauge,
+    pub(crate) tail_bytes: Counter,
+    pub(crate) tail_dropped: Counter,
+    pub(crate) result_cache_bytes: Gauge,
+    pub(crate) result_cache_limit: Gauge,
+    pub(crate) result_cache_hits: Counter,
+    pub(crate) result_cache_misses: Counter,
 }
 
 /// How a query ended; status 499 is a client that left.
@@ -51,6 +58,13 @@ impl Metrics {
             bytes: Counter::default(),
             blocks_skipped: Counter::default(),
             incomplete: Counter::default(),
+            tail_active: Gauge::default(),
+            tail_bytes: Counter::default(),
+            tail_dropped: Counter::default(),
+            result_cache_bytes: Gauge::default(),
+            result_cache_limit: Gauge::default(),
+            result_cache_hits: Counter::default(),
+            result_cache_misses: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("querier");
         registry.register("queue_length", "Queries that wait for their turn, of tenants with any", metrics.queue_len.clone());
@@ -64,6 +78,17 @@ impl Metrics {
         registry.register("processed_bytes", "Bytes of lines looked at or counted", metrics.bytes.clone());
         registry.register("blocks_skipped", "Blocks that a filter ruled out", metrics.blocks_skipped.clone());
         registry.register("incomplete_answers", "Answers with a warning that something is missing", metrics.incomplete.clone());
+        registry.register("tail_active", "Live tails", metrics.tail_active.clone());
+        registry.register("tail_bytes", "Bytes sent to live tails", metrics.tail_bytes.clone());
+        registry.register("tail_dropped_entries", "Entries that live tails were told they did not get", metrics.tail_dropped.clone());
+        registry.register("result_cache_bytes", "Bytes of states of objects in the cache", metrics.result_cache_bytes.clone());
+        registry.register("result_cache_bytes_limit", "Bytes of states that the cache may hold", metrics.result_cache_limit.clone());
+        registry.register("result_cache_hits", "Objects whose state was found in the cache", metrics.result_cache_hits.clone());
+        registry.register(
+            "result_cache_misses",
+            "Objects whose state could have been, but was not in the cache",
+            metrics.result_cache_misses.clone(),
+        );
         metrics
     }
 }

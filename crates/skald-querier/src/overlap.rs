@@ -45,10 +45,14 @@ pub(crate) async fn drop_duplicates(reader: &Reader, mut sources: Sources) -> Re
             if unreadable.is_empty() {
                 break;
             }
-            let mut number = 0;
-            sources.streams[i].runs.retain(|_| {
+            let (mut number, damaged) = (0, &mut sources.damaged);
+            sources.streams[i].runs.retain(|run| {
+                let is_readable = !unreadable.contains_key(&number);
                 number += 1;
-                !unreadable.contains_key(&(number - 1))
+                if !is_readable {
+                    damaged.extend(run.place.object());
+                }
+                is_readable
             });
             sources.stats.unreadable += unreadable.len() as u64;
             sources.warnings.extend(unreadable.into_values());
@@ -271,10 +275,7 @@ fn clusters(runs: &[RunSource]) -> Vec<Range<usize>> {
 
 /// The object that a run is in, if it is in one. An object holds no entry twice.
 fn object(run: &RunSource) -> Option<usize> {
-    match run.place {
-        Place::Memory(_) => None,
-        Place::Block { object, .. } => Some(object),
-    }
+    run.place.object()
 }
 
 /// Whether runs that overlap can hold an entry twice: not when they all are of one object, nor when one chunk has no time twice.

@@ -11,6 +11,7 @@ use crate::gather::{Place, RunSource, Sources};
 use crate::stats::QueryStats;
 use crate::work::Work;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use skald_block::{Decoder, Extent, FrameEntry, Run};
 use skald_logql::exec::{Batch, EvalError, LineNeed, Lines, Needs, Probe, Selection, Stats};
 use skald_model::seam::CpuPool;
@@ -86,6 +87,41 @@ pub(crate) trait State: Send + 'static {
     }
 }
 
+/// Which units count together.
+///
+/// Units of one part are evaluated into states of their own, which are handed over once the last of them is through; parts mostly end one
+/// after the other. Units of no part share states to the end.
+pub(crate) trait Evaluation: Send + Sync + 'static {
+    type State: State;
+
+    /// The part of a unit.
+    fn part(&self, unit: &Unit) -> Option<usize>;
+
+    fn new_state(&self, part: Option<usize>) -> Self::State;
+
+    /// Takes the states of a part; it is complete unless one of its units could not be read. `rest` is a state of no part.
+    fn finish_part(&self, part: usize, states: Vec<Self::State>, is_complete: bool, rest: &mut Self::State) -> Result<(), EvalError>;
+}
+
+/// An evaluation without parts.
+struct Together<F>(F);
+
+impl<S: State, F: Fn() -> S + Send + Sync + 'static> Evaluation for Together<F> {
+    type State = S;
+
+    fn part(&self, _unit: &Unit) -> Option<usize> {
+        None
+    }
+
+    fn new_state(&self, _part: Option<usize>) -> S {
+        (self.0)()
+    }
+
+    fn finish_part(&self, _part: usize, _states: Vec<S>, _is_complete: bool, _rest: &mut S) -> Result<(), EvalError> {
+        Ok(())
+    }
+}
+
 /// One unit for each chunk of memory and each block, with all its runs.
 pub(crate) fn units(sources: &mut Sources) -> Vec<Unit> {
     let mut blocks: BTreeMap<(usize, u32), Vec<UnitRun>> = BTreeMap::new();
@@ -108,17 +144,27 @@ pub(crate) fn units(sources: &mut Sources) -> Vec<Unit> {
 }
 
 /// Everything that all jobs of one evaluation share.
-struct Shared<S> {
-    states: Mutex<Vec<S>>,
+struct Shared<E: Evaluation> {
+    evaluation: Arc<E>,
+    /// Those of no part that no job uses.
+    states: Mutex<Vec<E::State>>,
+    parts: Mutex<FxHashMap<usize, OpenPart<E::State>>>,
     /// Decoders that no job uses; they keep their buffers.
     decoders: Mutex<Vec<Decoder>>,
-    new_state: Box<dyn Fn() -> S + Send + Sync>,
     needs: Needs,
     laziness: Laziness,
     work: Work,
     /// What the states hold.
     held: Mutex<Held>,
     outcome: Mutex<Outcome>,
+}
+
+/// A part with units that are not through.
+struct OpenPart<S> {
+    /// Those that no job uses.
+    states: Vec<S>,
+    units_left: usize,
+    is_complete: bool,
 }
 
 /// What an evaluation did, beside its states.
@@ -153,14 +199,25 @@ impl Reader {
         reading: Reading,
         new_state: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<(Vec<S>, Outcome), QueryError> {
+        self.evaluate_parts(units, reading, Arc::new(Together(new_state))).await
+    }
+
+    /// As [`Reader::evaluate`]; the states are those of no part.
+    pub(crate) async fn evaluate_parts<E: Evaluation>(
+        &self,
+        units: Vec<Unit>,
+        reading: Reading,
+        evaluation: Arc<E>,
+    ) -> Result<(Vec<E::State>, Outcome), QueryError> {
         use futures::TryStreamExt;
         let Reading { needs, probe, laziness } = reading;
         let mut outcome = Outcome::default();
         let units = filter::skip_blocks(self, units, &probe, &mut outcome).await?;
         let shared = Arc::new(Shared {
+            parts: Mutex::new(open_parts(evaluation.as_ref(), &units)),
+            evaluation,
             states: Mutex::default(),
             decoders: Mutex::default(),
-            new_state: Box::new(new_state),
             needs,
             laziness,
             work: self.work.clone(),
@@ -185,7 +242,7 @@ impl Reader {
         (usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, self.pool.threads() * 2), job_bytes)
     }
 
-    async fn run_job<S: State>(&self, job: Vec<Unit>, shared: Arc<Shared<S>>) -> Result<(), QueryError> {
+    async fn run_job<E: Evaluation>(&self, job: Vec<Unit>, shared: Arc<Shared<E>>) -> Result<(), QueryError> {
         self.work.check()?;
         let mut fetched = Vec::with_capacity(job.len());
         for unit in job {
@@ -195,7 +252,10 @@ impl Reader {
             }
             match self.fetch(&unit, &shared).await? {
                 Ok(raw) => fetched.push((unit, raw)),
-                Err(error) => shared.warn(&error),
+                Err(error) => {
+                    shared.warn(&error);
+                    fetched.push((unit, None));
+                }
             }
         }
         let on_pool = shared.clone();
@@ -206,24 +266,25 @@ impl Reader {
         Ok(())
     }
 
-    async fn fetch<S: State>(&self, unit: &Unit, shared: &Shared<S>) -> Result<Result<Option<RawBlock>, ReadError>, QueryError> {
+    /// What a unit needs of its block; nothing for a chunk of memory.
+    async fn fetch<E: Evaluation>(&self, unit: &Unit, shared: &Shared<E>) -> Result<Result<Option<RawBlock>, ReadError>, QueryError> {
         let Unit::Block { block, runs } = unit else { return Ok(Ok(None)) };
         let extents = fetch::extents_needed(block.entry(), &shared.needs, &FramesOf(&shared.rows_at_once(runs)));
         Ok(self.fetch_parts(block, &extents, shared).await?.map(Some))
     }
 
-    async fn fetch_parts<S: State>(
+    async fn fetch_parts<E: Evaluation>(
         &self,
         block: &BlockRef,
         extents: &[&Extent],
-        shared: &Shared<S>,
+        shared: &Shared<E>,
     ) -> Result<Result<RawBlock, ReadError>, QueryError> {
         let raw = Fetch::new(&self.work, block.entry(), extents)?.read(&self.catalog, &block.open).await;
         Ok(raw.inspect(|raw| shared.outcome.lock().stats.compressed_bytes += raw.bytes))
     }
 
     /// Reads the frames of a block from the end that the query begins at, until the state is settled.
-    async fn read_frames<S: State>(&self, block: LazyBlock, shared: &Arc<Shared<S>>) -> Result<(), QueryError> {
+    async fn read_frames<E: Evaluation>(&self, block: LazyBlock, shared: &Arc<Shared<E>>) -> Result<(), QueryError> {
         let block = Arc::new(block);
         let mut frames: Vec<(Timestamp, Timestamp, FrameEntry)> = block.frames().collect();
         match shared.laziness {
@@ -247,6 +308,15 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The parts that some of the units are of.
+fn open_parts<E: Evaluation>(evaluation: &E, units: &[Unit]) -> FxHashMap<usize, OpenPart<E::State>> {
+    let mut parts = FxHashMap::default();
+    for part in units.iter().filter_map(|unit| evaluation.part(unit)) {
+        parts.entry(part).or_insert_with(|| OpenPart { states: Vec::new(), units_left: 0, is_complete: true }).units_left += 1;
+    }
+    parts
 }
 
 /// Groups neighbouring units so that small ones share a job.
@@ -285,7 +355,7 @@ impl LazyBlock {
     }
 }
 
-impl<S: State> Shared<S> {
+impl<E: Evaluation> Shared<E> {
     fn is_lazy(&self) -> bool {
         self.laziness != Laziness::Whole && self.needs.lines == LineNeed::Bytes
     }
@@ -301,25 +371,54 @@ impl<S: State> Shared<S> {
         outcome.warnings.push(format!("entries are missing from this answer: {}", chain(error)));
     }
 
-    /// Lends a state to `work`. At most as many states exist as jobs run at a time.
-    fn with_state<T>(&self, work: impl FnOnce(&mut Lent<'_, S>, &mut Decoder) -> Result<T, QueryError>) -> Result<T, QueryError> {
-        let taken = self.states.lock().pop();
+    /// Lends a state of a part to `work`. Of each part, at most as many states exist as jobs run at a time.
+    fn with_state<T>(
+        &self,
+        part: Option<usize>,
+        work: impl FnOnce(&mut Lent<'_, E::State>, &mut Decoder) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let taken = match part {
+            None => self.states.lock().pop(),
+            Some(part) => self.parts.lock().get_mut(&part).and_then(|open| open.states.pop()),
+        };
         let mut decoder = self.decoders.lock().pop().unwrap_or_default();
-        let state = taken.unwrap_or_else(|| (self.new_state)());
-        let counted = state.heap_bytes() as u64;
+        let counted = taken.as_ref().map_or(0, State::heap_bytes) as u64;
+        let state = taken.unwrap_or_else(|| self.evaluation.new_state(part));
         let mut lent = Lent { state, counted, held: &self.held, work: &self.work };
         let result = work(&mut lent, &mut decoder).and_then(|done| lent.settle().map(|()| done));
-        self.states.lock().push(lent.state);
+        match part {
+            None => self.states.lock().push(lent.state),
+            Some(part) => self.parts.lock().get_mut(&part).expect("a part is open while it has units").states.push(lent.state),
+        }
         self.decoders.lock().push(decoder);
         result
+    }
+
+    /// One unit of a part is through; the last one finishes it.
+    fn unit_is_through(&self, part: Option<usize>, is_readable: bool) -> Result<(), QueryError> {
+        let Some(part) = part else { return Ok(()) };
+        let finished = {
+            let mut parts = self.parts.lock();
+            let open = parts.get_mut(&part).expect("a part is open while it has units");
+            open.units_left -= 1;
+            open.is_complete &= is_readable;
+            if open.units_left == 0 { parts.remove(&part) } else { None }
+        };
+        let Some(OpenPart { states, is_complete, .. }) = finished else { return Ok(()) };
+        let bytes: usize = states.iter().map(State::heap_bytes).sum();
+        self.with_state(None, |rest, _| Ok(self.evaluation.finish_part(part, states, is_complete, &mut rest.state)?))?;
+        let mut held = self.held.lock();
+        let left = held.bytes().saturating_sub(bytes as u64);
+        Ok(held.resize(left)?)
     }
 
     /// Evaluates fetched units; with lazy reading, gives back the blocks whose frames are to be read.
     fn evaluate(&self, fetched: Vec<(Unit, Option<RawBlock>)>) -> Result<Vec<LazyBlock>, QueryError> {
         let (mut stats, mut lazy) = (QueryStats::default(), Vec::new());
-        let mut damaged = Vec::new();
-        self.with_state(|state, decoder| {
-            for (unit, raw) in fetched {
+        for (unit, raw) in fetched {
+            let part = self.evaluation.part(&unit);
+            let mut is_readable = raw.is_some() || matches!(unit, Unit::Memory { .. });
+            self.with_state(part, |state, decoder| {
                 match (unit, raw) {
                     (Unit::Memory { labels, rows, order, keep }, _) => {
                         let found = state.add(&Batch::new(&labels, &rows), &selection(keep), order)?;
@@ -337,17 +436,19 @@ impl<S: State> Shared<S> {
                                     add_block(state, &columns, &runs, &mut stats)?;
                                 }
                             }
-                            Err(error) => damaged.push(block.damaged(error)),
+                            Err(error) => {
+                                is_readable = false;
+                                self.warn(&block.damaged(error));
+                            }
                         }
                     }
                     (Unit::Block { .. }, None) => {}
                 }
-                state.settle()?;
-            }
-            Ok(())
-        })?;
+                Ok(())
+            })?;
+            self.unit_is_through(part, is_readable)?;
+        }
         self.outcome.lock().stats.add(&stats);
-        damaged.iter().for_each(|error| self.warn(error));
         Ok(lazy)
     }
 
@@ -355,7 +456,7 @@ impl<S: State> Shared<S> {
         let mut stats = QueryStats::default();
         let rows: Vec<Range<usize>> = block.runs.iter().map(|run| run.run.row_range()).collect();
         let len = FramesOf(&rows).bytes_of(frame, &block.columns.line_ends);
-        let damaged = self.with_state(|state, decoder| match raw.decode_frame(decoder, frame, len) {
+        let damaged = self.with_state(None, |state, decoder| match raw.decode_frame(decoder, frame, len) {
             Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
             Err(error) => Ok(Some(block.block.damaged(error))),
         })?;
@@ -537,11 +638,12 @@ mod tests {
         }
     }
 
-    fn shared_by<S>(work: &Work, new_state: impl Fn() -> S + Send + Sync + 'static) -> Shared<S> {
+    fn shared_by<S: State, F: Fn() -> S + Send + Sync + 'static>(work: &Work, new_state: F) -> Shared<Together<F>> {
         Shared {
+            evaluation: Arc::new(Together(new_state)),
             states: Mutex::default(),
+            parts: Mutex::default(),
             decoders: Mutex::default(),
-            new_state: Box::new(new_state),
             needs: Needs { lines: LineNeed::None, columns: skald_logql::exec::Columns::All },
             laziness: Laziness::Whole,
             work: work.clone(),
@@ -554,7 +656,7 @@ mod tests {
     fn what_states_let_go_of_is_no_longer_held_and_what_is_too_much_fails() {
         let shared = shared_by(&work(100), || Holds(0));
         let resize = |bytes: usize| {
-            shared.with_state(|lent, _| {
+            shared.with_state(None, |lent, _| {
                 lent.state.0 = bytes;
                 Ok(())
             })
@@ -593,7 +695,7 @@ mod tests {
         let of_state = work.clone();
         let shared = shared_by(&work, move || Abandoned(of_state.clone(), 0));
         for _ in 0..2 {
-            let ended = shared.with_state(|lent, _| lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0)));
+            let ended = shared.with_state(None, |lent, _| lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0)));
             assert!(matches!(ended, Err(QueryError::Cancelled)));
             assert_eq!(shared.states.lock()[0].1, SLICE_ROWS, "no further slice was begun");
         }

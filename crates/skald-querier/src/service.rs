@@ -1,6 +1,7 @@
 //! The querier: takes a checked request, gathers sources, evaluates, merges.
 
 use crate::budget::MemoryPool;
+use crate::cache::ResultCache;
 use crate::caller::{Caller, QueryTags};
 use crate::checks;
 use crate::error::QueryError;
@@ -12,6 +13,7 @@ use crate::query_log::Record;
 use crate::queue::{Queue, QueueBounds};
 use crate::read::{Outcome, Reader};
 use crate::stats::QueryStats;
+use crate::tail::Tails;
 use crate::work::Work;
 use skald_config::{Config, TenantLimits};
 use skald_logql::ast::Expr;
@@ -56,6 +58,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
     queue: Queue,
+    tails: Tails,
+    cache: Arc<ResultCache>,
     metrics: Metrics,
 }
 
@@ -114,7 +118,9 @@ impl Querier {
             memory: MemoryPool::new(of_querier.memory_budget.0, of_querier.query_memory_budget.0, metrics.memory_held.clone()),
             limits,
             clock: seams.clock,
+            tails: Tails::new(config.server.http_listen_conn_limit, metrics.tail_active.clone()),
             queue: Queue::new(bounds, metrics.queue_len.clone()),
+            cache: Arc::new(ResultCache::new(config.querier.result_cache_size.0, metrics.clone())),
             config,
             metrics,
         };
@@ -156,6 +162,28 @@ impl Querier {
     /// Bytes of memory that all requests in progress hold, about.
     pub fn memory_held(&self) -> u64 {
         self.inner.memory.held()
+    }
+
+    /// Every ingester, to follow what each acknowledges.
+    pub(crate) fn ingesters(&self) -> Vec<Arc<dyn Ingester>> {
+        vec![self.inner.ingester.clone()]
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.inner.tails
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<ResultCache> {
+        &self.inner.cache
+    }
+
+    /// Counts anew what was counted over the tenant's data objects: to be called whenever other entries of them are deleted.
+    pub fn deletes_changed(&self, tenant: &TenantId) {
+        self.inner.cache.deletes_changed(tenant);
     }
 
     /// Who asks for `tenants`, under the limits that are in force now.
@@ -306,7 +334,7 @@ mod tests {
     use futures::FutureExt;
     use skald_config::Limits;
     use skald_logql::exec::Selector;
-    use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected};
+    use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 
     /// An ingester that never answers.
     struct Silent;
@@ -318,6 +346,10 @@ mod tests {
         }
 
         async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+            futures::future::pending().await
+        }
+
+        async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
             futures::future::pending().await
         }
     }

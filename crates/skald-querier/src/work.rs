@@ -67,6 +67,11 @@ impl Work {
         self.inner.kept.lock().push(held);
     }
 
+    /// What was kept is gone although the request goes on.
+    pub(crate) fn give_back(&self) {
+        self.inner.kept.lock().clear();
+    }
+
     /// Computes on the CPU pool.
     ///
     /// # Errors

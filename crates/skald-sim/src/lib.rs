@@ -187,12 +187,12 @@ impl Node {
         self.ask_with(owner, request, Rewrites::ALL)
     }
 
-    /// Answers a query by a plan that uses these rewrites alone.
+    /// Answers a query by a plan that uses these rewrites alone. Several owners are joined by `|`.
     ///
     /// # Errors
     /// As the querier says.
     pub fn ask_with(&self, owner: &str, request: QueryRequest, rewrites: Rewrites) -> Result<Answer, QueryError> {
-        let caller = self.querier.caller(vec![tenant(owner)], Default::default());
+        let caller = self.querier.caller(owner.split('|').map(tenant).collect(), Default::default());
         self.spawner.run(self.querier.with_rewrites(rewrites).query(&caller, request))
     }
 

@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use skald_block::{EncodedObject, FilterIndex, FilterPage, Footer, FormatError, ObjectSummary, Trailer};
 use skald_model::seam::{CpuPool, Stopped, run_on_pool};
 use skald_model::{Day, DiskId, ErrorKind, Generation, Labels, TenantId, TimeRange, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +29,7 @@ pub struct Catalog {
     footers: Cache<u64, Arc<OpenObject>, FooterWeight>,
     pages: Cache<(u64, u32), FilterPage, PageWeight>,
     next_id: AtomicU64,
+    removals: AtomicU64,
     metrics: Metrics,
 }
 
@@ -161,6 +162,7 @@ impl Catalog {
             footers: Cache::with_weighter(1024, sizes.footers, FooterWeight),
             pages: Cache::with_weighter(4096, sizes.pages, PageWeight),
             next_id: AtomicU64::new(0),
+            removals: AtomicU64::new(0),
             metrics,
         };
         for meta in catalog.store.list("").await? {
@@ -257,6 +259,16 @@ impl Catalog {
         live.get(tenant).map(|days| days.iter().map(|(day, objects)| (*day, bytes(objects))).collect()).unwrap_or_default()
     }
 
+    /// How often objects were removed, for those who keep something of each.
+    pub fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
+    }
+
+    /// Numbers of all live objects.
+    pub fn object_ids(&self) -> HashSet<u64> {
+        self.live.read().values().flat_map(BTreeMap::values).flatten().map(|object| object.id).collect()
+    }
+
     /// Removes all objects of a tenant's day: readers stop seeing them first, then the store lets go of them.
     ///
     /// # Errors
@@ -271,6 +283,7 @@ impl Catalog {
                 return Err(error);
             }
             self.footers.remove(&object.id);
+            self.removals.fetch_add(1, Ordering::Release);
             self.metrics.objects.dec();
             self.metrics.bytes.dec_by(object.size as i64);
             bytes += object.size;

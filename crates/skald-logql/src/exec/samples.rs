@@ -3,7 +3,7 @@
 use super::binary::mean_step;
 use super::bounds::Account;
 use super::error::EvalError;
-use super::steps::{Span, Windows};
+use super::steps::{Shift, Span, Windows};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -29,6 +29,21 @@ impl SampleFold {
         matches!(self, SampleFold::Quantile(_) | SampleFold::RateCounter)
     }
 
+    /// What it keeps of values; all that keep the same can be worked out from the same.
+    pub(crate) fn kept_text(self) -> &'static str {
+        match self {
+            SampleFold::Sum | SampleFold::Rate => "sum",
+            SampleFold::Avg => "mean",
+            SampleFold::Min => "least",
+            SampleFold::Max => "largest",
+            SampleFold::Stdvar | SampleFold::Stddev => "squares",
+            SampleFold::First => "first",
+            SampleFold::Last => "last",
+            SampleFold::Quantile(_) => "values",
+            SampleFold::RateCounter => "values and times",
+        }
+    }
+
     fn keeps_times(self) -> bool {
         matches!(self, SampleFold::RateCounter)
     }
@@ -43,7 +58,7 @@ pub(crate) struct Samples {
     segments: Vec<Segment>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Segment {
     first: u32,
     end: u32,
@@ -104,17 +119,22 @@ impl Folded {
             }
             SampleFold::Min if b.value < a.value || a.value.is_nan() => b.value,
             SampleFold::Max if b.value > a.value || a.value.is_nan() => b.value,
-            SampleFold::First if b.at < a.at => {
+            SampleFold::First if b.is_before(a) => {
                 at = b.at;
                 b.value
             }
-            SampleFold::Last if b.at >= a.at => {
+            SampleFold::Last if a.is_before(b) => {
                 at = b.at;
                 b.value
             }
             _ => a.value,
         };
         Folded { count, value, squares, at }
+    }
+
+    /// Which of two values came first. At one time the lesser did, so that it does not matter in which order states are merged.
+    fn is_before(&self, other: &Folded) -> bool {
+        self.at.cmp(&other.at).then(self.value.total_cmp(&other.value)).is_lt()
     }
 
     fn result(&self, fold: SampleFold, seconds: f64) -> f64 {
@@ -147,6 +167,13 @@ impl Segment {
     #[inline]
     fn heap_bytes(&self) -> usize {
         8 * (self.values.capacity() + self.times.capacity())
+    }
+
+    /// Adds the values of another segment of the same steps.
+    fn join(&mut self, fold: SampleFold, other: Segment) {
+        self.folded = self.folded.with(fold, &other.folded);
+        self.values.extend(other.values);
+        self.times.extend(other.times);
     }
 
     fn keep(&mut self, fold: SampleFold, value: f64, at: i64) {
@@ -189,9 +216,12 @@ impl Samples {
         }
     }
 
-    /// Adds what another counted over the same steps; entries of the same time are taken for later ones.
+    /// Adds what another counted over the same steps.
     pub(crate) fn merge(&mut self, fold: SampleFold, other: Samples) {
-        let mut mine = std::mem::take(&mut self.segments).into_iter().peekable();
+        let Some(first) = other.segments.first().map(Segment::key) else { return };
+        // Parts mostly follow each other in time: what lies before the other's first segment stays where it is.
+        let before = self.segments.partition_point(|segment| segment.key() < first);
+        let mut mine = self.segments.split_off(before).into_iter().peekable();
         let mut theirs = other.segments.into_iter().peekable();
         while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
             let order = a.key().cmp(&b.key());
@@ -199,9 +229,7 @@ impl Samples {
             let b = if order.is_ge() { theirs.next() } else { None };
             self.segments.extend(match (a, b) {
                 (Some(mut a), Some(b)) => {
-                    a.folded = a.folded.with(fold, &b.folded);
-                    a.values.extend(b.values);
-                    a.times.extend(b.times);
+                    a.join(fold, b);
                     Some(a)
                 }
                 (one, two) => one.or(two),
@@ -209,6 +237,33 @@ impl Samples {
         }
         self.segments.extend(mine);
         self.segments.extend(theirs);
+    }
+
+    /// The values that are in the windows of `shift`'s steps, under its numbers.
+    pub(crate) fn shifted(&self, fold: SampleFold, shift: Shift) -> Samples {
+        let mut shifted: Vec<Segment> = Vec::with_capacity(self.segments.len());
+        for segment in &self.segments {
+            let Some((first, end)) = shift.span(segment.first, segment.end) else { continue };
+            match shifted.last_mut() {
+                Some(last) if last.key() == (first, end) => last.join(fold, segment.clone()),
+                _ => shifted.push(Segment { first, end, ..segment.clone() }),
+            }
+        }
+        Samples { segments: shifted }
+    }
+
+    /// Whether there is no value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Lets go of memory that is not used.
+    pub(crate) fn shrink(&mut self) {
+        self.segments.shrink_to_fit();
+        for segment in &mut self.segments {
+            segment.values.shrink_to_fit();
+            segment.times.shrink_to_fit();
+        }
     }
 
     /// Calls `visit` with each step that has values, and what they come to.
@@ -287,7 +342,7 @@ fn all_values(fold: SampleFold, run: &[Segment], windows: &Windows, step: usize)
         _ => {
             let times = run.iter().flat_map(|segment| segment.times.iter().copied());
             let mut samples: Vec<(i64, f64)> = times.zip(values).collect();
-            samples.sort_by_key(|(at, _)| *at);
+            samples.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
             let end = windows.steps.time(step).0.saturating_sub(windows.offset);
             rate_counter(&samples, end, windows.range)
         }

@@ -1,3 +1,4 @@
+use super::fragment::FragmentOf;
 use super::hints::Wanted;
 use super::rewrite::{self, LeafGrouping, Rewrite, Rewrites};
 use super::{Params, PlanError, stages};
@@ -266,7 +267,21 @@ impl Builder {
         let series_max = if is_root && !sum_above { self.series_max } else { INNER_SERIES_MAX };
         let by_column = rewrite::finds_series_by_column(on(Rewrite::SeriesByColumn), &pipeline, unwrap.as_ref());
         let counts_runs = rewrite::counts_runs(on(Rewrite::CountsFromDirectory), &pipeline, unwrap.as_ref());
-        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max, by_column, counts_runs }));
+        let parts =
+            FragmentOf { matchers: &range.log.matchers, stages: log_stages, unwrap: range.unwrap.as_ref(), key: &key, value, windows };
+        let fragment = parts.text(&pipeline, self.rewrites);
+        self.leaves.push(Arc::new(RangeLeaf {
+            selector,
+            pipeline,
+            unwrap,
+            windows,
+            value,
+            key,
+            series_max,
+            fragment,
+            by_column,
+            counts_runs,
+        }));
         self.tops.push(None);
         let leaf = Node::Leaf(self.leaves.len() - 1);
         Ok(match sum {

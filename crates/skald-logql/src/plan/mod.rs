@@ -1,6 +1,7 @@
 //! A checked query: what to read, what to do with each batch, and how the parts become an answer.
 
 mod error;
+mod fragment;
 mod hints;
 mod log;
 mod metric;

@@ -8,6 +8,7 @@ mod metadata;
 mod patterns;
 mod query;
 mod stats;
+mod tail;
 mod volume;
 
 use crate::caller::{Caller, QueryTags};
@@ -67,6 +68,8 @@ impl Querier {
             .route("/loki/api/v1/format_query", get_or_post(format::format_query))
             .layer(from_fn_with_state(self.clone(), observe))
             .layer(CompressionLayer::new().gzip(true))
+            .route("/loki/api/v1/tail", get_or_post(tail::tail))
+            .route("/api/prom/tail", get_or_post(tail::legacy))
             .with_state(self.clone())
     }
 }
@@ -137,7 +140,13 @@ fn caller(querier: &Querier, headers: &HeaderMap, record: Record) -> Result<Call
         return Err(Refused::Tenancy(tenancy::TenancyError::Multiple));
     }
     let caller = querier.caller_of(tenants, QueryTags::of(headers), record);
-    Ok(if config.querier.per_request_limits_enabled { caller.tightened(headers)? } else { caller })
+    let caller = if config.querier.per_request_limits_enabled { caller.tightened(headers)? } else { caller };
+    Ok(if wants_no_cache(headers) { caller.without_cache() } else { caller })
+}
+
+fn wants_no_cache(headers: &HeaderMap) -> bool {
+    let text = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or("");
+    text.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
 async fn params_of(request: Request) -> Result<Params, Refused> {

@@ -59,7 +59,7 @@ async fn answer(querier: &Querier, caller: &Caller, request: QueryRequest, heade
     Ok(json(querier.query_and(caller, request, encode).await?))
 }
 
-fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
+pub(super) fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
     let text = headers.get(ENCODING_FLAGS).and_then(|value| value.to_str().ok()).unwrap_or("");
     text.split(',').map(str::trim).filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
 }

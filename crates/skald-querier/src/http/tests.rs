@@ -2,7 +2,7 @@ mod bounds;
 
 use crate::testing::{World, tenant};
 use axum::body::Body;
-use axum::http::{Method, Request, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::BodyExt;
 use skald_config::{Config, Limits};
 use skald_testkit::{labels, rows};
@@ -227,4 +227,13 @@ async fn parquet_is_refused_and_other_forms_are_json() {
     for other in ["application/vnd.google.protobuf", "text/html, */*"] {
         assert_eq!(send(&world, with(other), Body::empty()).await.json()["status"], "success", "{other}");
     }
+}
+
+#[test]
+fn no_cache_is_read_in_any_case_and_company() {
+    let of = |text| HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(text))]);
+    for (text, want) in [("no-cache", true), (" No-Cache ", true), ("max-age=0, no-cache", true), ("no-store", false), ("", false)] {
+        assert_eq!(super::wants_no_cache(&of(text)), want, "{text:?}");
+    }
+    assert!(!super::wants_no_cache(&HeaderMap::new()));
 }

@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use skald_config::{BlockedQuery, ByteSize, Config, Limits};
 use skald_model::TenantId;
 use skald_model::seam::{Connection, Network};
-use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, StreamRows};
+use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, StreamRows, TailError, TailRequest, TailStream};
 use skald_runtime::{HttpServer, SystemClock, TokioNetwork, TokioSpawner};
 use skald_testkit::{FakeIngester, SimWorld, labels, rows};
 use std::sync::Arc;
@@ -179,6 +179,10 @@ impl Ingester for Silent {
     }
 
     async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+        futures::future::pending().await
+    }
+
+    async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
         futures::future::pending().await
     }
 }
