@@ -137,8 +137,14 @@ pub(crate) fn aggregate(op: VectorOp, parameter: Option<u64>, grouping: Option<&
             StepVectors { steps: inner.steps.into_iter().map(sort).collect(), series: inner.series }
         }
         _ => {
-            let steps = inner.steps.into_iter().map(|points| fold(op, &group_of, groups.sets.len(), points)).collect();
-            StepVectors { series: groups.sets, steps }
+            // In label order: which of equal values `topk` keeps must not depend on how its series were made.
+            let mut order: Vec<u32> = (0..groups.sets.len() as u32).collect();
+            order.sort_by(|a, b| groups.sets[*a as usize].cmp(&groups.sets[*b as usize]));
+            let mut place = vec![0; order.len()];
+            order.iter().enumerate().for_each(|(at, group)| place[*group as usize] = at as u32);
+            let group_of: Vec<u32> = group_of.into_iter().map(|group| place[group as usize]).collect();
+            let steps = inner.steps.into_iter().map(|points| fold(op, &group_of, order.len(), points)).collect();
+            StepVectors { series: order.into_iter().map(|group| std::mem::take(&mut groups.sets[group as usize])).collect(), steps }
         }
     }
 }
