@@ -12,12 +12,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn read(mut response: ureq::http::Response<ureq::Body>) -> Self {
+    pub(crate) fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Self, ureq::Error> {
         let status = response.status().as_u16();
         let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-        let body = response.body_mut().with_config().limit(256 << 20).read_to_vec().unwrap();
-        Answer { status, headers, body }
+        let body = response.body_mut().with_config().limit(256 << 20).read_to_vec()?;
+        Ok(Answer { status, headers, body })
     }
 
     /// The value of a header, or nothing.

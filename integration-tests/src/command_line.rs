@@ -31,23 +31,53 @@ impl Ran {
 /// Runs `skald` with `args` and nothing of this process's environment, and waits until it has ended.
 #[track_caller]
 pub fn run_skald<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
+    start_skald(args).ended()
+}
+
+/// Starts `skald` with `args` and nothing of this process's environment.
+#[track_caller]
+pub fn start_skald<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Running {
     let (stdout, stderr) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
     let mut command = Command::new(crate::skald_binary());
     command.env_clear().args(args).stdin(Stdio::null()).stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
-    let mut child = Running(command.spawn().unwrap());
-    let status = until("the command ends", || child.0.try_wait().unwrap());
-    let written = |file: &tempfile::NamedTempFile| std::fs::read(file.path()).unwrap();
-    let stderr = String::from_utf8_lossy(&written(&stderr)).into_owned();
-    Ran { code: status.code().unwrap_or(-1), stdout: written(&stdout), stderr }
+    Running { child: command.spawn().unwrap(), stdout, stderr }
 }
 
 /// A process that does not outlive the test that gave up on it.
-struct Running(Child);
+pub struct Running {
+    child: Child,
+    stdout: tempfile::NamedTempFile,
+    stderr: tempfile::NamedTempFile,
+}
+
+impl Running {
+    /// What it wrote to standard output so far.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.stdout.path()).unwrap()).into_owned()
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.stderr.path()).unwrap()).into_owned()
+    }
+
+    /// Sends a signal and does not wait: `-INT`.
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    #[track_caller]
+    pub fn ended(mut self) -> Ran {
+        let status = until("the command ends", || self.child.try_wait().unwrap());
+        Ran { code: status.code().unwrap_or(-1), stdout: std::fs::read(self.stdout.path()).unwrap(), stderr: self.stderr() }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         // It has ended unless the test failed.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -10,16 +10,22 @@
 )]
 
 mod answer;
+mod client;
 mod command_line;
+pub mod differential;
 mod entries;
 mod files;
+pub mod golden;
 mod server;
+mod tail;
 
 pub use answer::Answer;
-pub use command_line::{Ran, run_skald};
+pub use client::{Client, form};
+pub use command_line::{Ran, Running, run_skald, start_skald};
 pub use entries::{entries, push_body, strings, vector_values};
 pub use files::{files_below, flip_byte, only_file_below};
 pub use server::{Server, until};
+pub use tail::{Forwarder, Frame, Tail, Tailed, tailed};
 
 use std::path::PathBuf;
 

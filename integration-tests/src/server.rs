@@ -1,4 +1,4 @@
-use crate::{Answer, Ran, files_below, run_skald, skald_binary};
+use crate::{Answer, Client, Ran, files_below, form, run_skald, skald_binary};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,8 @@ pub struct Server {
     folder: TempDir,
     child: Option<Child>,
     starts: usize,
-    http: String,
+    client: Client,
     grpc: String,
-    agent: ureq::Agent,
 }
 
 impl Server {
@@ -46,8 +45,7 @@ impl Server {
     pub fn stopped(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("skald.yaml"), config).unwrap();
-        let settings = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        Server { folder, child: None, starts: 0, http: String::new(), grpc: String::new(), agent: settings.into() }
+        Server { folder, child: None, starts: 0, client: Client::new(""), grpc: String::new() }
     }
 
     /// Starts the process, which must not run, and waits until it is ready.
@@ -66,7 +64,7 @@ impl Server {
             self.log().lines().find(|line| line.contains("msg=listening")).map(str::to_owned)
         });
         let field = |name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)).unwrap().to_owned();
-        (self.http, self.grpc) = (format!("http://{}", field("http=")), field("grpc="));
+        (self.client, self.grpc) = (Client::new(&format!("http://{}", field("http="))), field("grpc="));
         until("ready", || (self.get("/ready").status == 200).then_some(()));
     }
 
@@ -126,7 +124,7 @@ impl Server {
 
     /// Where its HTTP port is: `http://127.0.0.1:…`.
     pub fn address(&self) -> &str {
-        &self.http
+        self.client.base()
     }
 
     /// Where its gRPC port is: `127.0.0.1:…`.
@@ -169,13 +167,7 @@ impl Server {
     /// # Errors
     /// No answer.
     pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
-        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.http));
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let answer = match method {
-            "POST" | "PUT" => self.agent.run(request.body(body)?),
-            _ => self.agent.run(request.body(())?),
-        };
-        answer.map(Answer::read)
+        self.client.call(method, path, headers, body)
     }
 
     /// `POST` of a form.
@@ -257,8 +249,4 @@ impl Drop for Server {
             eprintln!("--- log of the server\n{}---", self.log());
         }
     }
-}
-
-fn form(params: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish()
 }

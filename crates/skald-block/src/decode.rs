@@ -78,6 +78,14 @@ impl Decoder {
         Ok(frame.extent.open(stored, &mut self.unpacker)?.into_owned())
     }
 
+    /// The first `len` bytes of the lines of a frame, or some more. Costs less than [`Decoder::frame`] the less is asked for.
+    ///
+    /// # Errors
+    /// When the bytes are not what was written.
+    pub fn frame_start(&mut self, frame: &FrameEntry, stored: &[u8], len: usize) -> Result<Vec<u8>, FormatError> {
+        Ok(frame.extent.open_start(stored, len, &mut self.unpacker)?.into_owned())
+    }
+
     /// A metadata column of a block, from the bytes of its extent.
     ///
     /// # Errors

@@ -137,6 +137,8 @@ settings! {
         pub max_concurrent: usize,
         /// Queries of a tenant that may wait to run; more are refused with 429. Longer queues answer later instead of refusing.
         pub max_queued_per_tenant: usize,
+        /// Longest time that a live tail may last. Shorter frees the connections of clients that forgot theirs sooner.
+        pub tail_max_duration: Duration,
         /// Memory of all running queries. Default: a fifth of `memory_limit`, at most 8GB. Larger lets more big queries run at once.
         pub memory_budget: ByteSize,
         /// Memory of one query, which fails with the reason beyond it. Default: half of `memory_budget`. Larger answers bigger queries and lets one crowd out others.
@@ -299,6 +301,7 @@ impl Config {
             ("ingester.generation.max_age", generation.max_age),
             ("compactor.compaction_interval", self.compactor.compaction_interval),
             ("runtime_config.period", self.runtime_config.period),
+            ("querier.tail_max_duration", querier.tail_max_duration),
         ] {
             must(value >= Duration::from_secs(1), key, "must be 1s or more".to_owned());
         }
@@ -403,6 +406,7 @@ impl QuerierConfig {
             multi_tenant_queries_enabled: false,
             max_concurrent: 4,
             max_queued_per_tenant: 100,
+            tail_max_duration: Duration::from_secs(3600),
             memory_budget,
             query_memory_budget: share(memory_budget, 2, memory_budget),
             footer_cache_size: share(memory, 20, ByteSize::gib(1)),

@@ -13,7 +13,7 @@ use skald_distributor::{Distributor, LevelDetector};
 use skald_model::seam::{Clock, CpuPool, Job};
 use skald_model::{TenantId, Timestamp};
 use skald_proto::loki::v1;
-use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected};
+use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +89,9 @@ impl Ingester for Sink {
     }
     async fn select(&self, _: &TenantId, _: SelectRequest) -> Result<Selected, SelectError> {
         Err(SelectError::Unavailable("keeps nothing".to_owned()))
+    }
+    async fn tail(&self, _: &TenantId, _: TailRequest) -> Result<TailStream, TailError> {
+        Err(TailError::Unavailable("keeps nothing".to_owned()))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::memtable::Memtable;
 use crate::metrics::{Metrics, Reason};
 use crate::service::{Reservation, Shared};
 use crate::stream::StreamRegistry;
+use crate::tail::Tails;
 use crossbeam::channel::Receiver;
 use futures::channel::oneshot;
 use skald_block::ROW_BYTES_MAX;
@@ -63,6 +64,7 @@ pub(crate) struct PendingStream {
 /// State of the commit thread.
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) tails: Arc<Tails>,
     pub(crate) wal: Arc<Wal>,
     pub(crate) limits: Arc<dyn TenantLimits>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -153,6 +155,7 @@ impl Committer {
             self.metrics.appended_rows.inc_by(stream.rows.len() as u64);
             self.metrics.appended_bytes.inc_by(stream.bytes as u64);
         }
+        self.tails.publish(&push.tenant, &push.streams);
         let result = if refusals.is_empty() { Ok(()) } else { Err(PushError::Refused(refusals)) };
         reply(push, result);
     }

@@ -8,6 +8,7 @@
 //! writes a group of records with one fsync, appends the rows to the open memtable and only then replies; it also seals. Since one thread does
 //! all four, a sealed memtable holds exactly the rows of its WAL records: no push can be between the two. The flusher (`flush`) writes the data
 //! objects of sealed memtables, publishes them in the catalogue, removes the WAL directory, and lets go of the memtable last.
+//! `tail` hands rows to those who follow streams, once they are durable and readable.
 //! `recovery` turns what the WAL holds at start into sealed memtables.
 
 mod commit;
@@ -18,6 +19,7 @@ mod metrics;
 mod recovery;
 mod service;
 mod stream;
+mod tail;
 
 pub use metrics::Metrics;
 pub use recovery::RecoveryError;

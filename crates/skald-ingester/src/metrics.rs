@@ -30,6 +30,9 @@ pub struct Metrics {
     pub(crate) flush_duplicates: Counter,
     pub(crate) flush_failures: Counter,
     pub(crate) flush_seconds: Histogram,
+    pub(crate) tail_readers: Gauge,
+    pub(crate) tail_queue_bytes: Gauge,
+    pub(crate) tail_missed_entries: Counter,
 }
 
 /// Why something happened.
@@ -65,6 +68,9 @@ impl Metrics {
             flush_duplicates: Counter::default(),
             flush_failures: Counter::default(),
             flush_seconds: seconds(),
+            tail_readers: Gauge::default(),
+            tail_queue_bytes: Gauge::default(),
+            tail_missed_entries: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("ingester");
         registry.register("appended_rows", "Entries made durable and readable", metrics.appended_rows.clone());
@@ -97,6 +103,13 @@ impl Metrics {
         registry.register("flush_duplicates", "Repeated entries dropped at flush", metrics.flush_duplicates.clone());
         registry.register("flush_failures", "Flushes that failed and are tried again", metrics.flush_failures.clone());
         registry.register("flush_seconds", "Flush of one generation", metrics.flush_seconds.clone());
+        registry.register("tail_readers", "Readers that follow streams", metrics.tail_readers.clone());
+        registry.register(
+            "tail_queue_bytes",
+            "Bytes that wait for readers that follow streams; 8 MiB a reader",
+            metrics.tail_queue_bytes.clone(),
+        );
+        registry.register("tail_missed_entries", "Entries that readers were too slow for", metrics.tail_missed_entries.clone());
         metrics
     }
 }

@@ -6,6 +6,7 @@ use crate::memtable::Memtable;
 use crate::metrics::{Metrics, Reason};
 use crate::recovery::{self, RECORD_BYTES_MAX, RecoveryError};
 use crate::stream::StreamRegistry;
+use crate::tail::Tails;
 use async_trait::async_trait;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use futures::channel::oneshot;
@@ -14,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use skald_config::{Config, TenantLimits};
 use skald_model::seam::{Disk, Seams, run_on_pool};
 use skald_model::{DiskId, ErrorKind, TenantId};
-use skald_rpc::{PushBatch, PushError, Refusal, SelectError, SelectRequest, Selected};
+use skald_rpc::{PushBatch, PushError, Refusal, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 use skald_store::Catalog;
 use skald_wal::SealedGeneration;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub struct Ingester {
 struct Inner {
     disk_id: DiskId,
     shared: Arc<Shared>,
+    tails: Arc<Tails>,
     commands: Sender<Command>,
     flusher: Arc<Flusher>,
     seams: Seams,
@@ -92,11 +94,13 @@ impl Ingester {
         let settings = settings(&config);
         metrics.memory_bytes_limit.set(settings.memory_budget as i64);
         let shared = Arc::new(Shared::new(seams.disk.clone(), metrics.clone()));
+        let tails = Arc::new(Tails::new(metrics.clone()));
         let (commands, inbox) = crossbeam::channel::bounded(QUEUE_LEN_MAX);
         let flusher = Arc::new(Flusher::new(shared.clone(), wal.clone(), catalog, disk_id, seams.clone(), metrics.clone()));
         flusher.clone().start();
         let committer = Committer {
             shared: shared.clone(),
+            tails: tails.clone(),
             wal,
             limits,
             clock: seams.clock.clone(),
@@ -113,6 +117,7 @@ impl Ingester {
         let inner = Inner {
             disk_id,
             shared,
+            tails,
             commands,
             flusher,
             metrics,
@@ -175,6 +180,7 @@ impl Ingester {
         if self.queue(Command::Stop { done }).await {
             let _ = wait.await;
         }
+        self.inner.tails.close();
         self.inner.flusher.wait_until_empty().await;
     }
 
@@ -281,6 +287,12 @@ impl skald_rpc::Ingester for Ingester {
         let selected = run_on_pool(self.inner.seams.cpu.as_ref(), select).await;
         let streams = selected.map_err(|stopped| SelectError::Unavailable(stopped.to_string()))?;
         Ok(Selected { disk: self.inner.disk_id, generations, streams })
+    }
+
+    async fn tail(&self, tenant: &TenantId, request: TailRequest) -> Result<TailStream, TailError> {
+        self.check_running().map_err(TailError::Unavailable)?;
+        let stream = self.inner.tails.subscribe(tenant, request.matcher);
+        stream.ok_or_else(|| TailError::Unavailable("Ingester is shutting down".to_owned()))
     }
 }
 

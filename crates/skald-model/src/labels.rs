@@ -78,7 +78,29 @@ impl Labels {
 
     /// Value of `name`, if the set has it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        self.position(name.as_bytes()).map(|at| self.value(at))
+    }
+
+    /// Place of `name` in name order, if the set has it.
+    #[inline]
+    pub fn position(&self, name: &[u8]) -> Option<usize> {
+        let Inner { text, ends, .. } = &*self.0;
+        let mut start = 0;
+        for (at, pair) in ends.chunks_exact(2).enumerate() {
+            let middle = pair[0] as usize;
+            if middle - start == name.len() && text.as_bytes()[start..middle] == *name {
+                return Some(at);
+            }
+            start = pair[1] as usize;
+        }
+        None
+    }
+
+    /// Value of the label at a place in name order. Panics when there are not so many.
+    #[inline]
+    pub fn value(&self, at: usize) -> &str {
+        let Inner { text, ends, .. } = &*self.0;
+        &text[ends[2 * at] as usize..ends[2 * at + 1] as usize]
     }
 
     /// Number of labels.
@@ -176,6 +198,9 @@ mod tests {
         assert_eq!(labels.to_string(), r#"{a="x\"y", b="2", "été"="v"}"#);
         assert_eq!(labels.get("b"), Some("2"));
         assert_eq!(labels.get("gone"), None);
+        let places: Vec<_> = ["a", "b", "été", "", "x"].map(|name| labels.position(name.as_bytes())).to_vec();
+        assert_eq!(places, [Some(0), Some(1), Some(2), None, None]);
+        assert_eq!(labels.value(2), "v");
         assert_eq!(labels.len(), 3);
         assert_eq!(Labels::empty().to_string(), "{}");
     }

@@ -19,41 +19,45 @@ pub fn streams(streams: &[LogStream], flags: &[String], warnings: &[String], sta
         list(&mut out, flags, |out, flag| text(out, flag.as_bytes(), Html::Keep));
     }
     out.extend_from_slice(b",\"result\":");
-    list(&mut out, streams, |out, stream| {
-        out.extend_from_slice(b"{\"stream\":");
-        label_set(out, &stream.labels);
-        out.extend_from_slice(b",\"values\":");
-        list(out, &stream.entries, |out, entry| log_entry(out, entry, categorise));
-        out.push(b'}');
-    });
+    list(&mut out, streams, |out, stream| log_stream(out, stream, categorise));
     close(&mut out, stats);
     // Log answers end with a newline, metric answers do not.
     out.push(b'\n');
     out
 }
 
+/// A stream and its entries.
+pub fn log_stream(out: &mut Vec<u8>, stream: &LogStream, categorise: bool) {
+    out.extend_from_slice(b"{\"stream\":");
+    label_set(out, &stream.labels);
+    out.extend_from_slice(b",\"values\":");
+    list(out, &stream.entries, |out, entry| log_entry(out, entry, categorise));
+    out.push(b'}');
+}
+
 /// The answer to a log query in its first form: label sets as text, times in RFC 3339, no envelope.
 pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryStats) -> Vec<u8> {
     let mut out = b"{\"streams\":".to_vec();
-    list(&mut out, streams, |out, stream| {
-        out.extend_from_slice(b"{\"labels\":");
-        text(out, stream.labels.to_string().as_bytes(), Html::Keep);
-        out.extend_from_slice(b",\"entries\":");
-        list(out, &stream.entries, |out, entry| {
-            // Every number of nanoseconds is a time in the years that jiff knows.
-            let at = jiff::Timestamp::from_nanosecond(i128::from(entry.timestamp.0)).unwrap_or_default();
-            let _ = write!(out, "{{\"ts\":\"{at}\",\"line\":");
-            text(out, &entry.line, Html::Escape);
-            out.push(b'}');
-        });
-        out.push(b'}');
-    });
+    list(&mut out, streams, legacy_stream);
     if !warnings.is_empty() {
         out.extend_from_slice(b",\"warnings\":");
         list(&mut out, warnings, |out, warning| text(out, warning.as_bytes(), Html::Keep));
     }
     let _ = writeln!(out, ",\"stats\":{}}}", stats.to_json());
     out
+}
+
+/// A stream and its entries in the first form.
+pub fn legacy_stream(out: &mut Vec<u8>, stream: &LogStream) {
+    out.extend_from_slice(b"{\"labels\":");
+    text(out, stream.labels.to_string().as_bytes(), Html::Keep);
+    out.extend_from_slice(b",\"entries\":");
+    list(out, &stream.entries, |out, entry| {
+        let _ = write!(out, "{{\"ts\":\"{}\",\"line\":", rfc3339(entry.timestamp));
+        text(out, &entry.line, Html::Escape);
+        out.push(b'}');
+    });
+    out.push(b'}');
 }
 
 fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
@@ -193,6 +197,43 @@ fn object<'a>(out: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a str)>
     out.push(b'}');
 }
 
+/// A message of a tail: `streams` are stream objects with commas between, `flags` are echoed.
+pub fn tail_message(streams: &[u8], missed: &[(Labels, Timestamp)], flags: &[String], warnings: &[String], legacy: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(streams.len() + 64 + 128 * missed.len());
+    out.extend_from_slice(b"{\"streams\":[");
+    out.extend_from_slice(streams);
+    out.push(b']');
+    if !missed.is_empty() {
+        out.extend_from_slice(b",\"dropped_entries\":");
+        list(&mut out, missed, |out, (labels, at)| {
+            out.extend_from_slice(b"{\"timestamp\":");
+            let at = if legacy { rfc3339(*at).to_string() } else { at.0.to_string() };
+            text(out, at.as_bytes(), Html::Keep);
+            out.extend_from_slice(b",\"labels\":");
+            if legacy {
+                text(out, labels.to_string().as_bytes(), Html::Keep)
+            } else {
+                object(out, labels.iter())
+            }
+            out.push(b'}');
+        });
+    }
+    for (name, texts) in [("encodingFlags", flags), ("warnings", warnings)] {
+        if !texts.is_empty() {
+            let _ = write!(out, ",\"{name}\":");
+            list(&mut out, texts, |out, value| text(out, value.as_bytes(), Html::Keep));
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+/// A time as RFC 3339, with as many decimals as it needs.
+fn rfc3339(at: Timestamp) -> jiff::Timestamp {
+    // Every number of nanoseconds is a time in the years that jiff knows.
+    jiff::Timestamp::from_nanosecond(i128::from(at.0)).unwrap_or_default()
+}
+
 /// Whether `<`, `>` and `&` are escaped: in lines they are, in labels they are not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Html {
@@ -269,6 +310,22 @@ mod tests {
         point(&mut out, Timestamp(1_000_750_999_999), 0.5);
         point(&mut out, Timestamp(1_060_000_000_000), 1e21);
         assert_eq!(String::from_utf8(out).expect("JSON"), r#"[1000.75,"0.5"][1060,"1000000000000000000000"]"#);
+    }
+
+    #[test]
+    fn a_tail_message_names_what_is_missing_only_where_something_is() {
+        let message =
+            |missed: &[_], flags: &[String], legacy| String::from_utf8(tail_message(b"{},{}", missed, flags, &[], legacy)).expect("JSON");
+        assert_eq!(message(&[], &[], false), r#"{"streams":[{},{}]}"#);
+        let missed = [(Labels::from_pairs([("app", "a")]).expect("one name"), Timestamp(1_500_000_000))];
+        assert_eq!(
+            message(&missed, &["f".to_owned()], false),
+            r#"{"streams":[{},{}],"dropped_entries":[{"timestamp":"1500000000","labels":{"app":"a"}}],"encodingFlags":["f"]}"#
+        );
+        assert_eq!(
+            message(&missed, &[], true),
+            r#"{"streams":[{},{}],"dropped_entries":[{"timestamp":"1970-01-01T00:00:01.5Z","labels":"{app=\"a\"}"}]}"#
+        );
     }
 
     #[test]

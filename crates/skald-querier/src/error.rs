@@ -5,7 +5,7 @@ use skald_logql::exec::EvalError;
 use skald_logql::plan::PlanError;
 use skald_logql::{MatchersError, ParseError};
 use skald_model::ErrorKind;
-use skald_rpc::SelectError;
+use skald_rpc::{SelectError, TailError};
 use skald_store::ReadError;
 
 /// Why a query is not answered; the text goes to the client.
@@ -44,6 +44,15 @@ pub enum QueryError {
     /// An ingester did not answer, so the answer would not be complete.
     #[error("ask the ingester")]
     Select(#[source] SelectError),
+    /// An ingester's entries cannot be followed, so the tail would not be complete.
+    #[error("follow the ingester")]
+    Follow(#[source] TailError),
+    /// No ingester is left whose entries could be followed.
+    #[error("all ingesters closed the connection")]
+    IngestersGone,
+    /// A tail lasted as long as one may.
+    #[error("reached tail max duration limit")]
+    TailDuration,
     /// The store did not give what the answer needs.
     #[error("read stored data")]
     Read(#[source] ReadError),
@@ -77,6 +86,9 @@ impl QueryError {
             Self::Plan(error) => error.kind(),
             Self::Eval(error) => error.kind(),
             Self::Select(error) => error.kind(),
+            Self::Follow(error) => error.kind(),
+            Self::IngestersGone => ErrorKind::Unavailable,
+            Self::TailDuration => ErrorKind::LimitExceeded,
             Self::Read(error) => error.kind(),
             Self::QueueFull => ErrorKind::LimitExceeded,
             Self::Memory { .. } => ErrorKind::InvalidInput,

@@ -34,6 +34,14 @@ impl FramesOf<'_> {
         let of_frame = frame.row_range();
         needs.lines == LineNeed::Bytes && self.0.iter().any(|rows| rows.start < of_frame.end && of_frame.start < rows.end)
     }
+
+    /// Bytes of a frame up to the last of the rows. `line_ends` are those of the block.
+    pub(crate) fn bytes_of(&self, frame: &FrameEntry, line_ends: &[u32]) -> usize {
+        let of_frame = frame.row_range();
+        let ends = self.0.iter().filter(|rows| rows.start < of_frame.end && of_frame.start < rows.end);
+        let last = ends.map(|rows| rows.end.min(of_frame.end)).max();
+        last.map_or(0, |end| (line_ends[end - 1] - frame.line_start) as usize)
+    }
 }
 
 /// Which parts of a block a query needs.
@@ -85,15 +93,16 @@ impl RawBlock {
             LineNeed::Lengths | LineNeed::Bytes => decoder.line_ends(block, self.part(&block.line_lengths))?,
         };
         let wanted = block.frames.iter().filter(|frame| frames.wants(needs, frame));
-        let frames = wanted.map(|frame| Ok((*frame, decoder.frame(frame, self.part(&frame.extent))?))).collect::<Result<_, _>>()?;
+        let mut lines = |frame: &FrameEntry| self.decode_frame(decoder, frame, frames.bytes_of(frame, &line_ends));
+        let frames = wanted.map(|frame| Ok((*frame, lines(frame)?))).collect::<Result<_, _>>()?;
         let columns = block.columns.iter().filter(|column| needs.columns.contains(&column.name));
         let columns = columns.map(|column| decoder.column(block, column, self.part(&column.extent))).collect::<Result<_, _>>()?;
         Ok(BlockColumns { timestamps, line_ends, frames, columns })
     }
 
-    /// Decodes one frame of lines.
-    pub(crate) fn decode_frame(&self, decoder: &mut Decoder, frame: &FrameEntry) -> Result<Vec<u8>, FormatError> {
-        decoder.frame(frame, self.part(&frame.extent))
+    /// Decodes the first `len` bytes of a frame of lines, or some more.
+    pub(crate) fn decode_frame(&self, decoder: &mut Decoder, frame: &FrameEntry, len: usize) -> Result<Vec<u8>, FormatError> {
+        decoder.frame_start(frame, self.part(&frame.extent), len)
     }
 }
 

@@ -4,9 +4,13 @@
 //! Entries that several sources hold are found by time first and content then (`overlap`). What the directory of an object can answer is
 //! counted without reading; blocks that a filter rules out are skipped (`filter`); the rest is fetched, decoded and evaluated on the CPU pool
 //! by the pure engine of `skald-logql` (`read`). It keeps nothing on disk.
+//!
+//! A live tail (`tail`) sends what such a query finds, and then the entries that the ingesters acknowledge.
 
 mod caller;
 mod checks;
+mod detected_fields;
+mod detected_labels;
 mod encode;
 mod error;
 mod fetch;
@@ -19,10 +23,12 @@ mod metric;
 mod metrics;
 mod overlap;
 mod params;
+mod patterns;
 mod queue;
 mod read;
 mod service;
 mod stats;
+mod tail;
 mod tenants;
 #[cfg(test)]
 mod testing;
@@ -33,6 +39,7 @@ pub use error::QueryError;
 pub use index::IndexStats;
 pub use metrics::Metrics;
 pub use params::ParamError;
+pub use patterns::{Pattern, Patterns, PatternsRequest};
 pub use service::{Answer, AnswerData, Parts, Querier, QueryRequest};
 pub use stats::QueryStats;
 pub use volume::{AggregateBy, VolumeRequest};

@@ -4,6 +4,7 @@ use crate::caller::Caller;
 use crate::error::QueryError;
 use crate::read::{Laziness, Reading, State, units};
 use crate::service::{Answer, AnswerData, Querier, joined};
+use crate::stats::QueryStats;
 use skald_logql::exec::{Batch, EvalError, LogCollector, Selection, Stats};
 use skald_logql::plan::{Direction, LogPlan};
 use skald_model::Timestamp;
@@ -11,6 +12,26 @@ use std::sync::Arc;
 
 impl Querier {
     pub(crate) async fn log(&self, caller: &Caller, plan: Arc<LogPlan>) -> Result<Answer, QueryError> {
+        let forward = plan.direction() == Direction::Forward;
+        let mut collector = plan.collector();
+        let of_state = plan.clone();
+        let new_state = move || LogState { collector: of_state.collector(), forward };
+        let (states, warnings, mut stats) = self.read_log(caller, plan, new_state).await?;
+        for state in states {
+            collector.merge(state.collector)?;
+        }
+        let entries = collector.finish();
+        stats.entries_returned = entries.len() as u64;
+        Ok(Answer { data: AnswerData::Entries(entries), warnings, stats })
+    }
+
+    /// Reads the rows of a log query in its direction, until the states are settled.
+    pub(crate) async fn read_log<S: State>(
+        &self,
+        caller: &Caller,
+        plan: Arc<LogPlan>,
+        new_state: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Result<(Vec<S>, Vec<String>, QueryStats), QueryError> {
         let mut sources = self.sources(caller, plan.clone(), plan.range()).await?;
         let mut units = units(&mut sources);
         let forward = plan.direction() == Direction::Forward;
@@ -26,17 +47,9 @@ impl Querier {
             (true, false) => Laziness::NewestFirst,
         };
         let reading = Reading { needs: plan.pipeline().needs().clone(), probe, laziness };
-        let empty = plan.collector();
-        let new_state = move || LogState { collector: plan.collector(), forward };
         let (states, outcome) = self.reader().evaluate(units, reading, new_state).await?;
-        let mut collector = empty;
-        for state in states {
-            collector.merge(state.collector)?;
-        }
-        let entries = collector.finish();
-        let (warnings, mut stats) = joined(sources, outcome);
-        stats.entries_returned = entries.len() as u64;
-        Ok(Answer { data: AnswerData::Entries(entries), warnings, stats })
+        let (warnings, stats) = joined(sources, outcome);
+        Ok((states, warnings, stats))
     }
 }
 

@@ -15,6 +15,9 @@ pub struct Metrics {
     pub(crate) bytes: Counter,
     pub(crate) blocks_skipped: Counter,
     pub(crate) incomplete: Counter,
+    pub(crate) tail_active: Gauge,
+    pub(crate) tail_bytes: Counter,
+    pub(crate) tail_dropped: Counter,
 }
 
 /// How a query ended.
@@ -34,6 +37,9 @@ impl Metrics {
             bytes: Counter::default(),
             blocks_skipped: Counter::default(),
             incomplete: Counter::default(),
+            tail_active: Gauge::default(),
+            tail_bytes: Counter::default(),
+            tail_dropped: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("querier");
         registry.register("queue_length", "Queries that wait for their turn", metrics.queue_len.clone());
@@ -43,6 +49,9 @@ impl Metrics {
         registry.register("processed_bytes", "Bytes of lines looked at or counted", metrics.bytes.clone());
         registry.register("blocks_skipped", "Blocks that a filter ruled out", metrics.blocks_skipped.clone());
         registry.register("incomplete_answers", "Answers with a warning that entries are missing", metrics.incomplete.clone());
+        registry.register("tail_active", "Live tails", metrics.tail_active.clone());
+        registry.register("tail_bytes", "Bytes sent to live tails", metrics.tail_bytes.clone());
+        registry.register("tail_dropped_entries", "Entries that live tails were told they did not get", metrics.tail_dropped.clone());
         metrics
     }
 }

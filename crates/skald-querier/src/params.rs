@@ -10,6 +10,8 @@ const POINTS_MAX: i128 = 11_000;
 const SINCE_DEFAULT: Duration = Duration::from_secs(3600);
 const LIMIT_DEFAULT: u64 = 100;
 const LIMIT_MAX: i64 = u32::MAX as i64;
+/// Longest that a tail waits for late entries.
+const DELAY_SECS_MAX: i64 = 5;
 
 /// Why a parameter is not taken; the text goes to the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,10 +63,12 @@ impl Params {
 
     /// `limit`, else 100.
     pub fn limit(&self) -> Result<u64, ParamError> {
-        let text = self.get("limit");
-        if text.is_empty() {
-            return Ok(LIMIT_DEFAULT);
-        }
+        self.positive(&["limit"], LIMIT_DEFAULT)
+    }
+
+    /// The first of `names` that is there, a positive number; else `default`.
+    pub fn positive(&self, names: &[&str], default: u64) -> Result<u64, ParamError> {
+        let Some(text) = names.iter().map(|name| self.get(name)).find(|text| !text.is_empty()) else { return Ok(default) };
         let Ok(limit) = text.parse::<i64>() else {
             let why = if is_integer(text) { "value out of range" } else { "invalid syntax" };
             return refuse(format!("strconv.Atoi: parsing {}: {why}", go_quote(text)));
@@ -76,6 +80,19 @@ impl Params {
             return refuse(format!("limit value {limit} is out of range [0, {LIMIT_MAX}]"));
         }
         Ok(limit as u64)
+    }
+
+    /// `delay_for` of a tail: whole seconds, at most five.
+    pub fn delay_for(&self) -> Result<Duration, ParamError> {
+        let text = self.get("delay_for");
+        if text.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        match text.parse::<i64>() {
+            Ok(seconds @ 0..=DELAY_SECS_MAX) => Ok(Duration::from_secs(seconds as u64)),
+            Err(_) if !is_integer(text) => refuse(format!("strconv.Atoi: parsing {}: invalid syntax", go_quote(text))),
+            _ => refuse(format!("delay_for can't be greater than {DELAY_SECS_MAX}")),
+        }
     }
 
     /// `limit` of a volume request, where 0 asks for the default too.
@@ -256,6 +273,16 @@ mod tests {
         assert_eq!(limit("x"), Err("strconv.Atoi: parsing \"x\": invalid syntax".into()));
         assert_eq!(limit("0"), Err("limit must be a positive value".into()));
         assert_eq!(limit("4294967296"), Err("limit value 4294967296 is out of range [0, 4294967295]".into()));
+    }
+
+    #[test]
+    fn a_delay_is_at_most_five_seconds() {
+        let delay = |text: &str| params(&format!("delay_for={text}")).delay_for().map(|d| d.as_secs()).map_err(|error| error.0);
+        assert_eq!([delay(""), delay("0"), delay("5")], [Ok(0), Ok(0), Ok(5)]);
+        for text in ["6", "-1", "99999999999999999999"] {
+            assert_eq!(delay(text), Err("delay_for can't be greater than 5".into()));
+        }
+        assert_eq!(delay("x"), Err("strconv.Atoi: parsing \"x\": invalid syntax".into()));
     }
 
     #[test]

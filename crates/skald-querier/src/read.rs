@@ -29,12 +29,14 @@ pub(crate) struct Reader {
 }
 
 /// Rows that are read and evaluated together.
+#[derive(Clone)]
 pub(crate) enum Unit {
     Memory { labels: Labels, rows: Arc<Rows>, order: (u64, u64), keep: Option<Vec<u32>> },
     Block { block: BlockRef, runs: Vec<UnitRun> },
 }
 
 /// A run of a block.
+#[derive(Clone)]
 pub(crate) struct UnitRun {
     pub(crate) labels: Labels,
     pub(crate) run: Run,
@@ -43,7 +45,8 @@ pub(crate) struct UnitRun {
 }
 
 impl Unit {
-    fn raw_bytes(&self) -> u64 {
+    /// Bytes of all lines of its rows, or of its block.
+    pub(crate) fn raw_bytes(&self) -> u64 {
         match self {
             Unit::Memory { rows, .. } => rows.line_bytes().len() as u64,
             Unit::Block { block, .. } => u64::from(block.entry().line_bytes),
@@ -321,7 +324,9 @@ impl<S: State> Shared<S> {
 
     fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &fetch::RawBlock) -> Result<(), QueryError> {
         let mut stats = QueryStats::default();
-        let damaged = self.with_state(|state, decoder| match raw.decode_frame(decoder, frame) {
+        let rows: Vec<Range<usize>> = block.runs.iter().map(|run| run.run.row_range()).collect();
+        let len = FramesOf(&rows).bytes_of(frame, &block.columns.line_ends);
+        let damaged = self.with_state(|state, decoder| match raw.decode_frame(decoder, frame, len) {
             Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
             Err(error) => Ok(Some(block.block.damaged(error))),
         })?;

@@ -9,6 +9,7 @@ use crate::overlap;
 use crate::queue::Queue;
 use crate::read::{Outcome, Reader};
 use crate::stats::QueryStats;
+use crate::tail::Tails;
 use skald_config::{Config, Limits, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{LogEntries, MetricResult};
@@ -40,6 +41,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Querier {
     inner: Arc<Inner>,
+    rewrites: Rewrites,
 }
 
 struct Inner {
@@ -49,6 +51,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
     queue: Queue,
+    tails: Tails,
     metrics: Metrics,
 }
 
@@ -99,11 +102,17 @@ impl Querier {
             reader,
             limits,
             clock: seams.clock,
+            tails: Tails::new(config.server.http_listen_conn_limit, metrics.tail_active.clone()),
             queue: Queue::new(config.querier.max_concurrent, config.querier.max_queued_per_tenant, metrics.queue_len.clone()),
             config,
             metrics,
         };
-        Querier { inner: Arc::new(inner) }
+        Querier { inner: Arc::new(inner), rewrites: Rewrites::ALL }
+    }
+
+    /// The same querier, whose plans use these rewrites alone. Answers do not depend on it.
+    pub fn with_rewrites(&self, rewrites: Rewrites) -> Self {
+        Querier { inner: self.inner.clone(), rewrites }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -131,6 +140,19 @@ impl Querier {
         self.inner.ingester.as_ref()
     }
 
+    /// Every ingester, to follow what each acknowledges.
+    pub(crate) fn ingesters(&self) -> Vec<Arc<dyn Ingester>> {
+        vec![self.inner.ingester.clone()]
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.inner.tails
+    }
+
     /// Who asks for `tenants`, under the limits that are in force now.
     pub fn caller(&self, tenants: Vec<TenantId>, tags: QueryTags) -> Caller {
         Caller::new(tenants, self.inner.limits.as_ref(), tags)
@@ -146,7 +168,8 @@ impl Querier {
         let expr = skald_logql::parse(&request.text)?;
         checks::query(&expr, &request, limits)?;
         request.start = checks::lookback(request.start, request.end, limits, self.now())?;
-        let plan = plan(&expr, &plan_params(&expr, &request, limits, self.now()))?;
+        let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, limits, self.now()) };
+        let plan = plan(&expr, &params)?;
         checks::selectors(&expr, limits)?;
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
@@ -243,7 +266,7 @@ mod tests {
     use super::*;
     use futures::FutureExt;
     use skald_logql::exec::Selector;
-    use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected};
+    use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 
     /// An ingester that never answers.
     struct Silent;
@@ -255,6 +278,10 @@ mod tests {
         }
 
         async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+            futures::future::pending().await
+        }
+
+        async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
             futures::future::pending().await
         }
     }

@@ -1,3 +1,4 @@
+use crate::tail::{TailError, TailRequest, TailStream};
 use async_trait::async_trait;
 use skald_model::{DiskId, ErrorKind, GenerationPart, Labels, Rows, TenantId, TimeRange};
 use std::sync::Arc;
@@ -17,6 +18,12 @@ pub trait Ingester: Send + Sync + 'static {
 
     /// What memory holds of the tenant's streams, and which generations that covers.
     async fn select(&self, tenant: &TenantId, request: SelectRequest) -> Result<Selected, SelectError>;
+
+    /// Follows the tenant's streams: every entry that is acknowledged after this returned comes, in the order of acknowledgement, or is counted as
+    /// missed. What was acknowledged before is in the answer to a `select` that begins now; some entries may be in both.
+    ///
+    /// A reader that falls behind never slows pushes. Dropping the stream ends it.
+    async fn tail(&self, tenant: &TenantId, request: TailRequest) -> Result<TailStream, TailError>;
 }
 
 /// Validated, normalised entries of one tenant, with derived metadata: nothing is left to decide but the out-of-order window and limits on streams.

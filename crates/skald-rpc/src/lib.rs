@@ -2,8 +2,10 @@
 
 mod ingester;
 mod status;
+mod tail;
 
 pub use ingester::{
     Ingester, LabelMatcher, PushBatch, PushError, Refusal, SelectError, SelectRequest, Selected, SelectedStream, StreamRows,
 };
 pub use status::{grpc_code, http_status};
+pub use tail::{MISSED_NAMED_MAX, Missed, TailBatch, TailError, TailRequest, TailRows, TailStream};

@@ -1,3 +1,5 @@
+mod refusal;
+
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use futures::future::{Either, select};
@@ -6,6 +8,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
+use refusal::{Explained, Unread};
 use skald_model::ErrorKind;
 use skald_model::seam::{Clock, Connection, Listener, Network, Spawner};
 use std::io;
@@ -171,12 +174,13 @@ impl Acceptor {
         peer: SocketAddr,
         graceful: &GracefulShutdown,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let router = self.router.clone();
+        let (router, unread) = (self.router.clone(), Unread::default());
+        let connection = TokioIo::new(Explained::new(connection, Arc::clone(&self.clock), unread.clone()));
         let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| -> Request {
             request.extensions_mut().insert(ConnectInfo(peer));
-            request.map(axum::body::Body::new)
+            unread.track(request).map(axum::body::Body::new)
         });
-        let serving = builder().serve_connection_with_upgrades(TokioIo::new(connection), TowerToHyperService::new(service)).into_owned();
+        let serving = builder().serve_connection_with_upgrades(connection, TowerToHyperService::new(service)).into_owned();
         let serving = graceful.watch(serving);
         let mut phase = self.phase.clone();
         async move {

@@ -7,6 +7,7 @@ use prometheus_client::registry::Registry;
 use skald_compactor::Compactor;
 use skald_config::{ByteSize, Config, Limits, Mode};
 use skald_ingester::Ingester;
+use skald_logql::plan::Rewrites;
 use skald_model::seam::{Connection, Listener, Network, Seams};
 use skald_model::{Labels, TenantId, Timestamp};
 use skald_querier::{Answer, AnswerData, Querier, QueryError, QueryRequest};
@@ -134,8 +135,15 @@ impl Node {
     /// # Errors
     /// When they are not acknowledged.
     pub fn push(&self, owner: &str, labels: &Labels, entries: &[(i64, &str)]) -> Result<(), PushError> {
-        let batch = PushBatch { streams: vec![StreamRows { labels: labels.clone(), rows: rows(entries) }] };
-        self.spawner.run(self.ingester.push(&tenant(owner), batch))
+        self.push_streams(owner, vec![StreamRows { labels: labels.clone(), rows: rows(entries) }])
+    }
+
+    /// Pushes entries of several streams at once.
+    ///
+    /// # Errors
+    /// When they are not acknowledged.
+    pub fn push_streams(&self, owner: &str, streams: Vec<StreamRows>) -> Result<(), PushError> {
+        self.spawner.run(self.ingester.push(&tenant(owner), PushBatch { streams }))
     }
 
     /// Seals and flushes everything.
@@ -165,7 +173,24 @@ impl Node {
             limit: 10_000_000,
             forward: true,
         };
-        self.spawner.run(self.querier.query(&self.querier.caller(vec![tenant(owner)], Default::default()), request))
+        self.ask(owner, request)
+    }
+
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// As the querier says.
+    pub fn ask(&self, owner: &str, request: QueryRequest) -> Result<Answer, QueryError> {
+        self.ask_with(owner, request, Rewrites::ALL)
+    }
+
+    /// Answers a query by a plan that uses these rewrites alone.
+    ///
+    /// # Errors
+    /// As the querier says.
+    pub fn ask_with(&self, owner: &str, request: QueryRequest, rewrites: Rewrites) -> Result<Answer, QueryError> {
+        let caller = self.querier.caller(vec![tenant(owner)], Default::default());
+        self.spawner.run(self.querier.with_rewrites(rewrites).query(&caller, request))
     }
 
     /// Lines of a log query, oldest first, streams merged.

@@ -75,6 +75,8 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         stopping.1.stopped();
     });
     let serving = runtime.serve(routes, tonic::service::Routes::default()).await?;
+    // Their connections are no longer those of the server, which would not wait for them.
+    runtime.on_stop("live tails", async move { querier.stop_tails().await });
     ingester_ready.not_ready("replaying the write-ahead log");
     ingester.recover(found).await?;
     ring.write().instances.iter_mut().for_each(|member| member.state = InstanceState::Active);

@@ -1,9 +1,7 @@
 //! Recorded requests get the recorded answers: from memory, from data objects, and after another start. See `golden/README.md`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test on a real process and files")]
 
-mod compare;
-
-use compare::Verdict;
+use integration_tests::golden::{Rules, Verdict, compare};
 use integration_tests::{Answer, Server};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -56,7 +54,7 @@ fn check(server: &Server, vectors: &[Value], wanted: impl Fn(&str) -> bool, when
     for vector in vectors.iter().filter(|vector| wanted(vector["group"].as_str().unwrap())) {
         asked += 1;
         let (id, query) = (vector["id"].as_str().unwrap(), &vector["params"]);
-        match compare::compare(vector, &ask(server, vector)) {
+        match compare(vector, &ask(server, vector), Rules::default()) {
             Ok(Verdict::Equal) => {}
             Ok(Verdict::OtherText) => {
                 other_texts.insert(id);

@@ -1,7 +1,8 @@
 //! Reads the members of a JSON object as labels, without building it: what nobody needs is skipped.
 
 use super::extract::{Extractor, Flow};
-use memchr::{memchr2, memchr3};
+use super::leads::Leads;
+use super::scan::{below, equal, find, quote_or_escape};
 
 /// What the parser reports when a line is not a JSON object.
 pub(crate) const JSON_ERROR: &str = "JSONParserErr";
@@ -29,6 +30,8 @@ pub(crate) struct JsonBuffers {
     path: Vec<u8>,
     key: Vec<u8>,
     value: Vec<u8>,
+    /// Before the members of the outermost object.
+    leads: Leads,
 }
 
 /// Gives the members of `line` to `out`. An error says what is wrong with the line; labels found before it stay.
@@ -39,7 +42,7 @@ pub(crate) fn extract(line: &[u8], buffers: &mut JsonBuffers, out: &mut Extracto
         Some(b'{') => reader.at += 1,
         _ => return Err(NOT_AN_OBJECT),
     }
-    match (Members { reader, buffers }).members(out, 1) {
+    match (Members { reader, buffers }).outermost(out) {
         Ok(()) | Err(Stop::Enough) => Ok(()),
         Err(Stop::Error(error)) => Err(error),
     }
@@ -106,52 +109,102 @@ struct Members<'a, 'b> {
 }
 
 impl Members<'_, '_> {
-    /// Reads members up to the closing brace; the opening one was passed.
-    fn members(&mut self, out: &mut Extractor<'_>, depth: usize) -> Result<(), Stop> {
-        let mut next = self.reader.token().ok_or(Stop::Error(MALFORMED))?;
+    /// Reads the members of the outermost object, whose opening brace was passed.
+    fn outermost(&mut self, out: &mut Extractor<'_>) -> Result<(), Stop> {
+        let mut place = self.buffers.leads.begin();
+        let mut is_first = true;
         loop {
-            match next {
-                b'"' => self.reader.at += 1,
-                b'}' => {
-                    self.reader.at += 1;
-                    return Ok(());
+            let start = self.reader.at;
+            let known = self.buffers.leads.follow(place, self.reader.rest());
+            let first = match known {
+                Some((next, len)) => {
+                    place = next;
+                    self.reader.at += len;
+                    self.reader.token().ok_or(Stop::Error(MALFORMED))?
                 }
-                _ => return Err(Stop::Error(NOT_AN_OBJECT)),
-            }
-            self.member(out, depth)?;
-            match self.reader.token() {
-                None => return Err(Stop::Error(CUT_OFF)),
-                Some(b'}') => {
-                    self.reader.at += 1;
-                    return Ok(());
+                None if !self.next_member(is_first)? => return Ok(()),
+                None => {
+                    let first = self.key()?;
+                    let lead = &self.reader.bytes[start..self.reader.at];
+                    place = self.buffers.leads.learn(place, lead, &self.buffers.path);
+                    first
                 }
-                Some(b',') => self.reader.at += 1,
-                Some(_) => return Err(Stop::Error(NOT_AN_OBJECT)),
+            };
+            is_first = false;
+            let JsonBuffers { path, leads, .. } = &mut *self.buffers;
+            let name = if known.is_some() { leads.name(place) } else { path.as_slice() };
+            let is_of_use = match first {
+                b'{' => out.wants_prefix(name),
+                b'[' => false,
+                _ => !name.is_empty() && out.wants(name),
+            };
+            if !is_of_use {
+                self.reader.skip_value(first)?;
+            } else {
+                if known.is_some() {
+                    path.extend_from_slice(leads.name(place));
+                }
+                self.value(first, out, 1, true)?;
             }
-            next = self.reader.token().ok_or(Stop::Error(CUT_OFF))?;
+            self.buffers.path.clear();
         }
     }
 
-    /// Reads one member; the quote of its key was passed.
-    fn member(&mut self, out: &mut Extractor<'_>, depth: usize) -> Result<(), Stop> {
+    /// Goes to the quote of the next member's key and passes it; false behind the closing brace.
+    fn next_member(&mut self, is_first: bool) -> Result<bool, Stop> {
+        let next = if is_first {
+            self.reader.token().ok_or(Stop::Error(MALFORMED))?
+        } else {
+            match self.reader.token() {
+                None => return Err(Stop::Error(CUT_OFF)),
+                Some(b'}') => b'}',
+                Some(b',') => {
+                    self.reader.at += 1;
+                    self.reader.token().ok_or(Stop::Error(CUT_OFF))?
+                }
+                Some(_) => return Err(Stop::Error(NOT_AN_OBJECT)),
+            }
+        };
+        self.reader.at += 1;
+        match next {
+            b'"' => Ok(true),
+            b'}' => Ok(false),
+            _ => Err(Stop::Error(NOT_AN_OBJECT)),
+        }
+    }
+
+    /// Reads members up to the closing brace; the opening one was passed.
+    fn members(&mut self, out: &mut Extractor<'_>, depth: usize) -> Result<(), Stop> {
+        let mut is_first = true;
+        while self.next_member(is_first)? {
+            is_first = false;
+            let path_len = self.buffers.path.len();
+            let first = self.key()?;
+            self.value(first, out, depth, self.buffers.path.len() > path_len)?;
+            self.buffers.path.truncate(path_len);
+        }
+        Ok(())
+    }
+
+    /// Reads a key, whose quote was passed, onto the path, and goes to the value, whose first byte it gives.
+    fn key(&mut self) -> Result<u8, Stop> {
         let (key, escaped) = self.reader.string().ok_or(Stop::Error(MALFORMED))?;
         if self.reader.token() != Some(b':') {
             return Err(Stop::Error(MALFORMED));
         }
         self.reader.at += 1;
         let first = self.reader.token().ok_or(Stop::Error(MALFORMED))?;
-        let path_len = self.buffers.path.len();
-        let mut unescaped = std::mem::take(&mut self.buffers.key);
+        let JsonBuffers { path, key: unescaped, .. } = &mut *self.buffers;
+        if !escaped {
+            push_path(path, key);
+            return Ok(first);
+        }
         unescaped.clear();
-        let usable = !escaped || unescape(key, Escapes::Json, &mut unescaped);
-        push_path(&mut self.buffers.path, if escaped { &unescaped } else { key });
-        self.buffers.key = unescaped;
-        if !usable {
+        if !unescape(key, Escapes::Json, unescaped) {
             return Err(Stop::Error(BAD_ESCAPE));
         }
-        let result = self.value(first, out, depth, self.buffers.path.len() > path_len);
-        self.buffers.path.truncate(path_len);
-        result
+        push_path(path, unescaped);
+        Ok(first)
     }
 
     fn value(&mut self, first: u8, out: &mut Extractor<'_>, depth: usize, named: bool) -> Result<(), Stop> {
@@ -222,11 +275,23 @@ impl<'a> Reader<'a> {
         None
     }
 
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// A number, truth value or null.
+    #[inline]
     fn literal(&mut self, first: u8) -> Result<&'a [u8], &'static str> {
         let start = self.at;
-        while self.bytes.get(self.at).is_some_and(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']')) {
-            self.at += 1;
+        // Everything that ends a literal, and a few that do not.
+        let near_end = |word| below(word, b'-') | equal(word, b'}') | equal(word, b']');
+        let ends = |b: u8| matches!(b, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'}' | b']');
+        loop {
+            self.at = find(self.bytes, self.at, near_end, ends).unwrap_or(self.bytes.len());
+            match self.bytes.get(self.at) {
+                Some(b) if !ends(*b) => self.at += 1,
+                _ => break,
+            }
         }
         let value = &self.bytes[start..self.at];
         match first {
@@ -303,11 +368,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What stands before the closing quote, which is passed, and whether it holds escapes. `None` without a closing quote.
+    #[inline]
     fn string(&mut self) -> Option<(&'a [u8], bool)> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            let found = self.at + memchr2(b'"', b'\\', &self.bytes[self.at..])?;
+            let found = quote_or_escape(self.bytes, self.at)?;
             if self.bytes[found] == b'"' {
                 self.at = found + 1;
                 return Some((&self.bytes[start..found], escaped));
@@ -317,13 +383,30 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Passes the value that begins with `first`.
+    #[inline]
+    fn skip_value(&mut self, first: u8) -> Result<(), Stop> {
+        match first {
+            b'"' => {
+                self.at += 1;
+                self.string().map(|_| ()).ok_or(Stop::Error(CUT_OFF_STRING))
+            }
+            b'{' | b'[' => {
+                self.at += 1;
+                self.skip_block(first, if first == b'{' { b'}' } else { b']' })
+            }
+            _ => self.literal(first).map(|_| ()).map_err(Stop::Error),
+        }
+    }
+
     /// Passes the end of an object or array whose opening was passed.
     fn skip_block(&mut self, open: u8, close: u8) -> Result<(), Stop> {
         let mut depth = 1;
+        let test = |word| equal(word, open) | equal(word, close) | equal(word, b'"');
         loop {
-            let found = memchr3(open, close, b'"', &self.bytes[self.at..]).ok_or(Stop::Error(CUT_OFF))?;
-            let b = self.bytes[self.at + found];
-            self.at += found + 1;
+            let found = find(self.bytes, self.at, test, |b| b == open || b == close || b == b'"').ok_or(Stop::Error(CUT_OFF))?;
+            let b = self.bytes[found];
+            self.at = found + 1;
             if b == b'"' {
                 self.string().ok_or(Stop::Error(CUT_OFF))?;
             } else if b == open {
@@ -346,7 +429,7 @@ fn flow(flow: Flow) -> Result<(), Stop> {
 }
 
 /// Appends `key` to a path, as part of a label name: parts are joined by `_`, blank ones left out.
-fn push_path(path: &mut Vec<u8>, key: &[u8]) {
+pub(crate) fn push_path(path: &mut Vec<u8>, key: &[u8]) {
     let first = path.is_empty();
     let before = path.len();
     if !first {
@@ -437,4 +520,96 @@ fn unicode_escape(raw: &[u8]) -> Result<(char, usize), bool> {
     }
     let low = unit(6).filter(|low| (0xd800..0xdc00).contains(&high) && (0xdc00..0xe000).contains(low)).ok_or(true)?;
     char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)).map(|c| (c, 12)).ok_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::extract::PutBuffers;
+    use super::super::pipeline::Hints;
+    use super::super::row::RowLabels;
+    use super::*;
+    use proptest::prelude::*;
+    use skald_model::Labels;
+
+    /// What a line comes to: its labels and its error.
+    fn parsed(line: &[u8], hints: &Hints, buffers: &mut JsonBuffers) -> (String, Result<(), &'static str>) {
+        let mut row = RowLabels::default();
+        row.begin(&Labels::from_pairs([("app", "web")]).expect("one label"));
+        let result = extract(line, buffers, &mut Extractor::new(&mut row, hints, &mut PutBuffers::default()));
+        (row.to_set(None).to_string(), result)
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("1".to_owned()),
+            Just("-2.5e3".to_owned()),
+            Just("true".to_owned()),
+            Just("null".to_owned()),
+            Just("tru".to_owned()),
+            "\"[a-c\\\\,{}\\[\\] ]{0,40}\"",
+            "\"é\\\\u00e9\\\\\"x\"",
+            "[0-9]{1,12}",
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(|all| format!("[{}]", all.join(","))),
+                proptest::collection::vec(("[abx]", inner), 0..3).prop_map(|all| {
+                    let members: Vec<String> = all.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                    format!("{{{}}}", members.join(", "))
+                }),
+            ]
+        })
+    }
+
+    /// Lines that share most of their members, now and then spaced otherwise or broken.
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let key = prop_oneof![
+            Just("a"),
+            Just("b"),
+            Just("app"),
+            Just("c d"),
+            Just("1x"),
+            Just(""),
+            Just("\\u0061b"),
+            Just("a_long_key_of_a_member")
+        ];
+        let colon = prop_oneof![6 => Just(":"), 1 => Just(" : "), 1 => Just("")];
+        let comma = prop_oneof![8 => Just(","), 1 => Just(" , "), 1 => Just(""), 1 => Just("}")];
+        let members = proptest::collection::vec((key, colon, value(), comma), 0..6);
+        (
+            members,
+            prop_oneof![4 => Just("{"), 1 => Just(" { ")],
+            prop_oneof![4 => Just("}"), 1 => Just("")],
+            any::<prop::sample::Index>(),
+            0u8..8,
+        )
+            .prop_map(|(members, open, close, at, damage)| {
+                let body: Vec<String> =
+                    members.iter().map(|(key, colon, value, comma)| format!("\"{key}\"{colon}{value}{comma}")).collect();
+                let mut line = format!("{open}{}{close}", body.concat().trim_end_matches(',')).into_bytes();
+                let at = at.index(line.len().max(1));
+                match damage {
+                    0 => line.truncate(at),
+                    1 => line[at] = b'"',
+                    2 => line[at] = 0xff,
+                    _ => {}
+                }
+                line
+            })
+    }
+
+    proptest! {
+        #![proptest_config(skald_testkit::property(500))]
+
+        #[test]
+        fn lines_of_a_known_shape_read_like_the_first_of_its_kind(lines in proptest::collection::vec(line(), 1..12), required in 0usize..4) {
+            let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+            let required = [None, names(&["a"]), names(&["app", "b", "a_x"]), names(&["zz"])][required].clone();
+            let hints = Hints { required, ..Hints::default() };
+            let mut warm = JsonBuffers::default();
+            for line in lines.iter().chain(&lines) {
+                prop_assert_eq!(parsed(line, &hints, &mut warm), parsed(line, &hints, &mut JsonBuffers::default()), "{}", String::from_utf8_lossy(line));
+            }
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use super::extract::{Extractor, Flow};
 use super::json::{Escapes, push_sanitised, unescape};
+use super::leads::Leads;
+use super::scan::{below, equal, find, quote_or_escape};
 
 /// What the strict parser reports when a pair is wrong.
 pub(crate) const LOGFMT_ERROR: &str = "LogfmtParserErr";
@@ -20,6 +22,8 @@ pub(crate) struct LogfmtOptions {
 pub(crate) struct LogfmtBuffers {
     key: Vec<u8>,
     value: Vec<u8>,
+    /// Before the values of [`extract`].
+    leads: Leads,
 }
 
 /// One pair of a line.
@@ -30,13 +34,41 @@ struct Pair<'a> {
     value: &'a [u8],
     /// Whether the value holds escapes.
     escaped: bool,
+    /// Where it begins, with its quotes; none of a key alone.
+    value_from: Option<usize>,
 }
 
 /// Gives the pairs of `line` to `out`. An error (strict only) is the text of its details; labels found before it stay.
 pub(crate) fn extract(line: &[u8], options: LogfmtOptions, buffers: &mut LogfmtBuffers, out: &mut Extractor<'_>) -> Result<(), String> {
     let mut scanner = Scanner { bytes: line, at: 0 };
-    while let Some(next) = scanner.next() {
-        let done = next.and_then(|pair| put(&pair, options, buffers, out));
+    let mut place = buffers.leads.begin();
+    loop {
+        let start = scanner.at;
+        let done = match buffers.leads.follow(place, &line[start..]) {
+            Some((next, len)) => {
+                place = next;
+                scanner.at += len;
+                let LogfmtBuffers { value, leads, .. } = &mut *buffers;
+                scanner.value().and_then(|read| put(Some(leads.name(place)), read, options, value, out))
+            }
+            None => {
+                let Some(next) = scanner.next() else { return Ok(()) };
+                let LogfmtBuffers { key, value, leads } = &mut *buffers;
+                next.and_then(|pair| {
+                    let is_text = pair.key.is_ascii() || std::str::from_utf8(pair.key).is_ok_and(|key| !key.contains('\u{fffd}'));
+                    if is_text && pair.value.is_empty() && !options.keep_empty {
+                        leads.missed();
+                        return Ok(Flow::Continue);
+                    }
+                    key.clear();
+                    push_sanitised(key, pair.key, true);
+                    if is_text && let Some(from) = pair.value_from {
+                        place = leads.learn(place, &line[start..from], key);
+                    }
+                    put(is_text.then_some(key), (pair.value, pair.escaped), options, value, out)
+                })
+            }
+        };
         match done {
             Ok(Flow::Continue) => {}
             Ok(Flow::Stop) => return Ok(()),
@@ -44,14 +76,13 @@ pub(crate) fn extract(line: &[u8], options: LogfmtOptions, buffers: &mut LogfmtB
             Err(_) => scanner.skip_word(),
         }
     }
-    Ok(())
 }
 
 /// Calls `visit` with key and value of each pair of `line` whose value is in order. An error (strict only) is the text of its details.
 pub(crate) fn each_pair(line: &[u8], strict: bool, buffers: &mut LogfmtBuffers, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), String> {
     let mut scanner = Scanner { bytes: line, at: 0 };
     while let Some(next) = scanner.next() {
-        let LogfmtBuffers { key, value } = buffers;
+        let LogfmtBuffers { key, value, .. } = buffers;
         value.clear();
         let read = next.and_then(|pair| match pair.escaped {
             true if !unescape(pair.value, Escapes::Logfmt, value) => Err("invalid quoted value"),
@@ -87,27 +118,25 @@ pub(crate) fn parse_key(text: &str) -> Result<String, String> {
     }
 }
 
-fn put(pair: &Pair<'_>, options: LogfmtOptions, buffers: &mut LogfmtBuffers, out: &mut Extractor<'_>) -> Result<Flow, &'static str> {
-    let mut value = pair.value;
-    if pair.escaped {
-        buffers.value.clear();
-        if !unescape(pair.value, Escapes::Logfmt, &mut buffers.value) {
+/// Makes a label of a value and whether it holds escapes. There is no name where the key is none.
+#[inline]
+fn put(
+    name: Option<&[u8]>,
+    (mut value, escaped): (&[u8], bool),
+    options: LogfmtOptions,
+    buffer: &mut Vec<u8>,
+    out: &mut Extractor<'_>,
+) -> Result<Flow, &'static str> {
+    if escaped {
+        buffer.clear();
+        if !unescape(value, Escapes::Logfmt, buffer) {
             return Err("invalid quoted value");
         }
-        value = &buffers.value;
+        value = buffer;
     }
-    if !pair.key.is_ascii() && std::str::from_utf8(pair.key).map_or(true, |key| key.contains('\u{fffd}')) {
-        return Err("invalid key");
-    }
-    if value.is_empty() && !options.keep_empty {
-        return Ok(Flow::Continue);
-    }
-    buffers.key.clear();
-    push_sanitised(&mut buffers.key, pair.key, true);
-    if buffers.key.is_empty() || !out.wants(&buffers.key) {
-        return Ok(Flow::Continue);
-    }
-    Ok(out.put_text(&buffers.key, value))
+    let name = name.ok_or("invalid key")?;
+    let is_of_use = (options.keep_empty || !value.is_empty()) && !name.is_empty() && out.wants(name);
+    Ok(if is_of_use { out.put_text(name, value) } else { Flow::Continue })
 }
 
 struct Scanner<'a> {
@@ -126,45 +155,44 @@ impl<'a> Scanner<'a> {
         while let Some(b) = self.bytes.get(self.at) {
             match b {
                 b'=' if self.at == start => return Some(Err("unexpected '='")),
-                b'=' => return Some(self.value(&self.bytes[start..self.at])),
+                b'=' => {
+                    let key = &self.bytes[start..self.at];
+                    self.at += 1;
+                    let value_from = Some(self.at);
+                    return Some(self.value().map(|(value, escaped)| Pair { key, value, escaped, value_from }));
+                }
                 b'"' => return Some(Err("unexpected '\"'")),
                 0..=b' ' => break,
                 _ => self.at += 1,
             }
         }
-        Some(Ok(Pair { key: &self.bytes[start..self.at], value: &[], escaped: false }))
+        Some(Ok(Pair { key: &self.bytes[start..self.at], value: &[], escaped: false, value_from: None }))
     }
 
-    /// The pair of `key`, whose `=` stands at `at`.
+    /// The value behind `=`, without quotes, and whether it holds escapes.
     #[inline]
-    fn value(&mut self, key: &'a [u8]) -> Result<Pair<'a>, &'static str> {
-        self.at += 1;
-        if self.bytes.get(self.at) == Some(&b'"') {
-            return self.quoted(key);
-        }
+    fn value(&mut self) -> Result<(&'a [u8], bool), &'static str> {
         let start = self.at;
-        while let Some(b) = self.bytes.get(self.at) {
-            match b {
-                b'=' => return Err("unexpected '='"),
-                b'"' => return Err("unexpected '\"'"),
-                0..=b' ' => break,
-                _ => self.at += 1,
-            }
+        let ends = |word| below(word, b' ' + 1) | equal(word, b'=') | equal(word, b'"');
+        self.at = find(self.bytes, start, ends, |b| matches!(b, b'=' | b'"' | 0..=b' ')).unwrap_or(self.bytes.len());
+        match self.bytes.get(self.at) {
+            Some(b'"') if self.at == start => self.quoted(),
+            Some(b'=') => Err("unexpected '='"),
+            Some(b'"') => Err("unexpected '\"'"),
+            _ => Ok((&self.bytes[start..self.at], false)),
         }
-        Ok(Pair { key, value: &self.bytes[start..self.at], escaped: false })
     }
 
-    fn quoted(&mut self, key: &'a [u8]) -> Result<Pair<'a>, &'static str> {
+    fn quoted(&mut self) -> Result<(&'a [u8], bool), &'static str> {
         let start = self.at + 1;
         let (mut at, mut escaped) = (start, false);
-        while let Some(found) = memchr::memchr2(b'"', b'\\', self.bytes.get(at..).unwrap_or_default()) {
-            at += found;
-            if self.bytes[at] == b'"' {
-                self.at = at + 1;
-                return Ok(Pair { key, value: &self.bytes[start..at], escaped });
+        while let Some(found) = quote_or_escape(self.bytes, at) {
+            if self.bytes[found] == b'"' {
+                self.at = found + 1;
+                return Ok((&self.bytes[start..found], escaped));
             }
             escaped = true;
-            at += 2;
+            at = found + 2;
         }
         self.at = self.bytes.len();
         Err("unterminated quoted value")
@@ -174,6 +202,62 @@ impl<'a> Scanner<'a> {
     fn skip_word(&mut self) {
         while self.bytes.get(self.at).is_some_and(|b| *b > b' ') {
             self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::extract::PutBuffers;
+    use super::super::pipeline::Hints;
+    use super::super::row::RowLabels;
+    use super::*;
+    use proptest::prelude::*;
+    use skald_model::Labels;
+
+    /// What a line comes to: its labels and its error.
+    fn parsed(line: &[u8], options: LogfmtOptions, hints: &Hints, buffers: &mut LogfmtBuffers) -> (String, Result<(), String>) {
+        let mut row = RowLabels::default();
+        row.begin(&Labels::from_pairs([("app", "web")]).expect("one label"));
+        let result = extract(line, options, buffers, &mut Extractor::new(&mut row, hints, &mut PutBuffers::default()));
+        (row.to_set(None).to_string(), result)
+    }
+
+    #[test]
+    fn pairs_end_at_blanks_and_quotes() {
+        let options = LogfmtOptions { strict: false, keep_empty: false };
+        let check = |line: &str, want: &str| {
+            assert_eq!(parsed(line.as_bytes(), options, &Hints::default(), &mut LogfmtBuffers::default()).0, want, "{line}");
+        };
+        check(r#"a=1 b="x y"c=3 d"#, r#"{a="1", app="web", b="x y", c="3"}"#);
+        check(r#"a=1=2 b=3 "c=4 e="x\"y" f="z"#, r#"{app="web", b="3", e="x\"y"}"#);
+        check("app=x 1k=v k-\u{e9}=w", r#"{_1k="v", app="web", app_extracted="x", k__="w"}"#);
+    }
+
+    proptest! {
+        #![proptest_config(skald_testkit::property(500))]
+
+        #[test]
+        fn lines_of_a_known_shape_read_like_the_first_of_its_kind(
+            lines in proptest::collection::vec(r#"(([ab]|app|k-é|1x|\x00)(=|=|=|==|)([ab1 ]{0,12}|"[a \\n]{0,12}"|"|\u{fffd})( |  |))*"#, 1..8),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..3), 8),
+            required in 0usize..3, strict: bool, keep_empty: bool,
+        ) {
+            let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+            let hints = Hints { required: [None, names(&["a"]), names(&["app", "b", "_1x"])][required].clone(), ..Hints::default() };
+            let options = LogfmtOptions { strict, keep_empty };
+            let mut lines: Vec<Vec<u8>> = lines.into_iter().map(String::into_bytes).collect();
+            for (line, (at, byte, kind)) in lines.iter_mut().zip(damage) {
+                if kind == 0 && !line.is_empty() {
+                    let at = at.index(line.len());
+                    line[at] = byte;
+                }
+            }
+            let mut warm = LogfmtBuffers::default();
+            for line in lines.iter().chain(&lines) {
+                let fresh = parsed(line, options, &hints, &mut LogfmtBuffers::default());
+                prop_assert_eq!(parsed(line, options, &hints, &mut warm), fresh, "{}", String::from_utf8_lossy(line));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@ use memchr::memmem;
 
 /// The pattern of `|>`: texts with something between them.
 #[derive(Debug)]
-pub(crate) struct LinePattern {
+pub struct LinePattern {
     literals: Vec<memmem::Finder<'static>>,
     /// Whether a wildcard stands before the first literal.
     open_start: bool,
@@ -12,8 +12,11 @@ pub(crate) struct LinePattern {
 }
 
 impl LinePattern {
-    /// Reads a pattern. The error is the text for the user.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// The text for the user, where captures have names or stand side by side.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let parts = parts(text);
         for (at, part) in parts.iter().enumerate() {
             match part {
@@ -39,7 +42,7 @@ impl LinePattern {
     }
 
     /// Whether the texts follow each other in `line`, each at its first place, with at least a byte for each wildcard.
-    pub(crate) fn matches(&self, line: &[u8]) -> bool {
+    pub fn matches(&self, line: &[u8]) -> bool {
         let mut at = 0;
         for (i, literal) in self.literals.iter().enumerate() {
             let Some(found) = literal.find(&line[at..]) else { return false };

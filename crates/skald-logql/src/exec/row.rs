@@ -119,11 +119,8 @@ impl RowLabels {
         if let Some(at) = self.find(name.as_bytes(), |slot| slot.live) {
             return Some(self.bytes(&self.slots[at].value));
         }
-        let at = self.stream.iter().position(|(n, _)| n == name)?;
-        if self.masked.contains(&at) {
-            return None;
-        }
-        self.stream.iter().nth(at).map(|(_, value)| value.as_bytes())
+        let at = self.stream.position(name.as_bytes())?;
+        (!self.masked.contains(&at)).then(|| self.stream.value(at).as_bytes())
     }
 
     /// Value under which [`RowLabels::for_each`] shows `name` first: errors are labels here.
@@ -141,8 +138,7 @@ impl RowLabels {
 
     /// Whether a parser's label of this name has to be renamed.
     pub(crate) fn collides(&self, name: &[u8]) -> bool {
-        self.stream.iter().any(|(n, _)| n.as_bytes() == name)
-            || self.find(name, |slot| slot.live && slot.category == Category::Metadata).is_some()
+        self.stream.position(name).is_some() || self.find(name, |slot| slot.live && slot.category == Category::Metadata).is_some()
     }
 
     /// Whether a stage wrote `name` before, even if it was removed since.
@@ -176,7 +172,7 @@ impl RowLabels {
     }
 
     fn mask(&mut self, name: &str) {
-        if let Some(at) = self.stream.iter().position(|(n, _)| n == name)
+        if let Some(at) = self.stream.position(name.as_bytes())
             && !self.masked.contains(&at)
         {
             self.masked.push(at);

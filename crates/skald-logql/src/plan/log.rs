@@ -15,8 +15,17 @@ pub struct LogPlan {
 
 impl LogPlan {
     pub(super) fn new(log: &LogExpr, params: &Params) -> Result<Self, PlanError> {
+        Self::with_columns(log, params, Columns::All)
+    }
+
+    /// A query whose entries are looked at for their lines and the metadata of `columns` alone: no more than these, and what stages need, is
+    /// read.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn with_columns(log: &LogExpr, params: &Params, columns: Columns) -> Result<Self, PlanError> {
         let selector = Selector::compile(&log.matchers).map_err(PlanError::Regex)?;
-        let needs = Needs { lines: LineNeed::Bytes, columns: Columns::All };
+        let needs = Needs { lines: LineNeed::Bytes, columns };
         let pipeline = stages::compile(&log.stages, None, params.now, Wanted::All, needs, params.rewrites)?;
         let stops_at_limit = rewrite::stops(params.rewrites.has(Rewrite::StopAtLimit), &pipeline);
         let interval = i64::try_from(params.interval.as_nanos()).unwrap_or(i64::MAX);

@@ -1,5 +1,6 @@
 use super::quoted;
 use skald_model::ErrorKind;
+use std::borrow::Cow;
 
 /// Why a text is not a number. Prints as Go's `strconv.ParseFloat` says it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +47,7 @@ pub fn parse_float(text: &str) -> Result<f64, ParseFloatError> {
     if !underscores_separate_digits(body) {
         return Err(syntax());
     }
-    let digits = body.replace('_', "");
+    let digits = if body.contains('_') { Cow::Owned(body.replace('_', "")) } else { Cow::Borrowed(body) };
     let value = if digits.starts_with("0x") || digits.starts_with("0X") {
         parse_hex(&digits[2..]).ok_or_else(syntax)?
     } else {

@@ -31,7 +31,7 @@ fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
     Selector::compile(matchers).map_err(ParamError)
 }
 
-async fn streams_of(querier: &Querier, asked: &Asked) -> Result<(BTreeSet<Labels>, Vec<String>), Refused> {
+pub(super) async fn streams_of(querier: &Querier, asked: &Asked) -> Result<(BTreeSet<Labels>, Vec<String>), Refused> {
     let range = window(querier, &asked.caller, &asked.params)?;
     let text = asked.params.get("query");
     let matchers = if text.is_empty() { Vec::new() } else { parse_matchers(text, false).map_err(QueryError::Matchers)? };

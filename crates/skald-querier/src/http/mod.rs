@@ -1,11 +1,14 @@
 //! The query API: decode, call, encode.
 
+mod detected;
 mod format;
 mod legacy;
 mod limits;
 mod metadata;
+mod patterns;
 mod query;
 mod stats;
+mod tail;
 mod volume;
 
 use crate::caller::{Caller, QueryTags};
@@ -48,6 +51,10 @@ impl Querier {
             .route("/loki/api/v1/label/{name}/values", get_or_post(metadata::label_values))
             .route("/loki/api/v1/series", get_or_post(metadata::series))
             .route("/loki/api/v1/index/stats", get_or_post(stats::index_stats))
+            .route("/loki/api/v1/detected_labels", get_or_post(detected::labels))
+            .route("/loki/api/v1/detected_fields", get_or_post(detected::fields))
+            .route("/loki/api/v1/detected_field/{name}/values", get_or_post(detected::values))
+            .route("/loki/api/v1/patterns", get_or_post(patterns::patterns))
             .route("/loki/api/v1/index/volume", get_or_post(volume::volume))
             .route("/loki/api/v1/index/volume_range", get_or_post(volume::volume_range))
             .route("/loki/api/v1/drilldown-limits", get(limits::drilldown))
@@ -58,6 +65,8 @@ impl Querier {
             .route("/api/prom/series", get_or_post(metadata::series))
             .route("/loki/api/v1/format_query", get_or_post(format::format_query))
             .layer(CompressionLayer::new().gzip(true))
+            .route("/loki/api/v1/tail", get_or_post(tail::tail))
+            .route("/api/prom/tail", get_or_post(tail::legacy))
             .with_state(self.clone())
     }
 }

@@ -63,6 +63,7 @@ async fn answer(querier: &Querier, caller: &Caller, request: QueryRequest, heade
 }
 
 impl Querier {
+    /// Counts a query in the metrics.
     pub(super) fn count(&self, result: &Result<Answer, QueryError>) {
         let metrics = self.metrics();
         let status = match result {
@@ -81,7 +82,7 @@ impl Querier {
     }
 }
 
-fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
+pub(super) fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
     let text = headers.get(ENCODING_FLAGS).and_then(|value| value.to_str().ok()).unwrap_or("");
     text.split(',').map(str::trim).filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
 }

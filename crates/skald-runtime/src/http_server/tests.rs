@@ -47,9 +47,57 @@ async fn handlers_know_the_peer_and_urls_may_be_long() {
     let path = format!("/length?query={}", "x".repeat(65_534 - 14));
     let answer = ask(server.address(), &path).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("65534"), "{answer}");
-    let answer = ask(server.address(), &format!("{path}x")).await;
-    assert!(answer.starts_with("HTTP/1.1 414"), "{answer}");
     server.stop(LONG).await;
+}
+
+#[tokio::test]
+async fn what_no_head_may_hold_is_refused_in_words() {
+    let server = start(Router::new().route("/", get(|| async { "fine" })), 8, Gauge::default()).await;
+    let too_long = "the URL is longer than 65534 bytes; a long query can be sent as a form, by POST";
+    for len in [65_535, 100_000, HEAD_BYTES_MAX + 1000, 20 * HEAD_BYTES_MAX] {
+        let answer = ask(server.address(), &format!("/?{}", "x".repeat(len - 2))).await;
+        assert!(answer.starts_with("HTTP/1.1 414 URI Too Long\r\n") && answer.ends_with(&format!("\r\n\r\n{too_long}")), "{len}: {answer}");
+    }
+    let mut connection = connect(server.address()).await;
+    let twice = format!("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000));
+    connection.write_all(twice.as_bytes()).await.expect("it is open");
+    let answers = receive(&mut connection).await;
+    drop(connection);
+    assert!(answers.starts_with("HTTP/1.1 200") && answers.contains("fineHTTP/1.1 414") && answers.ends_with(too_long), "{answers}");
+    let answer = ask(server.address(), &format!("/ HTTP/1.1\r\nX: {}\r\nY:", "x".repeat(2 * HEAD_BYTES_MAX))).await;
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.ends_with("262144 bytes, or too many fields"), "{answer}");
+    server.stop(LONG).await;
+}
+
+/// Sends a request over a connection without room, so that the answer is made while the client is still sending.
+async fn send_slowly(request: &[u8]) -> (String, Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    let (mut client, server) = tokio::io::duplex(512);
+    let unread = Unread::default();
+    let connection = TokioIo::new(Explained::new(Box::new(server), Arc::new(SystemClock::new()), unread.clone()));
+    let router = Router::new().route("/", axum::routing::any(|| async { "fine" }));
+    let service = router
+        .map_request(move |request: http::Request<hyper::body::Incoming>| -> Request { unread.track(request).map(axum::body::Body::new) });
+    let serving = builder().serve_connection_with_upgrades(connection, TowerToHyperService::new(service)).into_owned();
+    let client = async move {
+        let (mut reading, mut writing) = tokio::io::split(&mut client);
+        let mut answer = String::new();
+        let (sent, read) = futures::join!(writing.write_all(request), reading.read_to_string(&mut answer));
+        assert!(sent.is_ok() && read.is_ok(), "{sent:?} {read:?}");
+        drop(client);
+        answer
+    };
+    futures::join!(client, serving)
+}
+
+#[tokio::test]
+async fn a_client_that_is_answered_early_may_send_to_the_end_and_reads_the_answer() {
+    let too_long = format!("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(8 * HEAD_BYTES_MAX));
+    let (answer, served) = send_slowly(too_long.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 414") && answer.ends_with("by POST") && served.is_err(), "{answer}");
+    let body = "x".repeat(1 << 20);
+    let unread = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (answer, _) = send_slowly(unread.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("fine"), "{answer}");
 }
 
 #[tokio::test]

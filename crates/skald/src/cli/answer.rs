@@ -75,7 +75,11 @@ impl QueryAnswer {
     }
 }
 
-fn read_streams(result: Value) -> Result<Vec<Entry>, ClientError> {
+/// The entries of an array of streams.
+///
+/// # Errors
+/// [`ClientError::Answer`].
+pub fn read_streams(result: Value) -> Result<Vec<Entry>, ClientError> {
     let mut entries = Vec::new();
     for Stream { stream, values } in read::<Vec<Stream>>(result)? {
         let labels = labels(stream)?;

@@ -45,6 +45,8 @@ pub enum Ask {
     Push(PushArgs),
     /// Run a LogQL query over a span of time.
     Query(QueryArgs),
+    /// Follow a LogQL log query: recent entries, then new ones as they come.
+    Tail(TailArgs),
     /// Run a LogQL metric query at one time.
     InstantQuery(InstantQueryArgs),
     /// List label names, or the values of one label.
@@ -260,6 +262,37 @@ pub struct QueryArgs {
     /// Oldest first.
     #[arg(long)]
     pub forward: bool,
+    /// Go on with new entries as they come.
+    #[arg(short, long)]
+    pub tail: bool,
+    /// The same as --tail.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// With --tail: seconds to wait for entries that come late.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub delay_for: u8,
+    /// How to print entries.
+    #[command(flatten)]
+    pub entries: EntryArgs,
+}
+
+/// Arguments of `tail`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A connection that is lost is made anew, up to five times, from the time of the last entry. What the server could not send in time is told on \
+standard error.")]
+pub struct TailArgs {
+    /// The query.
+    pub query: String,
+    /// How far back from now to begin, such as 90m, 1h30m or 7d.
+    #[arg(long, default_value = "1h")]
+    pub since: String,
+    /// Most entries to begin with.
+    #[arg(long, default_value_t = 30)]
+    pub limit: u64,
+    /// Seconds to wait for entries that come late.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub delay_for: u8,
     /// How to print entries.
     #[command(flatten)]
     pub entries: EntryArgs,
@@ -529,7 +562,7 @@ mod tests {
 
     #[test]
     fn unknown_commands_are_usage_errors() {
-        for args in ["skald tail {}", "skald query", "skald --nope labels", "skald push"] {
+        for args in ["skald follow {}", "skald tail {} --delay-for 6", "skald query", "skald --nope labels", "skald push"] {
             assert_eq!(parsed(args).expect_err(args).exit_code(), 2, "{args}");
         }
     }

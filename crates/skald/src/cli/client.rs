@@ -200,6 +200,20 @@ impl Client {
         self.send(Method::POST, &self.url(path, &[]), headers, body).map(|(status, _)| status)
     }
 
+    /// The URL of a request, which the user is told unless he wants it quiet.
+    pub fn announce(&self, path: &str, parameters: &[(&str, String)], console: &mut Console) -> String {
+        let url = self.url(path, parameters);
+        if !self.quiet {
+            console.notice(&url);
+        }
+        url
+    }
+
+    /// What every request carries.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     fn url(&self, path: &str, parameters: &[(&str, String)]) -> String {
         let mut url = format!("{}{path}", self.base);
         for (i, (name, value)) in parameters.iter().enumerate() {

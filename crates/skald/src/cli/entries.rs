@@ -68,9 +68,21 @@ impl<'a> EntryPrinter<'a> {
         if !self.quiet && !common.is_empty() {
             console.notice(&format!("Common labels: {common}"));
         }
+        self.print_without(&common, entries, console)
+    }
+
+    /// Prints entries as they come, with all their labels.
+    ///
+    /// # Errors
+    /// [`CliError::Output`].
+    pub fn follow(&self, entries: &[Entry], console: &mut Console) -> Result<(), CliError> {
+        self.print_without(&Labels::empty(), entries, console)
+    }
+
+    fn print_without(&self, common: &Labels, entries: &[Entry], console: &mut Console) -> Result<(), CliError> {
         let mut shown: HashMap<&Labels, Shown> = HashMap::new();
         for entry in entries {
-            shown.entry(&entry.labels).or_insert_with(|| self.show_labels(&entry.labels, &common));
+            shown.entry(&entry.labels).or_insert_with(|| self.show_labels(&entry.labels, common));
         }
         let width = shown.values().map(|s| s.text.chars().count()).max().unwrap_or(0).max(self.args.labels_length.into());
         let mut out = String::new();

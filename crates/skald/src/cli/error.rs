@@ -1,4 +1,5 @@
 use super::client::ClientError;
+use super::tail::TailError;
 use super::time::TimeError;
 use std::io;
 use std::path::PathBuf;
@@ -36,6 +37,9 @@ pub enum CliError {
     /// The request failed.
     #[error(transparent)]
     Request(#[from] ClientError),
+    /// A live tail ended, or did not begin.
+    #[error(transparent)]
+    Tail(#[from] TailError),
     /// The server said no to the query.
     #[error("{}", super::client::with_caret(source, query))]
     Query {
@@ -66,6 +70,7 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Time { .. } | Self::File { .. } | Self::Connection { .. } => 2,
             Self::Request(error) | Self::Query { source: error, .. } => error.exit_code(),
+            Self::Tail(error) => error.exit_code(),
             Self::GaveUp(_) => 3,
             Self::BatchTooSmall { .. } | Self::Output(_) => 1,
         }

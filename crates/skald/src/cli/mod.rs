@@ -19,6 +19,7 @@ mod query;
 mod settings;
 mod size;
 mod statistics;
+mod tail;
 mod time;
 mod volume;
 
@@ -51,6 +52,7 @@ fn execute(cli: &Cli, ask: &Ask, console: &mut Console) -> Result<u8, CliError> 
     match ask {
         Ask::Push(args) => return push::run(&client, args, cli, console),
         Ask::Query(args) => query::range(&client, args, cli, console)?,
+        Ask::Tail(args) => tail::run(&client, args, cli, console)?,
         Ask::InstantQuery(args) => query::instant(&client, args, cli, console)?,
         Ask::Labels(args) => lookup::labels(&client, args, cli, console)?,
         Ask::Series(args) => lookup::series(&client, args, cli, console)?,

@@ -8,6 +8,7 @@ use super::entries::EntryPrinter;
 use super::error::CliError;
 use super::paging::{Page, Paging};
 use super::progress::Progress;
+use super::tail::{self, Follow};
 use super::{statistics, time};
 use skald_model::Timestamp;
 
@@ -18,6 +19,10 @@ use skald_model::Timestamp;
 pub fn range(client: &Client, args: &QueryArgs, cli: &Cli, console: &mut Console) -> Result<(), CliError> {
     let zone = time::zone(cli.output.timezone);
     let range = time::range(&args.time, console.clock.now(), &zone)?;
+    if args.tail || args.follow {
+        let QueryArgs { query, limit, delay_for, entries, .. } = args;
+        return tail::follow(client, &Follow { query, start: range.start, limit: *limit, delay_for: *delay_for, entries }, cli, console);
+    }
     let (step, interval) = (seconds("--step", args.step.as_deref())?, seconds("--interval", args.interval.as_deref())?);
     let printer = EntryPrinter::new(cli, &args.entries, &args.query, console);
     let is_long = args.limit == 0 || args.limit > u64::from(args.batch);

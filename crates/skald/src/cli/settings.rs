@@ -130,7 +130,11 @@ fn certificates(what: &'static str, file: &str) -> Result<Vec<Certificate<'stati
     }
 }
 
-fn read(file: &str) -> Result<Vec<u8>, CliError> {
+/// Reads a file that a flag names.
+///
+/// # Errors
+/// [`CliError::File`].
+pub fn read(file: &str) -> Result<Vec<u8>, CliError> {
     let path = Path::new(file);
     read_small_file(path).map_err(|source| CliError::File { path: path.to_owned(), source })
 }

@@ -1,0 +1,79 @@
+//! Labels and fields that are found by looking at streams and lines.
+
+use super::metadata::streams_of;
+use super::{Asked, Refused, asked, json};
+use crate::detected_fields::{self, Fields};
+use crate::detected_labels;
+use crate::error::QueryError;
+use crate::params::check_order;
+use crate::service::{AnswerData, Querier, QueryRequest};
+use crate::tenants::TENANT_LABEL;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use serde_json::{Map, Value};
+use skald_logql::ast::Expr;
+use skald_model::seam::run_on_pool;
+use std::time::Duration;
+
+/// Lines that are looked at, where a request does not say.
+const LINE_LIMIT_DEFAULT: u64 = 100;
+/// Fields or values of an answer, where a request does not say.
+const LIMIT_DEFAULT: u64 = 1000;
+
+pub(super) async fn labels(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+    let asked = asked(&querier, request).await?;
+    let (streams, warnings) = streams_of(&querier, &asked).await?;
+    let hidden = if asked.caller.tenants().len() > 1 { &[TENANT_LABEL][..] } else { &[] };
+    let labels = detected_labels::detect(&streams, hidden);
+    let members = if labels.is_empty() { vec![] } else { vec![("detectedLabels", serde_json::json!(labels))] };
+    Ok(answer(members, &warnings))
+}
+
+pub(super) async fn fields(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+    let (fields, limit, warnings) = detect(&querier, asked(&querier, request).await?).await?;
+    let fields = fields.to_json(usize::try_from(limit).unwrap_or(usize::MAX));
+    let members = if fields.is_empty() { vec![] } else { vec![("fields", fields.into()), ("limit", limit.into())] };
+    Ok(answer(members, &warnings))
+}
+
+pub(super) async fn values(State(querier): State<Querier>, Path(name): Path<String>, request: Request) -> Result<Response, Refused> {
+    let (fields, limit, warnings) = detect(&querier, asked(&querier, request).await?).await?;
+    let values = fields.values(&name, usize::try_from(limit).unwrap_or(usize::MAX));
+    let members = if values.is_empty() { vec![] } else { vec![("values", values.into()), ("limit", limit.into())] };
+    Ok(answer(members, &warnings))
+}
+
+/// Fields of the newest lines of a query, how many the client wants, and what is missing.
+async fn detect(querier: &Querier, asked: Asked) -> Result<(Fields, u64, Vec<String>), Refused> {
+    let Asked { caller, params, .. } = asked;
+    let (start, end) = params.bounds(querier.now())?;
+    check_order(start, end)?;
+    let limit = params.positive(&["limit", "field_limit"], LIMIT_DEFAULT)?;
+    let request = QueryRequest {
+        text: params.get("query").to_owned(),
+        start,
+        end,
+        step: Some(params.step(start, end)?),
+        interval: Duration::ZERO,
+        limit: params.positive(&["line_limit"], LINE_LIMIT_DEFAULT)?,
+        forward: false,
+    };
+    if let Expr::Metric(_) = skald_logql::parse(&request.text).map_err(QueryError::Parse)? {
+        return Err(QueryError::Unsupported("only log selector is supported").into());
+    }
+    let result = querier.query(&caller, request).await;
+    querier.count(&result);
+    let result = result?;
+    let AnswerData::Entries(entries) = result.data else { return Ok((Fields::default(), limit, result.warnings)) };
+    let find = move || detected_fields::detect(&entries.categorised());
+    let fields = run_on_pool(querier.reader().pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
+    Ok((fields, limit, result.warnings))
+}
+
+fn answer(members: Vec<(&str, Value)>, warnings: &[String]) -> Response {
+    let mut answer: Map<String, Value> = members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    if !warnings.is_empty() {
+        answer.insert("warnings".to_owned(), warnings.into());
+    }
+    json(Value::Object(answer).to_string().into_bytes())
+}
