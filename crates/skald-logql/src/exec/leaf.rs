@@ -481,21 +481,22 @@ impl LeafState {
     ///
     /// # Errors
     /// [`EvalError::Pipeline`] when an entry carried an error.
-    pub(crate) fn into_series(self, top: Option<Top>) -> Result<Vec<Counted>, EvalError> {
+    pub(crate) fn into_series(mut self, top: Option<Top>) -> Result<Vec<Counted>, EvalError> {
         let chosen = top.and_then(|top| self.contenders(top));
         if let Some(failed) = self.failed {
             return Err(EvalError::Pipeline { error: failed.error, series: failed.series });
         }
-        let is_chosen = |number: &usize| chosen.as_ref().is_none_or(|chosen| chosen.binary_search(number).is_ok());
         let mut series = Vec::with_capacity(chosen.as_ref().map_or(self.series.len(), Vec::len));
-        let (mut rows, mut bytes, mut samples) = (self.rows.into_iter(), self.bytes.into_iter(), self.samples.into_iter());
-        for number in 0..self.series.len() {
-            let (rows, bytes, samples) = (rows.next(), bytes.next(), samples.next());
-            if is_chosen(&number) {
-                let labels = self.leaf.key.labels(self.series.key(number));
-                let (rows, samples) = (rows.unwrap_or(Differences::One(0)), samples.unwrap_or_default());
-                series.push(Counted { labels, rows, bytes, samples });
-            }
+        let take = |counts: &mut [Differences], number| counts.get_mut(number).map(Differences::take);
+        let mut add = |number| {
+            let labels = self.leaf.key.labels(self.series.key(number));
+            let rows = take(&mut self.rows, number).unwrap_or(Differences::One(0));
+            let samples = self.samples.get_mut(number).map(std::mem::take).unwrap_or_default();
+            series.push(Counted { labels, rows, bytes: take(&mut self.bytes, number), samples });
+        };
+        match chosen {
+            Some(chosen) => chosen.into_iter().for_each(&mut add),
+            None => (0..self.series.len()).for_each(&mut add),
         }
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
@@ -505,8 +506,8 @@ impl LeafState {
     fn contenders(&self, Top { smallest, k }: Top) -> Option<Vec<usize>> {
         let sums = if self.leaf.value.counts_bytes() { &self.bytes } else { &self.rows };
         let values = sums.iter().map(|sum| sum.only_sum().map(|sum| self.leaf.result(sum))).collect::<Option<Vec<f64>>>()?;
-        let pairs = |number| self.leaf.key.pairs(self.series.key(number));
-        contenders(smallest, k, &values, |a, b| pairs(a).cmp(pairs(b)))
+        let key = |number| self.series.key(number);
+        contenders(smallest, k, &values, |a, b| self.leaf.key.compare(key(a), key(b)))
     }
 }
 

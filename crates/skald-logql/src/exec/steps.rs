@@ -337,6 +337,11 @@ impl Differences {
         changes
     }
 
+    /// Takes everything out.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Differences::One(0))
+    }
+
     /// The sum, where there is one step.
     pub(crate) fn only_sum(&self) -> Option<i64> {
         if let Differences::One(sum) = self { Some(*sum) } else { None }

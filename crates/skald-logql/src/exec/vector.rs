@@ -153,8 +153,15 @@ pub(crate) fn aggregate(
             Ok(StepVectors { steps: each_step(inner.steps, &sort)?, series: inner.series })
         }
         _ => {
-            let steps = each_step(inner.steps, &|points| fold(op, &group_of, groups.sets.len(), points))?;
-            Ok(StepVectors { series: groups.sets, steps })
+            // In label order: which of equal values `topk` keeps must not depend on how its series were made.
+            let mut order: Vec<u32> = (0..groups.sets.len() as u32).collect();
+            order.sort_by(|a, b| groups.sets[*a as usize].cmp(&groups.sets[*b as usize]));
+            let mut place = vec![0; order.len()];
+            order.iter().enumerate().for_each(|(at, group)| place[*group as usize] = at as u32);
+            let group_of: Vec<u32> = group_of.into_iter().map(|group| place[group as usize]).collect();
+            let steps = each_step(inner.steps, &|points| fold(op, &group_of, order.len(), points))?;
+            let series = order.into_iter().map(|group| std::mem::take(&mut groups.sets[group as usize])).collect();
+            Ok(StepVectors { series, steps })
         }
     }
 }

@@ -31,12 +31,16 @@ use templates::{Template, Templates};
 
 /// Lines that templates are learned from.
 const SAMPLE_LINES: usize = 1 << 15;
+/// Memory that they take.
+const SAMPLE_MEMORY: usize = 8 << 20;
 /// Raw bytes of rows that are read for the sample; then again as many, so that it has lines of all streams.
 const SAMPLE_BYTES: u64 = 24 << 20;
 /// Lines below which a sample of a part is not enough: a filter passes few, so all are read for it.
 const SAMPLE_LINES_MIN: usize = 1 << 12;
 /// Lines, of those that no template takes, from which more templates are learned.
 const MISSED_LINES: usize = 1 << 13;
+/// Memory that they take.
+const MISSED_MEMORY: usize = 2 << 20;
 /// It is worth to learn again for more than one of so many lines.
 const GAIN_SHARE: u64 = 100;
 /// How often templates are learned at most.
@@ -114,7 +118,7 @@ impl Querier {
             let templates = Arc::new(Templates::new(&rounds));
             let new_state = {
                 let (plan, templates) = (plan.clone(), templates.clone());
-                move || Counting::new(plan.clone(), templates.clone(), buckets, MISSED_LINES)
+                move || Counting::new(plan.clone(), templates.clone(), buckets, Sample::new(MISSED_LINES, MISSED_MEMORY))
             };
             let mut counting = new_state();
             let states = self.read(caller, &plan, units.clone(), new_state, &mut warnings).await?;
@@ -146,7 +150,7 @@ impl Querier {
         let part =
             |wanted: bool| units.iter().zip(&chosen).filter(move |(_, chosen)| **chosen == wanted).map(|(unit, _)| unit.clone()).collect();
         let mut sample = self.sample_of(caller, plan, part(true), warnings).await?;
-        if sample.len() < SAMPLE_LINES_MIN && chosen.contains(&false) {
+        if sample.len() < SAMPLE_LINES_MIN && sample.heap_bytes() < SAMPLE_MEMORY / 2 && chosen.contains(&false) {
             sample.merge(self.sample_of(caller, plan, part(false), warnings).await?);
         }
         Ok(sample)
@@ -161,10 +165,10 @@ impl Querier {
     ) -> Result<Sample, QueryError> {
         let new_state = {
             let plan = plan.clone();
-            move || Sampling::new(plan.clone(), SAMPLE_LINES)
+            move || Sampling::new(plan.clone(), Sample::new(SAMPLE_LINES, SAMPLE_MEMORY))
         };
         let states = self.read(caller, plan, units, new_state, warnings).await?;
-        let mut all = Sample::new(SAMPLE_LINES);
+        let mut all = Sample::new(SAMPLE_LINES, SAMPLE_MEMORY);
         states.into_iter().for_each(|state| all.merge(state.sample));
         Ok(all)
     }
