@@ -133,7 +133,9 @@ settings! {
     pub struct QuerierConfig {
         /// Whether a query may name several tenants (`a|b`).
         pub multi_tenant_queries_enabled: bool,
-        /// Queries that run at a time. More shares the processor and the memory budget among more.
+        /// Whether the header `X-Loki-Query-Limits` may tighten the limits of a query.
+        pub per_request_limits_enabled: bool,
+        /// Queries that run at a time. With `auth_enabled` one place of several is kept for tenants that run nothing. More shares the processor and the memory budget among more.
         pub max_concurrent: usize,
         /// Queries of a tenant that may wait to run; more are refused with 429. Longer queues answer later instead of refusing.
         pub max_queued_per_tenant: usize,
@@ -408,6 +410,7 @@ impl QuerierConfig {
         let memory_budget = share(memory, 5, ByteSize::gib(8));
         QuerierConfig {
             multi_tenant_queries_enabled: false,
+            per_request_limits_enabled: false,
             max_concurrent: 4,
             max_queued_per_tenant: 100,
             tail_max_duration: Duration::from_secs(3600),

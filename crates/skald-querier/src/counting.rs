@@ -1,15 +1,20 @@
 //! How a leaf is counted: from the cache, from the directories of objects, and by reading the rest.
 
 use crate::cache::{Known, Shelf};
+use crate::error::QueryError;
 use crate::gather::Sources;
 use crate::read::{Evaluation, State, Unit};
 use crate::stats::{CacheStats, QueryStats};
+use crate::work::Work;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use skald_logql::exec::{Batch, EvalError, LeafState, LineNeed, RangeLeaf, Selection, Stats};
 use skald_model::Timestamp;
 use skald_store::DataObject;
 use std::sync::Arc;
+
+/// Streams that are counted between two looks at what the states hold.
+const STREAMS_UNCOUNTED: usize = 256;
 
 /// The states of a leaf while it is counted: of each object whose state is to be kept, and of all else together.
 pub(crate) struct Counting {
@@ -37,7 +42,8 @@ impl Counting {
         leaf: Arc<RangeLeaf>,
         shelf: Option<Shelf>,
         mut sources: Sources,
-    ) -> Result<(Self, Sources, QueryStats), EvalError> {
+        work: &Work,
+    ) -> Result<(Self, Sources, QueryStats), QueryError> {
         let mut stats = QueryStats::default();
         let mut states =
             States { rest: LeafState::new(leaf.clone()), parts: Vec::new(), places: vec![Counts::Rest; sources.objects.len()] };
@@ -62,10 +68,16 @@ impl Counting {
                 }
             }
         }
-        states.count_whole_runs(&leaf, &mut sources, &mut stats)?;
+        states.count_whole_runs(&leaf, &mut sources, &mut stats, work)?;
         parts.iter().zip(states.parts).for_each(|(part, state)| *part.counted.lock() = Some(state));
         let by_object = parts.iter().enumerate().map(|(number, part)| (part.object.id(), number)).collect();
         Ok((Counting { leaf, shelf, rest: Mutex::new(Some(states.rest)), parts, by_object }, sources, stats))
+    }
+
+    /// Bytes of what was counted without reading.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        let bytes = |state: &Mutex<Option<LeafState>>| state.lock().as_ref().map_or(0, LeafState::heap_bytes) as u64;
+        bytes(&self.rest) + self.parts.iter().map(|part| bytes(&part.counted)).sum::<u64>()
     }
 
     /// Everything together, from the states that no part has; and what was kept.
@@ -157,10 +169,20 @@ struct States {
 }
 
 impl States {
+    fn heap_bytes(&self) -> u64 {
+        let states = std::iter::once(&self.rest).chain(&self.parts);
+        states.map(|state| state.heap_bytes() as u64).sum()
+    }
+
     /// Counts runs whose numbers in the directory are enough, and leaves those that are to be read.
-    fn count_whole_runs(&mut self, leaf: &RangeLeaf, sources: &mut Sources, stats: &mut QueryStats) -> Result<(), EvalError> {
+    fn count_whole_runs(&mut self, leaf: &RangeLeaf, sources: &mut Sources, stats: &mut QueryStats, work: &Work) -> Result<(), QueryError> {
         let by_directory = leaf.needs().lines != LineNeed::Bytes;
-        for stream in &mut sources.streams {
+        let mut held = work.budget().hold_nothing();
+        for (i, stream) in sources.streams.iter_mut().enumerate() {
+            work.check()?;
+            if i % STREAMS_UNCOUNTED == 0 {
+                held.resize(self.heap_bytes())?;
+            }
             let mut rest = Vec::with_capacity(stream.runs.len());
             for source in stream.runs.drain(..) {
                 let state = match source.place.object().map_or(Counts::Rest, |object| self.places[object]) {

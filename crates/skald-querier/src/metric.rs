@@ -9,7 +9,6 @@ use crate::service::{Answer, AnswerData, Querier, joined};
 use crate::stats::QueryStats;
 use skald_logql::exec::{LeafState, MetricResult, RangeLeaf};
 use skald_logql::plan::MetricPlan;
-use skald_model::seam::run_on_pool;
 use std::sync::Arc;
 
 impl Querier {
@@ -21,8 +20,12 @@ impl Querier {
             stats.add(&leaf_stats);
             warnings.extend(of_leaf);
         }
-        let finish = move || plan.finish(states);
-        let result = run_on_pool(self.reader().pool.as_ref(), finish).await.map_err(|_| QueryError::Stopped)??;
+        let metered = caller.work().metered();
+        let finish = move || {
+            let result = plan.finish_within(states, &metered);
+            metered.result(result)
+        };
+        let result = caller.work().on_pool(finish).await?;
         stats.entries_returned = match &result {
             MetricResult::Scalar { .. } => 1,
             MetricResult::Vector(samples) => samples.len() as u64,
@@ -35,16 +38,30 @@ impl Querier {
 
     async fn leaf(&self, caller: &Caller, leaf: &Arc<RangeLeaf>) -> Result<(LeafState, Vec<String>, QueryStats), QueryError> {
         let sources = self.sources(caller, leaf.clone(), leaf.fetch()).await?;
-        let pool = self.reader().pool.as_ref();
-        let shelf = Shelf::of(self.cache(), &self.reader().catalog, caller, leaf);
-        let of_leaf = leaf.clone();
-        let begin = move || Counting::begin(of_leaf, shelf, sources);
-        let (counting, mut sources, counted) = run_on_pool(pool, begin).await.map_err(|_| QueryError::Stopped)??;
+        let reader = self.reader(caller);
+        let shelf = Shelf::of(self.cache(), &reader.catalog, caller, leaf);
+        let (of_leaf, work) = (leaf.clone(), caller.work().clone());
+        let begin = move || {
+            let (counting, mut sources, stats) = Counting::begin(of_leaf, shelf, sources, &work)?;
+            // What was counted without reading is taken by the first units to be read; before that it must fit.
+            work.budget().hold(counting.heap_bytes())?;
+            let units = units(&mut sources);
+            Ok((counting, sources, units, stats))
+        };
+        let (counting, sources, units, counted) = caller.work().on_pool(begin).await?;
         let reading = Reading { needs: leaf.needs().clone(), probe: leaf.pipeline().block_probe().clone(), laziness: Laziness::Whole };
         let counting = Arc::new(counting);
-        let (states, outcome) = self.reader().evaluate_parts(units(&mut sources), reading, counting.clone()).await?;
-        let finish = move || counting.finish(states);
-        let (state, kept) = run_on_pool(pool, finish).await.map_err(|_| QueryError::Stopped)??;
+        let (states, outcome) = reader.evaluate_parts(units, reading, counting.clone()).await?;
+        let work = caller.work().clone();
+        let finish = move || {
+            let nothing_read = states.is_empty();
+            let (state, kept) = counting.finish(states)?;
+            if nothing_read {
+                work.keep(work.budget().hold(state.heap_bytes() as u64)?);
+            }
+            Ok((state, kept))
+        };
+        let (state, kept) = caller.work().on_pool(finish).await?;
         let (warnings, mut stats) = joined(sources, outcome);
         stats.add(&counted);
         stats.cache.add(&kept);

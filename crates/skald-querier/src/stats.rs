@@ -28,6 +28,8 @@ pub struct QueryStats {
     pub blocks_skipped: u64,
     /// Parts that could not be read.
     pub unreadable: u64,
+    /// Series left out because there were too many.
+    pub series_cut: u64,
     /// States of objects, taken from the cache and put into it.
     pub cache: CacheStats,
     /// Entries or samples in the answer.
@@ -81,7 +83,13 @@ impl QueryStats {
         self.blocks_read += other.blocks_read;
         self.blocks_skipped += other.blocks_skipped;
         self.unreadable += other.unreadable;
+        self.series_cut += other.series_cut;
         self.cache.add(&other.cache);
+    }
+
+    /// Whether nothing is missing from the answer.
+    pub fn is_complete(&self) -> bool {
+        self.unreadable == 0 && self.series_cut == 0
     }
 
     /// The `stats` object, every member present. Blocks stand where Loki counts chunks.
@@ -138,7 +146,7 @@ impl QueryStats {
                 "chunkRefsLookupTime": 0.0,
                 "bloomFilterTime": 0.0,
             },
-            "completeness": { "complete": self.unreadable == 0, "unreadableParts": self.unreadable },
+            "completeness": { "complete": self.is_complete(), "unreadableParts": self.unreadable },
         })
     }
 }

@@ -11,6 +11,9 @@ pub(crate) enum PathPart {
     Index(usize),
 }
 
+/// Most steps of a path.
+const PARTS_MAX: usize = 100;
+
 /// Reads a path such as `a.b[0]["c d"]`. The error says what is wrong with it.
 pub(crate) fn parse_path(text: &str) -> Result<Vec<PathPart>, String> {
     let mut parts = Vec::new();
@@ -40,6 +43,9 @@ pub(crate) fn parse_path(text: &str) -> Result<Vec<PathPart>, String> {
             }
             parts.push(PathPart::Key(name[..len].to_owned()));
             rest = &name[len..];
+        }
+        if parts.len() > PARTS_MAX {
+            return Err(format!("more than {PARTS_MAX} parts"));
         }
         field_may_follow = false;
         rest = rest.trim_start();

@@ -2,6 +2,7 @@
 
 mod batch;
 mod binary;
+mod bounds;
 mod column_test;
 mod decolorize;
 mod error;
@@ -39,6 +40,7 @@ mod unwrap;
 mod vector;
 
 pub use batch::{Batch, Lines, Selection, Stats};
+pub use bounds::{Bounds, Unbounded};
 pub use error::EvalError;
 pub use fields::{FieldParser, FieldReader, json_path_of};
 pub use label_set::LabelSet;
@@ -55,6 +57,7 @@ pub use steps::Steps;
 pub use vector::{MetricResult, Sample, Series};
 
 pub(crate) use binary::{apply, apply_scalar, join};
+pub(crate) use bounds::Account;
 pub(crate) use format::{LabelFormatter, LineFormatter};
 pub(crate) use json_path::parse_path;
 pub(crate) use label_filter::{Condition, ConditionError, Named, Test, is_plain_name};

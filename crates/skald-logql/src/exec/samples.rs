@@ -1,6 +1,8 @@
 //! Values of entries, folded as far as the steps that see them allow.
 
 use super::binary::mean_step;
+use super::bounds::Account;
+use super::error::EvalError;
 use super::steps::{Shift, Span, Windows};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -265,10 +267,23 @@ impl Samples {
     }
 
     /// Calls `visit` with each step that has values, and what they come to.
-    pub(crate) fn finish(&self, fold: SampleFold, windows: &Windows, mut visit: impl FnMut(usize, f64)) {
+    ///
+    /// # Errors
+    /// [`EvalError::Interrupted`].
+    pub(crate) fn finish(
+        &self,
+        fold: SampleFold,
+        windows: &Windows,
+        account: &Account<'_>,
+        mut visit: impl FnMut(usize, f64),
+    ) -> Result<(), EvalError> {
         if fold.keeps_values() {
-            self.each_run(windows.steps.count(), |step, run| visit(step, all_values(fold, &self.segments[run], windows, step)));
-            return;
+            return self.each_run(windows.steps.count(), |step, run| {
+                // The values of a window are copied to be put in order.
+                account.check(16 * self.segments[run.clone()].iter().map(|segment| segment.values.len()).sum::<usize>())?;
+                visit(step, all_values(fold, &self.segments[run], windows, step));
+                Ok(())
+            });
         }
         // What the front of a run comes to, from each of its segments on; what came behind it is in `back`.
         let (mut front, mut front_end, mut back) = (Vec::new(), 0, None::<Folded>);
@@ -294,11 +309,12 @@ impl Samples {
             if let Some(folded) = join(ahead, back) {
                 visit(step, folded.result(fold, seconds));
             }
-        });
+            Ok(())
+        })
     }
 
     /// Calls `visit` with each step that has values, and the places of its segments.
-    fn each_run(&self, steps: usize, mut visit: impl FnMut(usize, Range<usize>)) {
+    fn each_run(&self, steps: usize, mut visit: impl FnMut(usize, Range<usize>) -> Result<(), EvalError>) -> Result<(), EvalError> {
         let (mut from, mut end) = (0, 0);
         for step in 0..steps {
             while self.segments.get(end).is_some_and(|segment| segment.first as usize <= step) {
@@ -308,9 +324,10 @@ impl Samples {
                 from += 1;
             }
             if from < end {
-                visit(step, from..end);
+                visit(step, from..end)?;
             }
         }
+        Ok(())
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -382,6 +399,7 @@ fn rate_counter(samples: &[(i64, f64)], window_end: i64, range: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bounds::Unbounded;
     use super::super::steps::Steps;
     use super::*;
     use proptest::prelude::*;
@@ -455,7 +473,8 @@ mod tests {
                 let mut all = Samples::default();
                 states.into_iter().for_each(|state| all.merge(fold, state));
                 let mut got = Vec::new();
-                all.finish(fold, &windows, |step, value| got.push((step, value)));
+                let account = Account::new(&Unbounded);
+                prop_assert!(all.finish(fold, &windows, &account, |step, value| got.push((step, value))).is_ok());
                 let mut want = Vec::new();
                 for i in 0..steps.count() {
                     let end = steps.time(i).0 - offset;
@@ -480,7 +499,8 @@ mod tests {
         for (i, value) in values.iter().enumerate() {
             samples.add(fold, windows.span(i as i64 + 1), *value, i as i64 + 1);
         }
-        samples.finish(fold, &windows, |_, got| assert!(got == want || (got.is_nan() && want.is_nan()), "{fold:?} of {values:?}: {got}"));
+        let same = |_, got: f64| assert!(got == want || (got.is_nan() && want.is_nan()), "{fold:?} of {values:?}: {got}");
+        assert_eq!(samples.finish(fold, &windows, &Account::new(&Unbounded), same), Ok(()));
     }
 
     #[test]

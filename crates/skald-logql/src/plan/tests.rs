@@ -4,6 +4,7 @@ use crate::exec::*;
 use skald_model::{Column, ErrorKind, Labels, Rows, RowsBuilder};
 use std::sync::Arc;
 
+mod hostile;
 mod log_queries;
 mod metric_queries;
 mod stages;

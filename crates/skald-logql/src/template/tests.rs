@@ -248,3 +248,18 @@ fn deep_templates_are_refused() {
         let _ = render(&source);
     }
 }
+
+#[test]
+fn no_template_works_on_more_than_a_bounded_amount_of_text() {
+    for source in [
+        "{{ range 50000 }}{{ $x := repeat 1000000 \"x\" }}{{ end }}",
+        "{{ $x := repeat 1000000 \"x\" }}{{ range 50000 }}{{ $y := contains \"y\" $x }}{{ end }}",
+        "{{ $x := fromJson (printf \"[%s1]\" (repeat 400000 \"1,\")) }}{{ range 50000 }}{{ $y := slice $x }}{{ end }}",
+        "{{ $x := fromJson (printf \"[%s1]\" (repeat 400000 \"1,\")) }}{{ range 50000 }}{{ range $x }}{{ break }}{{ end }}{{ end }}",
+        "{{ range $i, $x := repeat 2000 \"x\" }}{{ end }}{{ range 1000 }}{{ count (printf \"a{%d}\" .) \"a\" }}{{ end }}",
+        "{{ $x := repeat 1000000 \"x\" }}{{ range 1000 }}{{ trimAll $x $x }}{{ end }}",
+    ] {
+        assert!(render(source).is_err(), "{source}");
+    }
+    check("{{ trimAll (repeat 400000 \"ab\") (repeat 400000 \"b\") }}", "");
+}

@@ -15,7 +15,7 @@ fn owner() -> TenantId {
 }
 
 fn caller() -> Caller {
-    Caller::new(vec![owner()], &Limits::default(), QueryTags::default())
+    Caller::new([owner()].into(), &Limits::default(), QueryTags::default(), crate::work::tests::work(1 << 20))
 }
 
 /// A catalogue with an object on each of the first days.
@@ -111,7 +111,10 @@ fn what_is_kept_is_found_by_the_same_question_until_something_is_deleted() {
     assert!(found(shelf(COUNT, &caller())));
     assert!(!found(shelf(r#"bytes_over_time({app="a"}[10s])"#, &caller())));
     let two = vec![owner(), TenantId::parse("u").expect("valid")];
-    assert!(!found(shelf(COUNT, &Caller::new(two, &Limits::default(), QueryTags::default()))), "streams carry their tenant there");
+    assert!(
+        !found(shelf(COUNT, &Caller::new(two.into(), &Limits::default(), QueryTags::default(), crate::work::tests::work(1 << 20)))),
+        "streams carry their tenant there"
+    );
     let before = shelf(COUNT, &caller());
     cache.deletes_changed(&owner());
     assert!(!found(shelf(COUNT, &caller())));

@@ -1,3 +1,5 @@
+mod bounds;
+
 use crate::testing::{World, tenant};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, header};

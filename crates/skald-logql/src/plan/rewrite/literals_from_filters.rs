@@ -13,6 +13,7 @@
 
 use crate::ast::{LineFilter, LineOp, LineOperand};
 use crate::exec::{Batch, Condition, LineMatcher, Probe, Step, is_plain_name};
+use std::collections::HashSet;
 
 /// Begins every escape of an ASCII character that has no shorter one.
 const ASCII_ESCAPE: &str = "\\u00";
@@ -51,13 +52,13 @@ struct Source {
 /// The line filters, and the questions to blocks, that label filters behind parsers imply.
 pub(super) fn implied(steps: &[Step]) -> (Vec<ImpliedFilter>, Vec<Probe>) {
     let (mut filters, mut probes) = (Vec::new(), Vec::new());
-    let (mut source, mut written) = (None::<Source>, Vec::<String>::new());
+    let (mut source, mut written) = (None::<Source>, HashSet::<String>::new());
     for step in steps {
         match step {
             Step::Filter(condition) => {
                 let Some(source) = source else { continue };
                 let mut touched = false;
-                condition.each_name(&mut |name| touched |= written.iter().any(|written| written == name));
+                condition.each_name(&mut |name| touched |= written.contains(name));
                 if touched {
                     continue;
                 }
@@ -66,7 +67,9 @@ pub(super) fn implied(steps: &[Step]) -> (Vec<ImpliedFilter>, Vec<Probe>) {
             }
             Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => source = Some(Source { escapes: true }),
             Step::Regexp(_) | Step::Pattern(_) => source = source.or(Some(Source { escapes: false })),
-            Step::LabelFormat(format) => format.each_name(&mut |name| written.push(name.to_owned())),
+            Step::LabelFormat(format) => format.each_name(&mut |name| {
+                written.insert(name.to_owned());
+            }),
             // A label that is gone has no value, so a filter that wants one drops the entry.
             Step::Drop(_) | Step::Keep(_) | Step::Line(_) => {}
             // Later parsers read another line.

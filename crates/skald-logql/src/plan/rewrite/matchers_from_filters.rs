@@ -6,13 +6,14 @@
 
 use crate::exec::{Condition, Step, is_plain_name};
 use skald_model::Labels;
+use std::collections::HashSet;
 
 /// A label filter, as far as the labels of a stream decide it.
 #[derive(Debug)]
 pub(crate) struct StreamTest {
     /// Its place among the steps.
     step: usize,
-    /// Names that steps before it may write or drop.
+    /// Names of the filter that steps before it may write or drop.
     written: Vec<String>,
 }
 
@@ -38,13 +39,23 @@ impl StreamTest {
 
 /// The filters that labels of a stream can decide.
 pub(super) fn stream_tests(steps: &[Step]) -> Vec<StreamTest> {
-    let (mut tests, mut written) = (Vec::new(), Vec::new());
+    let (mut tests, mut written) = (Vec::new(), HashSet::new());
     for (at, step) in steps.iter().enumerate() {
         match step {
-            Step::Filter(_) => tests.push(StreamTest { step: at, written: written.clone() }),
+            Step::Filter(condition) => {
+                let mut of_filter = Vec::new();
+                condition.each_name(&mut |name| {
+                    if written.contains(name) {
+                        of_filter.push(name.to_owned());
+                    }
+                });
+                tests.push(StreamTest { step: at, written: of_filter });
+            }
             Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } | Step::Regexp(_) | Step::Pattern(_) => {}
             Step::Decolorize | Step::Line(_) | Step::LineFormat(_) => {}
-            Step::LabelFormat(format) => format.each_name(&mut |name| written.push(name.to_owned())),
+            Step::LabelFormat(format) => format.each_name(&mut |name| {
+                written.insert(name.to_owned());
+            }),
             Step::Drop(items) => written.extend(items.iter().map(|item| item.name.clone())),
             // These may write or drop any name.
             Step::Unpack | Step::Keep(_) => break,
