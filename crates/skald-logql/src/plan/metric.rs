@@ -6,8 +6,8 @@ use crate::ast::{
     VectorOp,
 };
 use crate::exec::{
-    EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, SampleFold, Selector, SeriesKey,
-    StepVectors, Steps, Top, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
+    EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, ProfileClock, RangeLeaf, Replacer, SampleFold, Selector,
+    SeriesKey, StepVectors, Steps, Top, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
 };
 use skald_model::Timestamp;
 use std::sync::Arc;
@@ -18,10 +18,12 @@ const INNER_SERIES_MAX: usize = 200_000;
 /// A query that gives numbers.
 #[derive(Debug)]
 pub struct MetricPlan {
-    root: Node,
-    leaves: Vec<Arc<RangeLeaf>>,
+    pub(super) root: Node,
+    pub(super) leaves: Vec<Arc<RangeLeaf>>,
     /// By leaf: how many of its series decide the answer, where not all do.
-    tops: Vec<Option<Top>>,
+    pub(super) tops: Vec<Option<Top>>,
+    /// By leaf: whether a sum above it is made by its groups.
+    pub(super) sums: Vec<bool>,
     steps: Steps,
     instant: bool,
     keep_order: bool,
@@ -30,7 +32,7 @@ pub struct MetricPlan {
 
 /// A step of evaluation above the leaves.
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Leaf(usize),
     Number(f64),
     /// `vector(…)`
@@ -73,12 +75,25 @@ impl MetricPlan {
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
         let Params { max_series: series_max, now, rewrites, approx_topk, .. } = *params;
-        let mut builder = Builder { steps, instant, leaves: Vec::new(), tops: Vec::new(), series_max, now, rewrites, approx_topk };
+        let profile = params.profile.clone();
+        let mut builder = Builder {
+            steps,
+            profile,
+            instant,
+            leaves: Vec::new(),
+            tops: Vec::new(),
+            sums: Vec::new(),
+            series_max,
+            now,
+            rewrites,
+            approx_topk,
+        };
         let root = builder.node(expr, true)?;
         Ok(MetricPlan {
             root,
             leaves: builder.leaves,
             tops: builder.tops,
+            sums: builder.sums,
             steps,
             instant,
             keep_order: sorts(expr),
@@ -162,9 +177,11 @@ fn sorts(expr: &MetricExpr) -> bool {
 
 struct Builder {
     steps: Steps,
+    profile: Option<ProfileClock>,
     instant: bool,
     leaves: Vec<Arc<RangeLeaf>>,
     tops: Vec<Option<Top>>,
+    sums: Vec<bool>,
     series_max: usize,
     approx_topk: bool,
     now: Timestamp,
@@ -233,8 +250,20 @@ impl Builder {
         let series_max = if is_root && !sum_above { self.series_max } else { INNER_SERIES_MAX };
         let by_column = rewrite::finds_series_by_column(on(Rewrite::SeriesByColumn), &pipeline, unwrap.as_ref());
         let counts_runs = rewrite::counts_runs(on(Rewrite::CountsFromDirectory), &pipeline, unwrap.as_ref());
-        self.leaves.push(Arc::new(RangeLeaf { selector, pipeline, unwrap, windows, value, key, series_max, by_column, counts_runs }));
+        self.leaves.push(Arc::new(RangeLeaf {
+            selector,
+            pipeline,
+            unwrap,
+            windows,
+            value,
+            key,
+            series_max,
+            by_column,
+            counts_runs,
+            profile: self.profile.clone(),
+        }));
         self.tops.push(None);
+        self.sums.push(sum.is_some() && !sum_above);
         let leaf = Node::Leaf(self.leaves.len() - 1);
         Ok(match sum {
             Some(grouping) if sum_above => {
