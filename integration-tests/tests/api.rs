@@ -373,3 +373,42 @@ fn grpc_answers_health_checks() {
     });
     assert_eq!(status, ServingStatus::Serving);
 }
+
+/// Pushes `count` numbers `v` over 6000 s and gives those of each of 100 windows.
+fn push_numbers(server: &Server, app: &str, count: i64) -> Vec<Vec<f64>> {
+    let number = |i: i64| i * 7919 % 1009;
+    let at = |i: i64| START + 1 + i * (6000 * SECOND_NS / count);
+    for from in (0..count).step_by(50_000) {
+        let values: Vec<(i64, String)> = (from..count.min(from + 50_000)).map(|i| (at(i), format!("{{\"v\":{}}}", number(i)))).collect();
+        server.push("", &push_body(&[("app", app)], &values));
+    }
+    let mut windows = vec![Vec::new(); 100];
+    (0..count).for_each(|i| windows[((at(i) - START - 1) / (60 * SECOND_NS)) as usize].push(number(i) as f64));
+    windows
+}
+
+#[test]
+fn quantiles_are_exact_within_the_memory_budget_of_the_query_and_fail_with_the_reason_beyond_it() {
+    let server = Server::start(&format!("{GENEROUS}querier:\n  query_memory_budget: 1MB\n"));
+    let windows = push_numbers(&server, "few", 40_000);
+    push_numbers(&server, "many", 250_000);
+    let ask = |app: &str| {
+        let query = format!("quantile_over_time(0.9, {{app=\"{app}\"}} | json | unwrap v [60s]) by (app)");
+        let (start, end) = (ns(60), ns(6000));
+        server.ask(QUERY_RANGE, &[("query", &query), ("start", &start), ("end", &end), ("step", "60")])
+    };
+    let answer = ask("few").json();
+    let points = result(&answer)[0]["values"].as_array().unwrap();
+    assert_eq!(points.len(), windows.len(), "{answer}");
+    for (point, mut window) in points.iter().zip(windows) {
+        window.sort_by(f64::total_cmp);
+        let rank = 0.9 * (window.len() - 1) as f64;
+        let (low, high) = (window[rank.floor() as usize], window[rank.ceil() as usize]);
+        let want = low * (1.0 - rank.fract()) + high * rank.fract();
+        let found: f64 = point[1].as_str().unwrap().parse().unwrap();
+        assert!((found - want).abs() < 1e-9, "{point} is not {want}");
+    }
+    let refused = ask("many");
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("memory budget"), "{}", refused.text());
+}

@@ -133,7 +133,9 @@ settings! {
     pub struct QuerierConfig {
         /// Whether a query may name several tenants (`a|b`).
         pub multi_tenant_queries_enabled: bool,
-        /// Queries that run at a time. More shares the processor and the memory budget among more.
+        /// Whether the header `X-Loki-Query-Limits` may tighten the limits of a query.
+        pub per_request_limits_enabled: bool,
+        /// Queries that run at a time. With `auth_enabled` one place of several is kept for tenants that run nothing. More shares the processor and the memory budget among more.
         pub max_concurrent: usize,
         /// Queries of a tenant that may wait to run; more are refused with 429. Longer queues answer later instead of refusing.
         pub max_queued_per_tenant: usize,
@@ -147,6 +149,9 @@ settings! {
         pub footer_cache_size: ByteSize,
         /// Cache of filter pages. Default: a twentieth of `memory_limit`, at most 2GB. Larger finds needles in more data without reading filters.
         pub filter_cache_size: ByteSize,
+        /// Cache of what metric queries counted over data objects; 0 keeps nothing. Default: a twentieth of `memory_limit`, at most 1GB. Larger refreshes more, and longer, dashboards
+        /// without counting again.
+        pub result_cache_size: ByteSize,
     }
 }
 
@@ -328,6 +333,7 @@ impl Config {
             querier.memory_budget,
             querier.footer_cache_size,
             querier.filter_cache_size,
+            querier.result_cache_size,
         ];
         let together = ByteSize(budgets.iter().fold(0, |sum: u64, budget| sum.saturating_add(budget.0)));
         must(
@@ -404,6 +410,7 @@ impl QuerierConfig {
         let memory_budget = share(memory, 5, ByteSize::gib(8));
         QuerierConfig {
             multi_tenant_queries_enabled: false,
+            per_request_limits_enabled: false,
             max_concurrent: 4,
             max_queued_per_tenant: 100,
             tail_max_duration: Duration::from_secs(3600),
@@ -411,6 +418,7 @@ impl QuerierConfig {
             query_memory_budget: share(memory_budget, 2, memory_budget),
             footer_cache_size: share(memory, 20, ByteSize::gib(1)),
             filter_cache_size: share(memory, 20, ByteSize::gib(2)),
+            result_cache_size: share(memory, 20, ByteSize::gib(1)),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! place and the nearest known key, and reports every problem at once. [`Overrides`] adds limits of single tenants from a file that may change while
 //! the process runs. What operators read about the keys is rendered from the doc comments here ([`reference()`]).
 
+mod blocked;
 mod check;
 mod config;
 mod duration;
@@ -20,6 +21,7 @@ mod yaml;
 #[cfg(test)]
 mod test_disk;
 
+pub use blocked::{AskedQuery, BlockedQuery, query_hash};
 pub use check::{ConfigError, Problem};
 pub use config::{
     CompactorConfig, Config, DistributorConfig, GenerationConfig, IngesterConfig, LogFormat, LogLevel, Mode, QuerierConfig, RuntimeConfig,

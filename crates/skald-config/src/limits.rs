@@ -1,5 +1,5 @@
 use crate::setting::settings;
-use crate::{ByteSize, Problem};
+use crate::{BlockedQuery, ByteSize, Problem};
 use skald_model::TenantId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +79,16 @@ settings! {
         pub max_streams_matchers_per_query: usize,
         /// Most bytes a query may read; 0 is no limit.
         pub max_query_bytes_read: ByteSize,
+        /// Most bytes that one querier may read for a query; 0 is no limit.
+        pub max_querier_bytes_read: ByteSize,
+        /// Loki's parts of a query at a time; here only 0 has a meaning: it switches queries off.
+        pub max_query_parallelism: usize,
+        /// As `max_query_parallelism`: 0 switches queries off.
+        pub tsdb_max_query_parallelism: usize,
+        /// Queries that are refused, as a list of rules with `pattern` (the whole query, or with `regex: true` a regular expression found in it), `hash` (FNV-1a,
+        /// 32 bits, of the query's text; the query log shows it), `types` (of `metric`, `filter` for log queries with stages, `limited` for those without) and
+        /// `query_tags` (names, and regular expressions of their whole values). What a rule names must all hold.
+        pub blocked_queries: Vec<BlockedQuery>,
         /// Matchers that every selector must have.
         pub required_labels: Vec<String>,
         /// Fewest matchers in a selector; 0 is no limit.
@@ -175,6 +185,10 @@ impl Default for Limits {
             query_timeout: Duration::from_secs(60),
             max_streams_matchers_per_query: 1000,
             max_query_bytes_read: ByteSize(0),
+            max_querier_bytes_read: ByteSize(150 << 30),
+            max_query_parallelism: 32,
+            tsdb_max_query_parallelism: 128,
+            blocked_queries: Vec::new(),
             required_labels: Vec::new(),
             minimum_labels_number: 0,
             shard_aggregations: Vec::new(),
@@ -207,6 +221,7 @@ impl Limits {
         required_labels.extend(other.required_labels.iter().cloned());
         required_labels.sort();
         required_labels.dedup();
+        let blocked_queries = self.blocked_queries.iter().chain(&other.blocked_queries).cloned().collect();
         let of_both = |name: &&String| other.shard_aggregations.contains(name);
         Limits {
             shard_aggregations: self.shard_aggregations.iter().filter(of_both).cloned().collect(),
@@ -218,6 +233,11 @@ impl Limits {
             query_timeout: tighter(self.query_timeout, other.query_timeout),
             max_streams_matchers_per_query: tighter(self.max_streams_matchers_per_query, other.max_streams_matchers_per_query),
             max_query_bytes_read: tighter(self.max_query_bytes_read, other.max_query_bytes_read),
+            max_querier_bytes_read: tighter(self.max_querier_bytes_read, other.max_querier_bytes_read),
+            // Zero is no missing bound here: a tenant whose queries are off is not read with others either.
+            max_query_parallelism: self.max_query_parallelism.min(other.max_query_parallelism),
+            tsdb_max_query_parallelism: self.tsdb_max_query_parallelism.min(other.tsdb_max_query_parallelism),
+            blocked_queries,
             minimum_labels_number: self.minimum_labels_number.max(other.minimum_labels_number),
             volume_enabled: self.volume_enabled && other.volume_enabled,
             volume_max_series: tighter(self.volume_max_series, other.volume_max_series),
@@ -247,10 +267,13 @@ impl Limits {
         must(known, "deletion_mode", format!("'{mode}' is not one of disabled, filter-only, filter-and-delete"));
         let whole_days = self.retention_period.as_nanos().is_multiple_of(DAY.as_nanos());
         must(whole_days, "retention_period", format!("{} is not a whole number of days", crate::format_duration(self.retention_period)));
+        let (mut blocked, key) = (Vec::new(), format!("{prefix}.blocked_queries"));
+        self.blocked_queries.iter().for_each(|rule| rule.problems(&key, &mut blocked));
         let identifier_fits = !self.max_line_size_truncate
             || self.max_line_size == ByteSize(0)
             || self.max_line_size_truncate_identifier.len() as u64 <= self.max_line_size.0;
         must(identifier_fits, "max_line_size_truncate_identifier", format!("is longer than max_line_size ({})", self.max_line_size));
+        found.append(&mut blocked);
     }
 }
 

@@ -133,6 +133,11 @@ impl Template {
         self.names.sees_line
     }
 
+    /// Whether it may use the current time.
+    pub(crate) fn sees_clock(&self) -> bool {
+        self.names.sees_clock
+    }
+
     /// Renders it. The error is the text for the user.
     pub(crate) fn render(&self, subject: Subject<'_>) -> Result<String, String> {
         eval::render(self, subject)

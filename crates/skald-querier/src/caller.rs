@@ -1,5 +1,8 @@
 //! Who asks.
 
+use crate::params::ParamError;
+use crate::request_limits;
+use crate::work::Work;
 use axum::http::HeaderMap;
 use skald_config::{Limits, TenantLimits};
 use skald_model::TenantId;
@@ -10,7 +13,7 @@ const QUERY_TAGS: &str = "x-query-tags";
 /// Longest tags that are kept, in bytes.
 const TAGS_MAX: usize = 1024;
 
-/// Who asks: for which tenants, under which limits, on behalf of what.
+/// Who asks: for which tenants, under which limits, on behalf of what; and the work for it. One is made for each request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     tenants: Arc<[TenantId]>,
@@ -18,15 +21,46 @@ pub struct Caller {
     key: Arc<str>,
     limits: Arc<Limits>,
     tags: QueryTags,
+    takes_cached: bool,
+    work: Work,
 }
 
 impl Caller {
     /// Asks for `tenants`, of which there is at least one, sorted, each once.
-    pub fn new(tenants: Vec<TenantId>, limits: &dyn TenantLimits, tags: QueryTags) -> Self {
+    pub(crate) fn new(tenants: Arc<[TenantId]>, limits: &dyn TenantLimits, tags: QueryTags, work: Work) -> Self {
         let of_each = tenants.iter().map(|tenant| limits.limits(tenant));
         let limits = of_each.reduce(|one, other| Arc::new(one.strictest(&other))).unwrap_or_default();
         let key = tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|");
-        Caller { tenants: tenants.into(), key: key.into(), limits, tags }
+        work.record().of_caller(&key, tags.as_str(), work.budget());
+        Caller { tenants, key: key.into(), limits, tags, takes_cached: true, work }
+    }
+
+    /// The caller with the limits that the request itself asks for, where they are tighter.
+    pub(crate) fn tightened(mut self, headers: &HeaderMap) -> Result<Self, ParamError> {
+        if let Some(limits) = request_limits::tightened(&self.limits, headers)? {
+            self.limits = Arc::new(limits);
+        }
+        Ok(self)
+    }
+
+    /// The work for this request.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// The tenants, as what shares a queue and a lane.
+    pub(crate) fn shared_tenants(&self) -> &Arc<[TenantId]> {
+        &self.tenants
+    }
+
+    /// Wants everything counted anew, and nothing of it kept.
+    pub fn without_cache(self) -> Self {
+        Caller { takes_cached: false, ..self }
+    }
+
+    /// Whether states of the cache will do.
+    pub fn takes_cached(&self) -> bool {
+        self.takes_cached
     }
 
     /// Whose data is asked for.
@@ -34,7 +68,7 @@ impl Caller {
         &self.tenants
     }
 
-    /// The tenants as one text: what shares a queue.
+    /// The tenants as one text.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -58,8 +92,7 @@ impl QueryTags {
     /// The tags in a request's headers; none is empty.
     pub fn of(headers: &HeaderMap) -> Self {
         let text = headers.get(QUERY_TAGS).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-=.@, ".contains(c);
-        QueryTags(text.chars().take(TAGS_MAX).map(|c| if allowed(c) { c } else { '_' }).collect())
+        QueryTags(harmless(&text, TAGS_MAX))
     }
 
     /// All of them, as text.
@@ -71,6 +104,12 @@ impl QueryTags {
     pub fn is_drilldown(&self) -> bool {
         self.0.split(',').any(|tag| tag.trim().eq_ignore_ascii_case("Source=grafana-lokiexplore-app"))
     }
+}
+
+/// At most `chars_max` characters of a text that a client made up; those that have no place in a log line are `_`.
+pub(crate) fn harmless(text: &str, chars_max: usize) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-=.@, ".contains(c);
+    text.chars().take(chars_max).map(|c| if allowed(c) { c } else { '_' }).collect()
 }
 
 #[cfg(test)]
@@ -106,7 +145,7 @@ mod tests {
             }
         }
         let tenants = ["a", "b"].map(|id| TenantId::parse(id).expect("valid"));
-        let caller = Caller::new(tenants.to_vec(), &ByName, QueryTags::default());
+        let caller = Caller::new(tenants.into(), &ByName, QueryTags::default(), crate::work::tests::work(1));
         assert_eq!((caller.key(), caller.limits().max_query_series), ("a|b", 7));
     }
 }

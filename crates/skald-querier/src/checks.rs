@@ -1,13 +1,76 @@
 //! Limits on queries, with the texts that clients know.
 
+use crate::caller::Caller;
 use crate::error::QueryError;
 use crate::gather::Sources;
-use crate::service::QueryRequest;
-use skald_config::Limits;
+use crate::service::{Answer, AnswerData, QueryRequest};
+use skald_config::{AskedQuery, Limits};
 use skald_logql::ast::{Expr, LogExpr, MetricExpr, RangeAggregation};
+use skald_logql::exec::{MetricResult, Selector};
 use skald_logql::units::{format_duration, format_go_duration, format_size};
 use skald_model::{TimeRange, Timestamp};
 use std::time::Duration;
+
+/// Labels of streams that the server writes for itself.
+const INTERNAL_LABELS: [&str; 2] = ["__aggregated_metric__", "__pattern__"];
+/// Most series that are counted for a client that takes a part of them.
+const PARTIAL_SERIES_MAX: usize = 200_000;
+
+/// Whether the tenant's queries are on.
+pub(crate) fn enabled(limits: &Limits) -> Result<(), QueryError> {
+    match limits.max_query_parallelism.min(limits.tsdb_max_query_parallelism) {
+        0 => Err(QueryError::Disabled),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what the tenant's rules block.
+pub(crate) fn blocked(expr: &Expr, text: &str, caller: &Caller) -> Result<(), QueryError> {
+    let kind = match expr {
+        Expr::Metric(_) => "metric",
+        Expr::Log(log) if log.stages.is_empty() => "limited",
+        Expr::Log(_) => "filter",
+    };
+    let asked = AskedQuery { text, kind, tags: caller.tags().as_str() };
+    match caller.limits().blocked_queries.iter().any(|rule| rule.blocks(&asked)) {
+        true => refuse("query blocked by policy".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Whether the streams of a selector are not shown to this caller: those that the server writes for itself are for Logs Drilldown alone.
+pub(crate) fn is_hidden(selector: &Selector, caller: &Caller) -> bool {
+    let is_internal = selector.matchers().iter().any(|matcher| INTERNAL_LABELS.contains(&matcher.name.as_str()));
+    is_internal && !caller.tags().is_drilldown()
+}
+
+/// Most series that are evaluated: Logs Drilldown takes a part of too many instead of an error.
+pub(crate) fn series_max(caller: &Caller) -> usize {
+    let max = caller.limits().max_query_series;
+    if caller.tags().is_drilldown() { max.max(PARTIAL_SERIES_MAX) } else { max }
+}
+
+/// Leaves the first series in, as many as the tenant may have, and says so.
+pub(crate) fn cut_series(answer: &mut Answer, caller: &Caller) {
+    let max = caller.limits().max_query_series;
+    let series = match &mut answer.data {
+        AnswerData::Metric(MetricResult::Vector(samples)) => {
+            let count = samples.len();
+            samples.truncate(max);
+            count
+        }
+        AnswerData::Metric(MetricResult::Matrix(series)) => {
+            let count = series.len();
+            series.truncate(max);
+            count
+        }
+        AnswerData::Metric(MetricResult::Scalar { .. }) | AnswerData::Entries(_) => 0,
+    };
+    answer.stats.series_cut = series.saturating_sub(max) as u64;
+    if answer.stats.series_cut > 0 {
+        answer.warnings.push(format!("maximum number of series ({max}) reached for a single query; returning partial results"));
+    }
+}
 
 /// What is known before anything is planned.
 pub(crate) fn query(expr: &Expr, request: &QueryRequest, limits: &Limits) -> Result<(), QueryError> {
@@ -98,18 +161,20 @@ fn selector(log: &LogExpr, limits: &Limits) -> Result<(), QueryError> {
 
 /// Refuses a query that would look at more than the tenant may read.
 pub(crate) fn bytes(sources: &Sources, range: TimeRange, limits: &Limits) -> Result<(), QueryError> {
-    let max = limits.max_query_bytes_read.0;
-    if max == 0 {
+    let (max, of_querier) = (limits.max_query_bytes_read.0, limits.max_querier_bytes_read.0);
+    if max == 0 && of_querier == 0 {
         return Ok(());
     }
     let inside = sources.streams.iter().flat_map(|stream| &stream.runs).filter(|run| range.overlaps(run.min, run.max));
     let bytes: u64 = inside.map(|run| run.place.line_bytes()).sum();
-    if bytes > max {
+    let advice = "consider adding more specific stream selectors or reduce the time range of the query";
+    if max > 0 && bytes > max {
         let (bytes, max) = (format_size(bytes), format_size(max));
-        return refuse(format!(
-            "the query would read too many bytes (query: {bytes}, limit: {max}); consider adding more specific stream selectors or reduce the time \
-             range of the query"
-        ));
+        return refuse(format!("the query would read too many bytes (query: {bytes}, limit: {max}); {advice}"));
+    }
+    if of_querier > 0 && bytes > of_querier {
+        let (bytes, max) = (format_size(bytes), format_size(of_querier));
+        return refuse(format!("query too large to execute on a single querier: (query: {bytes}, limit: {max}); {advice}"));
     }
     Ok(())
 }

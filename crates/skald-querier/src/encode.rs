@@ -1,6 +1,11 @@
 //! Answers as JSON, written straight into one buffer in the member order that clients read as a stream.
 
+use crate::budget::Held;
+use crate::error::QueryError;
 use crate::stats::QueryStats;
+use crate::work::Work;
+use axum::body::Body;
+use bytes::Bytes;
 use skald_logql::exec::{LabelSet, LogEntry, LogStream, MetricResult, format_sample};
 use skald_model::{Labels, Timestamp};
 use std::io::Write;
@@ -9,9 +14,16 @@ use std::io::Write;
 pub const CATEGORIZE_LABELS: &str = "categorize-labels";
 
 /// The answer to a log query. `flags` are echoed; with [`CATEGORIZE_LABELS`] among them every value has a third member.
-pub fn streams(streams: &[LogStream], flags: &[String], warnings: &[String], stats: &QueryStats) -> Vec<u8> {
+pub fn streams(
+    streams: &[LogStream],
+    flags: &[String],
+    warnings: &[String],
+    stats: &QueryStats,
+    work: &Work,
+) -> Result<Encoded, QueryError> {
     let categorise = flags.iter().any(|flag| flag == CATEGORIZE_LABELS);
     let size: usize = streams.iter().flat_map(|s| &s.entries).map(|entry| entry.line.len() + 48).sum();
+    let mut growing = Growing::new(work, size + 4096)?;
     let mut out = Vec::with_capacity(size + 4096);
     open(&mut out, "streams", warnings);
     if !flags.is_empty() {
@@ -19,11 +31,63 @@ pub fn streams(streams: &[LogStream], flags: &[String], warnings: &[String], sta
         list(&mut out, flags, |out, flag| text(out, flag.as_bytes(), Html::Keep));
     }
     out.extend_from_slice(b",\"result\":");
-    list(&mut out, streams, |out, stream| log_stream(out, stream, categorise));
+    checked_list(&mut out, streams, |out, stream| {
+        out.extend_from_slice(b"{\"stream\":");
+        label_set(out, &stream.labels);
+        out.extend_from_slice(b",\"values\":");
+        checked_list(out, &stream.entries, |out, entry| {
+            log_entry(out, entry, categorise);
+            growing.check(out)
+        })?;
+        out.push(b'}');
+        Ok(())
+    })?;
     close(&mut out, stats);
     // Log answers end with a newline, metric answers do not.
     out.push(b'\n');
-    out
+    growing.finish(out)
+}
+
+/// An answer while it is written: counted, and given up when nobody waits for it.
+struct Growing<'a> {
+    work: &'a Work,
+    held: Held,
+}
+
+impl<'a> Growing<'a> {
+    fn new(work: &'a Work, capacity: usize) -> Result<Self, QueryError> {
+        Ok(Growing { work, held: work.budget().hold(capacity as u64)? })
+    }
+
+    fn check(&mut self, out: &Vec<u8>) -> Result<(), QueryError> {
+        if out.capacity() as u64 > self.held.bytes() {
+            self.held.resize(out.capacity() as u64)?;
+        }
+        self.work.check()
+    }
+
+    fn finish(mut self, out: Vec<u8>) -> Result<Encoded, QueryError> {
+        self.check(&out)?;
+        Ok(Encoded { bytes: out, _held: self.held })
+    }
+}
+
+/// An answer as it is sent: counted until the last byte of it has gone.
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<Encoded> for Body {
+    fn from(encoded: Encoded) -> Body {
+        Bytes::from_owner(encoded).into()
+    }
 }
 
 /// A stream and its entries.
@@ -36,15 +100,26 @@ pub fn log_stream(out: &mut Vec<u8>, stream: &LogStream, categorise: bool) {
 }
 
 /// The answer to a log query in its first form: label sets as text, times in RFC 3339, no envelope.
-pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryStats) -> Vec<u8> {
+pub fn legacy_streams(streams: &[LogStream], warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Encoded, QueryError> {
+    let mut growing = Growing::new(work, 0)?;
     let mut out = b"{\"streams\":".to_vec();
-    list(&mut out, streams, legacy_stream);
+    checked_list(&mut out, streams, |out, stream| {
+        out.extend_from_slice(b"{\"labels\":");
+        text(out, stream.labels.to_string().as_bytes(), Html::Keep);
+        out.extend_from_slice(b",\"entries\":");
+        checked_list(out, &stream.entries, |out, entry| {
+            legacy_entry(out, entry);
+            growing.check(out)
+        })?;
+        out.push(b'}');
+        Ok(())
+    })?;
     if !warnings.is_empty() {
         out.extend_from_slice(b",\"warnings\":");
         list(&mut out, warnings, |out, warning| text(out, warning.as_bytes(), Html::Keep));
     }
     let _ = writeln!(out, ",\"stats\":{}}}", stats.to_json());
-    out
+    growing.finish(out)
 }
 
 /// A stream and its entries in the first form.
@@ -52,11 +127,13 @@ pub fn legacy_stream(out: &mut Vec<u8>, stream: &LogStream) {
     out.extend_from_slice(b"{\"labels\":");
     text(out, stream.labels.to_string().as_bytes(), Html::Keep);
     out.extend_from_slice(b",\"entries\":");
-    list(out, &stream.entries, |out, entry| {
-        let _ = write!(out, "{{\"ts\":\"{}\",\"line\":", rfc3339(entry.timestamp));
-        text(out, &entry.line, Html::Escape);
-        out.push(b'}');
-    });
+    list(out, &stream.entries, legacy_entry);
+    out.push(b'}');
+}
+
+fn legacy_entry(out: &mut Vec<u8>, entry: &LogEntry) {
+    let _ = write!(out, "{{\"ts\":\"{}\",\"line\":", rfc3339(entry.timestamp));
+    text(out, &entry.line, Html::Escape);
     out.push(b'}');
 }
 
@@ -80,7 +157,8 @@ fn log_entry(out: &mut Vec<u8>, entry: &LogEntry, categorise: bool) {
 }
 
 /// The answer to a metric query.
-pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats) -> Vec<u8> {
+pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats, work: &Work) -> Result<Encoded, QueryError> {
+    let mut growing = Growing::new(work, 4096)?;
     let mut out = Vec::with_capacity(4096);
     match result {
         MetricResult::Scalar { at, value } => {
@@ -91,26 +169,28 @@ pub fn metric(result: &MetricResult, warnings: &[String], stats: &QueryStats) ->
         MetricResult::Vector(samples) => {
             open(&mut out, "vector", warnings);
             out.extend_from_slice(b",\"result\":");
-            list(&mut out, samples, |out, sample| {
+            checked_list(&mut out, samples, |out, sample| {
                 metric_labels(out, &sample.labels);
                 out.extend_from_slice(b",\"value\":");
                 point(out, sample.at, sample.value);
                 out.push(b'}');
-            });
+                growing.check(out)
+            })?;
         }
         MetricResult::Matrix(series) => {
             open(&mut out, "matrix", warnings);
             out.extend_from_slice(b",\"result\":");
-            list(&mut out, series, |out, series| {
+            checked_list(&mut out, series, |out, series| {
                 metric_labels(out, &series.labels);
                 out.extend_from_slice(b",\"values\":");
                 list(out, &series.points, |out, (at, value)| point(out, *at, *value));
                 out.push(b'}');
-            });
+                growing.check(out)
+            })?;
         }
     }
     close(&mut out, stats);
-    out
+    growing.finish(out)
 }
 
 fn metric_labels(out: &mut Vec<u8>, labels: &LabelSet) {
@@ -178,6 +258,22 @@ fn list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: imp
         write(out, item);
     }
     out.push(b']');
+}
+
+fn checked_list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    out.push(b'[');
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(out, item)?;
+    }
+    out.push(b']');
+    Ok(())
 }
 
 fn label_set(out: &mut Vec<u8>, labels: &LabelSet) {
@@ -334,14 +430,16 @@ mod tests {
         let at = Timestamp(1_768_441_817_000_000_000);
         let entry = |timestamp, line: &[u8]| LogEntry { timestamp, line: line.to_vec(), metadata: Vec::new(), parsed: Vec::new() };
         let stream = LogStream { labels, entries: vec![entry(at, b"tick"), entry(Timestamp(at.0 + 120_000), b"<x>")] };
-        let answer = legacy_streams(&[stream], &["w".to_owned()], &QueryStats::default());
-        let text = String::from_utf8(answer).expect("JSON is UTF-8");
+        let work = crate::work::tests::work(1 << 20);
+        let answer = legacy_streams(&[stream], &["w".to_owned()], &QueryStats::default(), &work).expect("it is small");
+        let text = String::from_utf8(answer.bytes).expect("JSON is UTF-8");
         let want = concat!(
             r#"{"streams":[{"labels":"{app=\"a\\\"b\"}","entries":[{"ts":"2026-01-15T01:50:17Z","line":"tick"},"#,
             r#"{"ts":"2026-01-15T01:50:17.00012Z","line":"\u003cx\u003e"}]}],"warnings":["w"],"stats":{"summary":{"#
         );
         assert!(text.starts_with(want) && text.ends_with("}\n"), "{text}");
-        assert!(legacy_streams(&[], &[], &QueryStats::default()).starts_with(b"{\"streams\":[],\"stats\":{"));
+        let empty = legacy_streams(&[], &[], &QueryStats::default(), &work).expect("it is small");
+        assert!(empty.bytes.starts_with(b"{\"streams\":[],\"stats\":{"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Why a query is not answered.
 
+use crate::budget::BudgetError;
 use crate::params::ParamError;
 use skald_logql::exec::EvalError;
 use skald_logql::plan::PlanError;
@@ -59,12 +60,15 @@ pub enum QueryError {
     /// Too many queries wait.
     #[error("too many outstanding requests")]
     QueueFull,
-    /// It would hold more than its share of memory.
-    #[error("the query needs more than its memory budget of {budget} bytes; select fewer streams, a shorter range or fewer series")]
-    Memory {
-        /// Bytes one query may hold.
-        budget: u64,
-    },
+    /// Queries of the tenant are switched off.
+    #[error("querying is disabled, please contact your Loki operator")]
+    Disabled,
+    /// It would hold more memory than it may.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    /// Nobody waits for the answer any more.
+    #[error("the request was cancelled by the client")]
+    Cancelled,
     /// The deadline passed.
     #[error(
         "request timed out, decrease the duration of the request or add more label matchers (prefer exact match over regex match) to reduce the \
@@ -90,8 +94,9 @@ impl QueryError {
             Self::IngestersGone => ErrorKind::Unavailable,
             Self::TailDuration => ErrorKind::LimitExceeded,
             Self::Read(error) => error.kind(),
-            Self::QueueFull => ErrorKind::LimitExceeded,
-            Self::Memory { .. } => ErrorKind::InvalidInput,
+            Self::QueueFull | Self::Disabled => ErrorKind::LimitExceeded,
+            Self::Budget(error) => error.kind(),
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::Timeout => ErrorKind::DeadlineExceeded,
             Self::Stopped => ErrorKind::Internal,
         }

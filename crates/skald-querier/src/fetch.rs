@@ -1,7 +1,9 @@
 //! Columns of blocks: read from the store, checked and decoded.
 
+use crate::budget::{BudgetError, Held};
+use crate::work::Work;
 use bytes::Bytes;
-use skald_block::{BlockEntry, Decoder, Extent, FormatError, FrameEntry};
+use skald_block::{BlockEntry, Decoder, Extent, FormatError, FrameEntry, Part};
 use skald_logql::exec::{LineNeed, Needs};
 use skald_model::{Column, Rows};
 use skald_store::{Catalog, OpenObject, ReadError};
@@ -11,11 +13,12 @@ use std::sync::Arc;
 /// Parts that stand closer than this are read at once, with what lies between.
 const GAP_MAX: u64 = 16 * 1024;
 
-/// Bytes of the parts of one block that a query needs.
+/// Bytes of the parts of one block that a query needs. They, and what is decoded of them, are counted until it is dropped.
 pub(crate) struct RawBlock {
     parts: Vec<(u64, Bytes)>,
     /// Bytes read.
     pub(crate) bytes: u64,
+    _held: Held,
 }
 
 /// Decoded columns of one block; what was not asked for is empty.
@@ -55,20 +58,48 @@ pub(crate) fn extents_needed<'a>(block: &'a BlockEntry, needs: &Needs, frames: &
     extents
 }
 
-/// Reads parts of a block, neighbours at once.
-pub(crate) async fn read(catalog: &Catalog, open: &OpenObject, extents: &[&Extent]) -> Result<RawBlock, ReadError> {
-    let mut ranges: Vec<Range<u64>> = extents.iter().map(|extent| extent.range()).collect();
-    ranges.sort_by_key(|range| range.start);
-    let mut joined: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.start <= last.end + GAP_MAX => last.end = last.end.max(range.end),
-            _ => joined.push(range),
+/// What is to be read of a block: parts, neighbours at once.
+pub(crate) struct Fetch {
+    ranges: Vec<Range<u64>>,
+    bytes: u64,
+    held: Held,
+}
+
+impl Fetch {
+    /// Takes the memory for parts of a block as they are stored and as they are decoded.
+    pub(crate) fn new(work: &Work, block: &BlockEntry, extents: &[&Extent]) -> Result<Self, BudgetError> {
+        let mut ranges: Vec<Range<u64>> = extents.iter().map(|extent| extent.range()).collect();
+        ranges.sort_by_key(|range| range.start);
+        let mut joined: Vec<Range<u64>> = Vec::new();
+        for range in ranges {
+            match joined.last_mut() {
+                Some(last) if range.start <= last.end + GAP_MAX => last.end = last.end.max(range.end),
+                _ => joined.push(range),
+            }
         }
+        let bytes = joined.iter().map(|range| range.end - range.start).sum();
+        let decoded: u64 = extents.iter().map(|extent| decoded_bytes(extent, block)).sum();
+        let held = work.budget().hold(bytes + decoded)?;
+        Ok(Fetch { ranges: joined, bytes, held })
     }
-    let bytes = joined.iter().map(|range| range.end - range.start).sum();
-    let read = catalog.read_ranges(&open.object, joined.clone()).await?;
-    Ok(RawBlock { parts: joined.into_iter().map(|range| range.start).zip(read).collect(), bytes })
+
+    /// Reads.
+    pub(crate) async fn read(self, catalog: &Catalog, open: &OpenObject) -> Result<RawBlock, ReadError> {
+        let Fetch { ranges, bytes, held } = self;
+        let starts: Vec<u64> = ranges.iter().map(|range| range.start).collect();
+        let read = catalog.read_ranges(&open.object, ranges).await?;
+        Ok(RawBlock { parts: starts.into_iter().zip(read).collect(), bytes, _held: held })
+    }
+}
+
+/// What a part decodes to at most, about: its bytes once more where they are unpacked first, and numbers for each row.
+fn decoded_bytes(extent: &Extent, block: &BlockEntry) -> u64 {
+    let (raw, rows) = (u64::from(extent.raw_len), u64::from(block.rows));
+    match extent.part {
+        Part::Lines { .. } => raw,
+        Part::Timestamps { .. } => raw + 8 * rows,
+        _ => 2 * raw + 4 * rows,
+    }
 }
 
 impl RawBlock {

@@ -1,23 +1,25 @@
 //! Where the rows of a query stand: chunks of memory and runs of blocks, by stream.
 
+use crate::budget::Held;
 use crate::error::QueryError;
-use crate::read::Reader;
+use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
 use crate::tenants::{TENANT_LABEL, View};
 use rustc_hash::FxHashMap;
 use skald_block::{ColumnEntry, Run};
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
-use skald_model::seam::run_on_pool;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
 use skald_runtime::chain;
-use skald_store::{Catalog, OpenObject};
+use skald_store::{OpenObject, ReadError};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Objects that are opened at a time.
-const OPEN_MAX: usize = 16;
+pub(crate) const OPEN_MAX: usize = 16;
+/// Bytes that a run takes until it has been read.
+const RUN_BYTES: u64 = (size_of::<RunSource>() + size_of::<UnitRun>()) as u64;
 
 /// Rows of one stream that stand together.
 pub(crate) struct RunSource {
@@ -39,6 +41,14 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// The object that the rows are in, if they are in one.
+    pub(crate) fn object(&self) -> Option<usize> {
+        match self {
+            Place::Memory(_) => None,
+            Place::Block { object, .. } => Some(*object),
+        }
+    }
+
     /// What the directory says of a run, and the metadata columns that its block has.
     pub(crate) fn counts<'a>(&self, objects: &'a [Arc<OpenObject>]) -> Option<(RunCounts, &'a [ColumnEntry])> {
         match self {
@@ -65,9 +75,15 @@ pub(crate) struct StreamSources {
 #[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) objects: Vec<Arc<OpenObject>>,
+    /// Of these, the ones that have wanted streams with rows outside of the range.
+    pub(crate) outside: HashSet<usize>,
+    /// Of these, the ones of which runs were left out because they cannot be read.
+    pub(crate) damaged: HashSet<usize>,
     pub(crate) streams: Vec<StreamSources>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stats: QueryStats,
+    /// Memory of footers and runs.
+    pub(crate) held: Vec<Held>,
 }
 
 /// What a query wants of the streams.
@@ -109,52 +125,100 @@ pub(crate) async fn gather(
         let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
         let request = SelectRequest { matcher, range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
-        let (objects, warnings) = open_objects(&reader.catalog, view.tenant(), range, &selected).await?;
-        found.push((view, selected, objects, warnings));
+        let (of_view, of_wanted) = (view.clone(), wanted.clone());
+        let streams = move |open: &OpenObject| {
+            let label_values: Vec<_> = of_wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL).collect();
+            matching_streams(open, of_view.selector(), &label_values)
+        };
+        let opened = open_objects(reader, view.tenant(), streams, range, &selected).await?;
+        found.push((view, selected, opened));
     }
+    let work = reader.work.clone();
     let build = move || {
-        let pipeline = wanted.pipeline();
-        let label_values = pipeline.label_values().filter(|(name, _)| *name != TENANT_LABEL).collect();
-        let mut builder = Builder { pipeline, label_values, range, by_labels: FxHashMap::default(), sources: Sources::default() };
-        for (view, selected, objects, warnings) in found {
+        let (by_labels, held) = (FxHashMap::default(), work.budget().hold_nothing());
+        let mut builder = Builder { pipeline: wanted.pipeline(), range, by_labels, sources: Sources::default(), held };
+        for (view, selected, opened) in found {
             for stream in selected.streams {
-                builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks);
+                builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks)?;
             }
-            objects.into_iter().for_each(|open| builder.add_object(&view, open));
-            builder.sources.stats.unreadable += warnings.len() as u64;
-            builder.sources.warnings.extend(warnings);
+            for matched in opened.objects {
+                work.check()?;
+                if let Some(profiler) = work.profiler() {
+                    let can_match =
+                        |stream: &&u32| builder.pipeline.stream_can_match(&view.labels(&matched.open.labels[**stream as usize]));
+                    let wanted: Vec<u32> = matched.streams.iter().filter(can_match).copied().collect();
+                    profiler.object(&matched.open, &wanted, range);
+                }
+                builder.add_object(&view, matched)?;
+            }
+            builder.sources.stats.unreadable += opened.warnings.len() as u64;
+            builder.sources.warnings.extend(opened.warnings);
+            builder.sources.held.push(opened.held);
         }
-        builder.sources
+        builder.sources.held.push(builder.held);
+        Ok(builder.sources)
     };
-    run_on_pool(reader.pool.as_ref(), build).await.map_err(|_| QueryError::Stopped)
+    reader.work.on_pool(build).await
 }
 
-/// Opens the objects that memory did not answer for. One that cannot be read becomes a warning: its entries are missing from the answer.
+/// The objects with streams that a query wants.
+pub(crate) struct Opened {
+    pub(crate) objects: Vec<Matched>,
+    /// What could not be opened.
+    pub(crate) warnings: Vec<String>,
+    /// Memory of the footers.
+    pub(crate) held: Held,
+}
+
+/// An object, and the numbers of its streams that are wanted, ascending; at least one.
+pub(crate) struct Matched {
+    pub(crate) open: Arc<OpenObject>,
+    pub(crate) streams: Vec<u32>,
+}
+
+/// Opens the objects that memory did not answer for and lets go of those of which `streams` wants none. One that cannot be read becomes a
+/// warning: its entries are missing from the answer.
 pub(crate) async fn open_objects(
-    catalog: &Catalog,
+    reader: &Reader,
     tenant: &TenantId,
+    streams: impl Fn(&OpenObject) -> Vec<u32> + Send + Sync + 'static,
     range: TimeRange,
     selected: &skald_rpc::Selected,
-) -> Result<(Vec<Arc<OpenObject>>, Vec<String>), QueryError> {
+) -> Result<Opened, QueryError> {
     use futures::StreamExt;
     let covered: HashSet<_> = selected.generations.iter().collect();
-    let live = catalog.objects(tenant, range);
+    let live = reader.catalog.objects(tenant, range);
     let wanted = live.into_iter().filter(|object| object.name.disk != selected.disk || !covered.contains(&object.name.at));
-    let opened = futures::stream::iter(wanted.map(|object| async move { catalog.open_object(&object).await }));
-    let opened: Vec<_> = opened.buffered(OPEN_MAX).collect().await;
-    let (mut objects, mut warnings) = (Vec::new(), Vec::new());
-    for open in opened {
-        match open {
-            Ok(open) => {
-                let (min, max) = open.footer.summary.time_span();
-                if range.overlaps(min, max) {
-                    objects.push(open);
-                }
+    let streams = Arc::new(streams);
+    let open = |object| {
+        let streams = streams.clone();
+        async move {
+            let open = match reader.catalog.open_object(&object, reader.pool.as_ref()).await {
+                Ok(open) => open,
+                Err(error) => return Ok(Err(error)),
+            };
+            let (min, max) = open.footer.summary.time_span();
+            if !range.overlaps(min, max) {
+                return Ok(Ok(None));
             }
-            Err(error) => warnings.push(format!("entries are missing from this answer: {}", chain(&error))),
+            let of_object = open.clone();
+            let streams = reader.work.on_pool(move || Ok(streams(&of_object))).await?;
+            Ok::<Result<_, ReadError>, QueryError>(Ok((!streams.is_empty()).then_some(Matched { open, streams })))
+        }
+    };
+    let mut opening = futures::stream::iter(wanted.map(open)).buffered(OPEN_MAX);
+    let mut opened = Opened { objects: Vec::new(), warnings: Vec::new(), held: reader.work.budget().hold_nothing() };
+    while let Some(next) = opening.next().await {
+        match next? {
+            Ok(Some(matched)) => {
+                opened.held.grow((matched.open.heap_bytes() + 4 * matched.streams.capacity()) as u64)?;
+                opened.objects.push(matched);
+            }
+            Ok(None) => {}
+            Err(error) => opened.warnings.push(format!("entries are missing from this answer: {}", chain(&error))),
         }
     }
-    Ok((objects, warnings))
+    Ok(opened)
 }
 
 /// A selector, as ingesters ask it.
@@ -180,11 +244,10 @@ impl LabelMatcher for MatchingWanted {
 
 struct Builder<'a> {
     pipeline: &'a Pipeline,
-    /// Values that label filters demand of labels of streams.
-    label_values: Vec<(&'a str, Vec<String>)>,
     range: TimeRange,
     by_labels: FxHashMap<Labels, usize>,
     sources: Sources,
+    held: Held,
 }
 
 impl Builder<'_> {
@@ -197,7 +260,10 @@ impl Builder<'_> {
         &mut streams[at]
     }
 
-    fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>) {
+    /// Chunks are counted where they are, in the memtable; one that nobody else holds any more is counted here.
+    fn add_memory(&mut self, labels: &Labels, at: GenerationPart, chunks: Vec<Arc<Rows>>) -> Result<(), QueryError> {
+        let own = chunks.iter().filter(|chunk| Arc::strong_count(chunk) == 1).map(|chunk| chunk.heap_bytes() as u64);
+        self.held.grow(own.sum::<u64>() + chunks.len() as u64 * RUN_BYTES)?;
         let range = self.range;
         let stream = self.stream(labels);
         let mut first_row = 0;
@@ -209,28 +275,37 @@ impl Builder<'_> {
                 stream.runs.push(RunSource { min, max, rows: rows.len() as u32, order, place: Place::Memory(rows), keep: None });
             }
         }
+        Ok(())
     }
 
-    fn add_object(&mut self, view: &View, open: Arc<OpenObject>) {
+    fn add_object(&mut self, view: &View, matched: Matched) -> Result<(), QueryError> {
+        let Matched { open, streams } = matched;
         let (number, range) = (self.sources.objects.len(), self.range);
-        for stream in matching_streams(&open, view.selector(), &self.label_values) {
+        for stream in streams {
             let labels = view.labels(&open.labels[stream as usize]);
             if !self.pipeline.stream_can_match(&labels) {
                 continue;
             }
+            self.held.grow(open.footer.runs_of(stream).len() as u64 * RUN_BYTES)?;
             let mut first_row = 0;
             let sources = self.stream(&labels);
+            let mut is_inside = true;
             for (at, run) in open.footer.runs_of(stream) {
                 let run = *run;
                 let order = order(open.object.name.at, first_row);
                 first_row += u64::from(run.rows);
+                is_inside &= range.covers(run.min_time, run.max_time);
                 if range.overlaps(run.min_time, run.max_time) {
                     let place = Place::Block { object: number, block: at.block, run };
                     sources.runs.push(RunSource { min: run.min_time, max: run.max_time, rows: run.rows, order, place, keep: None });
                 }
             }
+            if !is_inside {
+                self.sources.outside.insert(number);
+            }
         }
         self.sources.objects.push(open);
+        Ok(())
     }
 }
 
@@ -240,7 +315,6 @@ fn order(at: GenerationPart, row: u64) -> (u64, u64) {
 }
 
 /// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
-/// So do values that label filters demand, where all streams have the label.
 pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector, label_values: &[(&str, Vec<String>)]) -> Vec<u32> {
     let table = &open.footer.streams;
     let mut narrowed: Option<Vec<u32>> = None;

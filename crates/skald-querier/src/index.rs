@@ -2,14 +2,14 @@
 
 use crate::caller::Caller;
 use crate::error::QueryError;
-use crate::gather::{self, Matching};
+use crate::gather::{self, Matched, Matching};
 use crate::service::Querier;
 use crate::tenants::View;
 use crate::volume::Counter;
+use crate::work::Work;
 use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
 use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Plan, Rewrites, plan};
-use skald_model::seam::run_on_pool;
 use skald_model::{Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::{LabelMatcher, SelectRequest, Selected};
 use skald_store::OpenObject;
@@ -42,6 +42,7 @@ pub(crate) fn plan_of(matchers: Vec<Matcher>, start: Timestamp, end: Timestamp) 
         max_series: 1,
         now: start,
         approx_topk: false,
+        profile: None,
         rewrites: Rewrites::ALL,
     };
     match plan(&Expr::Log(LogExpr { matchers, stages: Vec::new() }), &params)? {
@@ -69,11 +70,14 @@ impl Querier {
                 }
             }
             let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
+            let mut held = caller.work().budget().hold_nothing();
             for (tenant, views) in by_tenant {
-                let (streams, missing) = self.series_of(&tenant, views, range).await?;
+                let (streams, missing) = self.series_of(caller, &tenant, views, range).await?;
                 found.extend(streams);
+                held.resize(found.iter().map(label_bytes).sum())?;
                 warnings.extend(missing);
             }
+            caller.work().keep(held);
             Ok((found, warnings))
         };
         self.in_turn(caller, find).await
@@ -82,17 +86,23 @@ impl Querier {
     /// The streams of a tenant that any of `views` wants, all from one look at memory and store.
     async fn series_of(
         &self,
+        caller: &Caller,
         tenant: &TenantId,
         views: Vec<View>,
         range: TimeRange,
     ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
-        let selectors = views.iter().map(|view| Matching(view.selector().clone())).collect();
-        let request = SelectRequest { matcher: Arc::new(AnyOf(selectors)), range, labels_only: true };
+        let selectors: Vec<Selector> = views.iter().map(|view| view.selector().clone()).collect();
+        let matcher = AnyOf(selectors.iter().cloned().map(Matching).collect());
+        let request = SelectRequest { matcher: Arc::new(matcher), range, labels_only: true };
         let selected = self.ingester().select(tenant, request).await.map_err(QueryError::Select)?;
-        let (objects, missing) = gather::open_objects(&self.reader().catalog, tenant, range, &selected).await?;
-        let find = move || labels_of(&views, selected, &objects, range);
-        let found = run_on_pool(self.reader().pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
-        Ok((found, missing))
+        let streams = move |open: &OpenObject| {
+            let all: BTreeSet<u32> = selectors.iter().flat_map(|selector| gather::matching_streams(open, selector, &[])).collect();
+            all.into_iter().collect()
+        };
+        let opened = gather::open_objects(&self.reader(caller), tenant, streams, range, &selected).await?;
+        let work = caller.work().clone();
+        let find = move || labels_of(&work, &views, selected, &opened.objects, range);
+        Ok((caller.work().on_pool(find).await?, opened.warnings))
     }
 
     /// What a selector has between two instants, both inside: exactly, and each entry once.
@@ -111,7 +121,7 @@ impl Querier {
             let range = TimeRange::new(start, Timestamp(end.0.saturating_add(1)));
             let sources = self.sources_to_count(caller, plan, range).await?;
             let chunks = sources.streams.iter().map(|stream| stream.runs.len() as u64).sum();
-            let (totals, warnings, _) = self.count_entries(Counter::of_streams(&sources, start, end), sources).await?;
+            let (totals, warnings, _) = self.count_entries(caller, Counter::of_streams(&sources, start, end), sources).await?;
             let sum = totals.sum();
             let streams = totals.series_count() as u64;
             Ok((IndexStats { streams, chunks, bytes: sum.bytes, entries: sum.entries }, warnings))
@@ -130,18 +140,34 @@ impl LabelMatcher for AnyOf {
 }
 
 /// Label sets of a tenant's streams that have entries in `range`.
-fn labels_of(views: &[View], selected: Selected, objects: &[Arc<OpenObject>], range: TimeRange) -> BTreeSet<Labels> {
-    let Some(any) = views.first() else { return BTreeSet::new() };
+fn labels_of(
+    work: &Work,
+    views: &[View],
+    selected: Selected,
+    objects: &[Matched],
+    range: TimeRange,
+) -> Result<BTreeSet<Labels>, QueryError> {
+    let Some(any) = views.first() else { return Ok(BTreeSet::new()) };
     let mut found: BTreeSet<Labels> = selected.streams.into_iter().map(|stream| any.series_labels(&stream.labels)).collect();
-    for open in objects {
+    let mut held = work.budget().hold(found.iter().map(label_bytes).sum())?;
+    for Matched { open, streams } in objects {
+        work.check()?;
         let (min, max) = open.footer.summary.time_span();
         let whole = range.covers(min, max);
-        let wanted: BTreeSet<u32> = views.iter().flat_map(|view| gather::matching_streams(open, view.selector(), &[])).collect();
-        for stream in wanted {
-            if whole || open.footer.runs_of(stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {
-                found.insert(any.series_labels(&open.labels[stream as usize]));
+        for stream in streams {
+            if whole || open.footer.runs_of(*stream).any(|(_, run)| range.overlaps(run.min_time, run.max_time)) {
+                let labels = any.series_labels(&open.labels[*stream as usize]);
+                let bytes = label_bytes(&labels);
+                if found.insert(labels) {
+                    held.grow(bytes)?;
+                }
             }
         }
     }
-    found
+    Ok(found)
+}
+
+/// What a label set in an answer takes, and its text.
+fn label_bytes(labels: &Labels) -> u64 {
+    (2 * labels.text_len() + 16 * labels.len() + 64) as u64
 }

@@ -7,25 +7,32 @@
 //!
 //! A live tail (`tail`) sends what such a query finds, and then the entries that the ingesters acknowledge.
 
+mod budget;
+mod cache;
 mod caller;
 mod checks;
+mod counting;
 mod detected_fields;
 mod detected_labels;
 mod encode;
 mod error;
+mod explain;
 mod fetch;
 mod filter;
 mod gather;
 mod http;
 mod index;
+mod lanes;
 mod log;
 mod metric;
 mod metrics;
 mod overlap;
 mod params;
 mod patterns;
+mod query_log;
 mod queue;
 mod read;
+mod request_limits;
 mod service;
 mod stats;
 mod tail;
@@ -33,7 +40,9 @@ mod tenants;
 #[cfg(test)]
 mod testing;
 mod volume;
+mod work;
 
+pub use budget::BudgetError;
 pub use caller::{Caller, QueryTags};
 pub use error::QueryError;
 pub use index::IndexStats;

@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::error::QueryError;
+use crate::explain::Step;
 use crate::read::{Laziness, Reading, State, units};
 use crate::service::{Answer, AnswerData, Querier, joined};
 use crate::stats::QueryStats;
@@ -16,11 +17,23 @@ impl Querier {
         let mut collector = plan.collector();
         let of_state = plan.clone();
         let new_state = move || LogState { collector: of_state.collector(), forward };
+        let profiler = caller.work().profiler();
+        profiler.iter().for_each(|profiler| profiler.begin_leaf());
         let (states, warnings, mut stats) = self.read_log(caller, plan, new_state).await?;
-        for state in states {
-            collector.merge(state.collector)?;
-        }
-        let entries = collector.finish();
+        let (work, of_leaf) = (caller.work().clone(), stats.clone());
+        let merge = move || {
+            let timer = work.time(Step::Merge);
+            for state in states {
+                work.check()?;
+                collector.merge(state.collector)?;
+            }
+            drop(timer);
+            if let Some(profiler) = work.profiler() {
+                profiler.end_leaf(&of_leaf, &QueryStats::default(), collector.profile());
+            }
+            Ok(collector.finish())
+        };
+        let entries = caller.work().on_pool(merge).await?;
         stats.entries_returned = entries.len() as u64;
         Ok(Answer { data: AnswerData::Entries(entries), warnings, stats })
     }
@@ -33,13 +46,17 @@ impl Querier {
         new_state: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<(Vec<S>, Vec<String>, QueryStats), QueryError> {
         let mut sources = self.sources(caller, plan.clone(), plan.range()).await?;
-        let mut units = units(&mut sources);
         let forward = plan.direction() == Direction::Forward;
-        if forward {
-            units.sort_by_key(|unit| unit.time_span().0);
-        } else {
-            units.sort_by_key(|unit| std::cmp::Reverse(unit.time_span().1));
-        }
+        let in_order = move || {
+            let mut units = units(&mut sources);
+            if forward {
+                units.sort_by_cached_key(|unit| unit.time_span().0);
+            } else {
+                units.sort_by_cached_key(|unit| std::cmp::Reverse(unit.time_span().1));
+            }
+            Ok((units, sources))
+        };
+        let (units, sources) = caller.work().on_pool(in_order).await?;
         let probe = plan.pipeline().block_probe().clone();
         let laziness = match (plan.stops_at_limit(), forward) {
             (false, _) => Laziness::Whole,
@@ -47,7 +64,7 @@ impl Querier {
             (true, false) => Laziness::NewestFirst,
         };
         let reading = Reading { needs: plan.pipeline().needs().clone(), probe, laziness };
-        let (states, outcome) = self.reader().evaluate(units, reading, new_state).await?;
+        let (states, outcome) = self.reader(caller).evaluate(units, reading, new_state).await?;
         let (warnings, stats) = joined(sources, outcome);
         Ok((states, warnings, stats))
     }
@@ -69,5 +86,9 @@ impl State for LogState {
 
     fn is_settled(&self, min: Timestamp, max: Timestamp) -> bool {
         self.collector.horizon().is_some_and(|horizon| if self.forward { min > horizon } else { max < horizon })
+    }
+
+    fn is_backward(&self) -> bool {
+        !self.forward
     }
 }

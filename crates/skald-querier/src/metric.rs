@@ -1,15 +1,15 @@
 //! Metric queries.
 
+use crate::cache::Shelf;
 use crate::caller::Caller;
+use crate::counting::Counting;
 use crate::error::QueryError;
-use crate::gather::Sources;
-use crate::read::{Laziness, Reading, State, units};
+use crate::explain::Step;
+use crate::read::{Laziness, Reading, units};
 use crate::service::{Answer, AnswerData, Querier, joined};
 use crate::stats::QueryStats;
-use skald_logql::exec::{Batch, EvalError, LeafState, LineNeed, MetricResult, RangeLeaf, Selection, Stats};
+use skald_logql::exec::{LeafState, MetricResult, RangeLeaf};
 use skald_logql::plan::MetricPlan;
-use skald_model::Timestamp;
-use skald_model::seam::run_on_pool;
 use std::sync::Arc;
 
 impl Querier {
@@ -21,8 +21,14 @@ impl Querier {
             stats.add(&leaf_stats);
             warnings.extend(of_leaf);
         }
-        let finish = move || plan.finish(states);
-        let result = run_on_pool(self.reader().pool.as_ref(), finish).await.map_err(|_| QueryError::Stopped)??;
+        let metered = caller.work().metered();
+        let timed = caller.work().clone();
+        let finish = move || {
+            let _timer = timed.time(Step::Finish);
+            let result = plan.finish_within(states, &metered);
+            metered.result(result)
+        };
+        let result = caller.work().on_pool(finish).await?;
         stats.entries_returned = match &result {
             MetricResult::Scalar { .. } => 1,
             MetricResult::Vector(samples) => samples.len() as u64,
@@ -34,61 +40,39 @@ impl Querier {
     }
 
     async fn leaf(&self, caller: &Caller, leaf: &Arc<RangeLeaf>) -> Result<(LeafState, Vec<String>, QueryStats), QueryError> {
+        let profiler = caller.work().profiler();
+        profiler.iter().for_each(|profiler| profiler.begin_leaf());
         let sources = self.sources(caller, leaf.clone(), leaf.fetch()).await?;
-        let (pool, counted) = (self.reader().pool.as_ref(), leaf.clone());
-        let count = move || count_whole_runs(counted, sources);
-        let (mut state, mut sources, counted_stats) = run_on_pool(pool, count).await.map_err(|_| QueryError::Stopped)??;
+        let reader = self.reader(caller);
+        let shelf = Shelf::of(self.cache(), &reader.catalog, caller, leaf);
+        let (of_leaf, work) = (leaf.clone(), caller.work().clone());
+        let begin = move || {
+            let _timer = work.time(Step::Directory);
+            let (counting, mut sources, stats) = Counting::begin(of_leaf, shelf, sources, &work)?;
+            // What was counted without reading is taken by the first units to be read; before that it must fit.
+            work.budget().hold(counting.heap_bytes())?;
+            let units = units(&mut sources);
+            Ok((counting, sources, units, stats))
+        };
+        let (counting, sources, units, counted) = caller.work().on_pool(begin).await?;
         let reading = Reading { needs: leaf.needs().clone(), probe: leaf.pipeline().block_probe().clone(), laziness: Laziness::Whole };
-        let new_leaf = leaf.clone();
-        let new_state = move || MetricState(LeafState::new(new_leaf.clone()));
-        let (states, outcome) = self.reader().evaluate(units(&mut sources), reading, new_state).await?;
-        for part in states {
-            state.merge(part.0)?;
-        }
-        let (warnings, mut stats) = joined(sources, outcome);
-        stats.add(&counted_stats);
-        Ok((state, warnings, stats))
-    }
-}
-
-/// Counts runs whose numbers in the directory are enough, and leaves the others to be read.
-fn count_whole_runs(leaf: Arc<RangeLeaf>, mut sources: Sources) -> Result<(LeafState, Sources, QueryStats), EvalError> {
-    let mut state = LeafState::new(leaf.clone());
-    let mut stats = QueryStats::default();
-    if leaf.needs().lines == LineNeed::Bytes {
-        return Ok((state, sources, stats));
-    }
-    for stream in &mut sources.streams {
-        let mut rest = Vec::new();
-        for source in stream.runs.drain(..) {
-            let counts = source.place.counts(&sources.objects).filter(|_| source.keep.is_none());
-            if let Some((counts, columns)) = counts
-                && state.add_run(&stream.labels, &counts, columns.iter().map(|column| &*column.name))?
-            {
-                stats.object_lines += counts.rows;
-                stats.object_bytes += counts.line_bytes;
-                stats.post_filter_lines += counts.rows;
-            } else {
-                rest.push(source);
+        let counting = Arc::new(counting);
+        let (states, outcome) = reader.evaluate_parts(units, reading, counting.clone()).await?;
+        let work = caller.work().clone();
+        let finish = move || {
+            let _timer = work.time(Step::Merge);
+            let nothing_read = states.is_empty();
+            let (state, kept) = counting.finish(states)?;
+            if nothing_read {
+                work.keep(work.budget().hold(state.heap_bytes() as u64)?);
             }
-        }
-        stream.runs = rest;
-    }
-    Ok((state, sources, stats))
-}
-
-struct MetricState(LeafState);
-
-impl State for MetricState {
-    fn add(&mut self, batch: &Batch<'_>, selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
-        self.0.add_batch(batch, selection)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.0.heap_bytes()
-    }
-
-    fn is_settled(&self, _min: Timestamp, _max: Timestamp) -> bool {
-        false
+            Ok((state, kept))
+        };
+        let (state, kept) = caller.work().on_pool(finish).await?;
+        let (warnings, mut stats) = joined(sources, outcome);
+        stats.add(&counted);
+        stats.cache.add(&kept);
+        profiler.iter().for_each(|profiler| profiler.end_leaf(&stats, &counted, state.profile()));
+        Ok((state, warnings, stats))
     }
 }

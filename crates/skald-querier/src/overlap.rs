@@ -3,42 +3,59 @@
 //! Sources that do not overlap in time cannot share an entry. Where they do, timestamps are compared first, and the contents only of rows
 //! with equal timestamps.
 
+use crate::budget::Held;
 use crate::error::QueryError;
-use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
+use crate::fetch::{self, BlockColumns, BlockRef, Fetch, FramesOf, RawBlock};
 use crate::gather::{Place, RunSource, Sources, StreamSources};
+use crate::read::Reader;
 use rustc_hash::FxHashMap;
 use skald_block::Decoder;
 use skald_logql::exec::{Columns, LineNeed, Needs};
-use skald_model::seam::{CpuPool, run_on_pool};
 use skald_model::{Rows, Timestamp};
 use skald_runtime::chain;
-use skald_store::{Catalog, OpenObject, ReadError};
-use std::collections::{HashMap, HashSet};
+use skald_store::{OpenObject, ReadError};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 /// Raw bytes of lines after which the comparison of sources goes on with later times: what is held of a long overlap stays bounded.
 const WINDOW_BYTES: u64 = 32 << 20;
+/// What the comparison of a window may hold, in bytes of its lines: decoded, copied and ordered by time.
+const WINDOW_HOLDS: u64 = 16;
+/// Bytes of a row's place in a window, beside its line.
+const ROW_BYTES: u64 = 16;
+/// Bytes of a candidate, also while candidates are put in order.
+const CANDIDATE_BYTES: u64 = 2 * size_of::<Candidate>() as u64;
 /// Blocks whose timestamps are kept at hand for the other streams that share them.
 const BLOCKS_MAX: usize = 256;
 
 /// Sets [`RunSource::keep`] wherever another source may hold the same entries. A run that cannot be read is left out, with a warning.
-pub(crate) async fn drop_duplicates(catalog: &Catalog, pool: &Arc<dyn CpuPool>, mut sources: Sources) -> Result<Sources, QueryError> {
+pub(crate) async fn drop_duplicates(reader: &Reader, mut sources: Sources) -> Result<Sources, QueryError> {
     let find = move || {
         let overlapping = sort_and_find(&mut sources.streams);
-        (sources, overlapping)
+        Ok((sources, overlapping))
     };
-    let (mut sources, overlapping) = run_on_pool(pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
-    let mut finder = Finder { catalog, pool, objects: sources.objects.clone(), blocks: HashMap::new(), window_bytes: WINDOW_BYTES };
+    let (mut sources, overlapping) = reader.work.on_pool(find).await?;
+    let window_bytes = WINDOW_BYTES.min(reader.work.budget().limit() / WINDOW_HOLDS);
+    let mut finder = Finder { reader, objects: sources.objects.clone(), blocks: HashMap::new(), window_bytes };
     for i in overlapping {
-        while let Err(unreadable) = finder.drop_from(&mut sources.streams[i]).await {
-            let Unreadable { run, why } = match unreadable {
-                Failure::Unreadable(unreadable) => unreadable,
-                Failure::Stopped => return Err(QueryError::Stopped),
-            };
-            sources.streams[i].runs.remove(run);
-            sources.warnings.push(why);
-            sources.stats.unreadable += 1;
+        // What an unreadable run would have been compared with is compared anew without it: it must not hide entries that others have.
+        loop {
+            let unreadable = finder.drop_from(&mut sources.streams[i]).await?;
+            if unreadable.is_empty() {
+                break;
+            }
+            let (mut number, damaged) = (0, &mut sources.damaged);
+            sources.streams[i].runs.retain(|run| {
+                let is_readable = !unreadable.contains_key(&number);
+                number += 1;
+                if !is_readable {
+                    damaged.extend(run.place.object());
+                }
+                is_readable
+            });
+            sources.stats.unreadable += unreadable.len() as u64;
+            sources.warnings.extend(unreadable.into_values());
         }
     }
     let duplicates = |run: &RunSource| run.keep.as_ref().map_or(0, |keep| u64::from(run.rows) - keep.len() as u64);
@@ -52,65 +69,74 @@ fn sort_and_find(streams: &mut [StreamSources]) -> Vec<usize> {
     (0..streams.len()).filter(|i| !clusters(&streams[*i].runs).is_empty()).collect()
 }
 
-/// A run that cannot be read.
-struct Unreadable {
-    run: usize,
-    why: String,
-}
+/// By number, the runs of a stream that cannot be read, and why.
+type Unreadable = BTreeMap<usize, String>;
 
-enum Failure {
-    Unreadable(Unreadable),
-    Stopped,
-}
+/// Timestamps of a block, or why they cannot be read.
+type Times = Result<(Arc<BlockColumns>, Arc<RawBlock>), String>;
 
 /// Reads what is needed to tell entries apart.
 struct Finder<'a> {
-    catalog: &'a Catalog,
-    pool: &'a Arc<dyn CpuPool>,
+    reader: &'a Reader,
     objects: Vec<Arc<OpenObject>>,
-    blocks: HashMap<(usize, u32), Arc<BlockColumns>>,
+    blocks: HashMap<(usize, u32), Times>,
     window_bytes: u64,
 }
 
+/// A part of the time in which runs of a stream may share entries.
+struct Window<'a> {
+    /// The first of these runs.
+    first: usize,
+    /// By run the times that others may have too.
+    times: &'a [Option<(Timestamp, Timestamp)>],
+    min: Timestamp,
+    max: Timestamp,
+}
+
 impl Finder<'_> {
-    /// Finds the repeated entries of one stream, anew each time it is called.
-    async fn drop_from(&mut self, stream: &mut StreamSources) -> Result<(), Failure> {
+    /// Finds the repeated entries of one stream, anew each time it is called. They are only right when no run was unreadable.
+    async fn drop_from(&mut self, stream: &mut StreamSources) -> Result<Unreadable, QueryError> {
+        let mut unreadable = Unreadable::new();
         stream.runs.iter_mut().for_each(|run| run.keep = None);
         for cluster in clusters(&stream.runs) {
             let times = shared_times(&stream.runs[cluster.clone()]);
-            for window in windows(&stream.runs[cluster.clone()], self.window_bytes) {
-                self.drop_from_window(stream, cluster.start, &times, window).await?;
+            for (min, max) in windows(&stream.runs[cluster.clone()], self.window_bytes) {
+                self.reader.work.check()?;
+                self.drop_from_window(stream, &Window { first: cluster.start, times: &times, min, max }, &mut unreadable).await?;
             }
         }
-        Ok(())
+        Ok(unreadable)
     }
 
-    /// Finds the repeated entries of a window of a cluster, whose runs from number `first` on share `times` with others.
+    /// Finds the repeated entries of a window.
     async fn drop_from_window(
         &mut self,
         stream: &mut StreamSources,
-        first: usize,
-        times: &[Option<(Timestamp, Timestamp)>],
-        window: (Timestamp, Timestamp),
-    ) -> Result<(), Failure> {
-        let mut all = Vec::new();
-        for (i, times) in (first..).zip(times) {
+        window: &Window<'_>,
+        unreadable: &mut Unreadable,
+    ) -> Result<(), QueryError> {
+        let work = &self.reader.work;
+        let (mut all, mut held) = (Vec::new(), work.budget().hold_nothing());
+        for (i, times) in (window.first..).zip(window.times) {
             let Some((min, max)) = times else { continue };
-            let (min, max) = (window.0.max(*min), window.1.min(*max));
-            if min <= max {
-                self.add_candidates(&stream.runs[i], i, min.0..=max.0, &mut all).await?;
+            let (min, max) = (window.min.max(*min), window.max.min(*max));
+            if min <= max && !unreadable.contains_key(&i) {
+                work.check()?;
+                if let Err(why) = self.add_candidates(&stream.runs[i], i, min.0..=max.0, &mut all).await? {
+                    unreadable.insert(i, why);
+                }
+                held.resize(all.capacity() as u64 * CANDIDATE_BYTES)?;
             }
         }
         if all.is_empty() {
             return Ok(());
         }
-        let candidates = run_on_pool(self.pool.as_ref(), move || repeated_times(all)).await.map_err(|_| Failure::Stopped)?;
+        let candidates = work.on_pool(move || Ok(repeated_times(all))).await?;
         if candidates.is_empty() {
             return Ok(());
         }
-        let rows = self.rows_of(stream, &candidates).await?;
-        let find = move || repeated_entries(&candidates, &rows);
-        let repeated = run_on_pool(self.pool.as_ref(), find).await.map_err(|_| Failure::Stopped)?;
+        let rows = self.rows_of(stream, &candidates, &mut held, unreadable).await?;
+        let repeated = work.on_pool(move || Ok(repeated_entries(&candidates, &rows))).await?;
         for (run, gone) in repeated {
             let run = &mut stream.runs[run];
             let kept = run.keep.take().unwrap_or_else(|| (0..run.rows).collect());
@@ -119,14 +145,14 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// The rows of run number `i` with these timestamps.
+    /// The rows of run number `i` with these timestamps; or why it cannot be read.
     async fn add_candidates(
         &mut self,
         run: &RunSource,
         i: usize,
         times: RangeInclusive<i64>,
         all: &mut Vec<Candidate>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Result<(), String>, QueryError> {
         let mut add = |timestamps: &[i64]| {
             let shared = timestamps.iter().enumerate().filter(|(_, at)| times.contains(*at));
             let order = |row: usize| (run.order.0, run.order.1 + row as u64);
@@ -134,71 +160,97 @@ impl Finder<'_> {
         };
         match &run.place {
             Place::Memory(rows) => add(rows.timestamps()),
-            Place::Block { object, block, run: of_block } => {
-                let columns = self.timestamps(*object, *block).await.map_err(|failure| failure.of_run(i))?;
-                add(&columns.timestamps[of_block.row_range()]);
-            }
+            Place::Block { object, block, run: of_block } => match self.timestamps(*object, *block).await? {
+                Ok((columns, _)) => add(&columns.timestamps[of_block.row_range()]),
+                Err(why) => return Ok(Err(why)),
+            },
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// The entries of the runs that candidates are in.
-    async fn rows_of(&self, stream: &StreamSources, candidates: &[Candidate]) -> Result<FxHashMap<usize, Arc<Rows>>, Failure> {
+    /// The entries of the runs that candidates are in, as far as they can be read.
+    async fn rows_of(
+        &self,
+        stream: &StreamSources,
+        candidates: &[Candidate],
+        held: &mut Held,
+        unreadable: &mut Unreadable,
+    ) -> Result<FxHashMap<usize, Arc<Rows>>, QueryError> {
         let everything = Needs { lines: LineNeed::Bytes, columns: Columns::All };
         let mut rows: FxHashMap<usize, Arc<Rows>> = FxHashMap::default();
         for candidate in candidates {
-            if rows.contains_key(&candidate.run) {
+            if rows.contains_key(&candidate.run) || unreadable.contains_key(&candidate.run) {
                 continue;
             }
-            let of_run = match &stream.runs[candidate.run].place {
-                Place::Memory(rows) => rows.clone(),
+            match &stream.runs[candidate.run].place {
+                Place::Memory(of_run) => drop(rows.insert(candidate.run, of_run.clone())),
                 Place::Block { object, block, run } => {
                     let range = run.row_range();
-                    let columns = self.read(*object, *block, &everything, range.clone()).await;
-                    Arc::new(columns.map_err(|failure| failure.of_run(candidate.run))?.rows(range))
+                    match self.read(*object, *block, &everything, range.clone()).await? {
+                        Ok((columns, raw)) => {
+                            // What was decoded stays counted while the rows are copied out of it.
+                            let copy = move || {
+                                let rows = Arc::new(columns.rows(range));
+                                drop((columns, raw));
+                                Ok(rows)
+                            };
+                            let of_run = self.reader.work.on_pool(copy).await?;
+                            held.grow(of_run.heap_bytes() as u64)?;
+                            rows.insert(candidate.run, of_run);
+                        }
+                        Err(why) => drop(unreadable.insert(candidate.run, why)),
+                    }
                 }
-            };
-            rows.insert(candidate.run, of_run);
+            }
         }
         Ok(rows)
     }
 
     /// Timestamps of a block.
-    async fn timestamps(&mut self, object: usize, number: u32) -> Result<Arc<BlockColumns>, Failure> {
+    async fn timestamps(&mut self, object: usize, number: u32) -> Result<Times, QueryError> {
         if let Some(known) = self.blocks.get(&(object, number)) {
             return Ok(known.clone());
         }
         let times_only = Needs { lines: LineNeed::None, columns: Columns::Names(Vec::new()) };
-        let columns = Arc::new(self.read(object, number, &times_only, 0..0).await?);
         if self.blocks.len() >= BLOCKS_MAX {
             self.blocks.clear();
         }
-        self.blocks.insert((object, number), columns.clone());
-        Ok(columns)
-    }
-
-    /// Columns of a block, with the lines of `rows` where lines are needed.
-    async fn read(&self, object: usize, number: u32, needs: &Needs, rows: Range<usize>) -> Result<BlockColumns, Failure> {
-        let block = BlockRef { open: self.objects[object].clone(), number };
-        let missing = |error: &ReadError| {
-            let why = format!("entries are missing from this answer: {}", chain(error));
-            Failure::Unreadable(Unreadable { run: usize::MAX, why })
+        let read = match self.read(object, number, &times_only, 0..0).await {
+            // What is kept for other streams only is given up first.
+            Err(QueryError::Budget(_)) if !self.blocks.is_empty() => {
+                self.blocks.clear();
+                self.read(object, number, &times_only, 0..0).await?
+            }
+            read => read?,
         };
-        let extents = fetch::extents_needed(block.entry(), needs, &FramesOf(std::slice::from_ref(&rows)));
-        let raw = fetch::read(self.catalog, &block.open, &extents).await.map_err(|error| missing(&error))?;
-        let (of_block, needs) = (block.clone(), needs.clone());
-        let decode = move || raw.decode(&mut Decoder::new(), of_block.entry(), &needs, &FramesOf(std::slice::from_ref(&rows)));
-        let decoded = run_on_pool(self.pool.as_ref(), decode).await.map_err(|_| Failure::Stopped)?;
-        decoded.map_err(|error| missing(&block.damaged(error)))
+        let times = read.map(|(columns, raw)| (Arc::new(columns), Arc::new(raw)));
+        self.blocks.insert((object, number), times.clone());
+        Ok(times)
     }
-}
 
-impl Failure {
-    fn of_run(self, run: usize) -> Self {
-        match self {
-            Failure::Unreadable(unreadable) => Failure::Unreadable(Unreadable { run, ..unreadable }),
-            Failure::Stopped => Failure::Stopped,
-        }
+    /// Columns of a block, with the lines of `rows` where lines are needed, and what they were decoded of; or why they cannot be read.
+    async fn read(
+        &self,
+        object: usize,
+        number: u32,
+        needs: &Needs,
+        rows: Range<usize>,
+    ) -> Result<Result<(BlockColumns, RawBlock), String>, QueryError> {
+        let Reader { catalog, work, .. } = self.reader;
+        let block = BlockRef { open: self.objects[object].clone(), number };
+        let missing = |error: &ReadError| format!("entries are missing from this answer: {}", chain(error));
+        let extents = fetch::extents_needed(block.entry(), needs, &FramesOf(std::slice::from_ref(&rows)));
+        let raw = match Fetch::new(work, block.entry(), &extents)?.read(catalog, &block.open).await {
+            Ok(raw) => raw,
+            Err(error) => return Ok(Err(missing(&error))),
+        };
+        let (of_block, needs) = (block.clone(), needs.clone());
+        let decode = move || {
+            let columns = raw.decode(&mut Decoder::new(), of_block.entry(), &needs, &FramesOf(std::slice::from_ref(&rows)));
+            Ok(columns.map(|columns| (columns, raw)))
+        };
+        let decoded = work.on_pool(decode).await?;
+        Ok(decoded.map_err(|error| missing(&block.damaged(error))))
     }
 }
 
@@ -223,10 +275,7 @@ fn clusters(runs: &[RunSource]) -> Vec<Range<usize>> {
 
 /// The object that a run is in, if it is in one. An object holds no entry twice.
 fn object(run: &RunSource) -> Option<usize> {
-    match run.place {
-        Place::Memory(_) => None,
-        Place::Block { object, .. } => Some(object),
-    }
+    run.place.object()
 }
 
 /// Whether runs that overlap can hold an entry twice: not when they all are of one object, nor when one chunk has no time twice.
@@ -270,7 +319,7 @@ fn windows(runs: &[RunSource], window_bytes: u64) -> Vec<(Timestamp, Timestamp)>
             found.push((start, Timestamp(run.min.0 - 1)));
             (start, bytes) = (run.min, 0);
         }
-        bytes += run.place.line_bytes();
+        bytes += run.place.line_bytes() + ROW_BYTES * u64::from(run.rows);
     }
     found.push((start, Timestamp::MAX));
     found
@@ -415,8 +464,8 @@ mod tests {
     fn windows_cover_all_times_and_part_no_equal_ones() {
         let runs = [block(0, 0, 10), block(1, 0, 10), block(0, 10, 20), block(1, 10, 20), block(1, 15, 20)];
         let cut = |bytes| windows(&runs, bytes).into_iter().map(|(min, max)| (min.0, max.0)).collect::<Vec<_>>();
-        assert_eq!(cut(100), [(i64::MIN, i64::MAX)]);
-        assert_eq!(cut(20), [(i64::MIN, 9), (10, 14), (15, i64::MAX)]);
+        assert_eq!(cut(500), [(i64::MIN, i64::MAX)]);
+        assert_eq!(cut(2 * (10 + 2 * ROW_BYTES)), [(i64::MIN, 9), (10, 14), (15, i64::MAX)]);
         assert_eq!(cut(1), [(i64::MIN, -1), (0, 9), (10, 14), (15, i64::MAX)]);
     }
 
@@ -427,17 +476,19 @@ mod tests {
         let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
         let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
         let store = Arc::new(skald_store::MemoryStore::new());
-        let catalog = futures::executor::block_on(Catalog::open(store, sizes, metrics)).expect("it is empty");
-        let pool: Arc<dyn CpuPool> = Arc::new(skald_testkit::InlinePool);
+        let catalog = futures::executor::block_on(skald_store::Catalog::open(store, sizes, metrics)).expect("it is empty");
+        let work = crate::work::tests::work(1 << 20);
+        let reader = Reader { catalog: Arc::new(catalog), pool: work.pool().clone(), work: work.clone() };
         for window_bytes in [1, 4, 1000] {
-            let mut finder = Finder { catalog: &catalog, pool: &pool, objects: Vec::new(), blocks: HashMap::new(), window_bytes };
+            let mut finder = Finder { reader: &reader, objects: Vec::new(), blocks: HashMap::new(), window_bytes };
             let mut stream = StreamSources { labels: skald_testkit::labels(&[("app", "a")]), runs: runs() };
             for _ in 0..2 {
-                assert!(futures::executor::block_on(finder.drop_from(&mut stream)).is_ok());
+                assert!(futures::executor::block_on(finder.drop_from(&mut stream)).is_ok_and(|unreadable| unreadable.is_empty()));
                 let kept: Vec<_> = stream.runs.iter().map(|run| run.keep.clone().unwrap_or_else(|| (0..run.rows).collect())).collect();
                 assert_eq!(kept, [vec![0, 1, 3], vec![], vec![1], vec![]], "windows of {window_bytes} bytes");
             }
         }
+        assert!(work.budget().hold(1 << 20).is_ok(), "all memory was given back");
     }
 
     #[test]

@@ -1,31 +1,42 @@
 //! Evaluates sources in parallel: blocks are fetched, then decoded and evaluated on the CPU pool, a bounded number at a time.
+//!
+//! What is fetched and decoded is taken from the query's budget before, what states grow by after each unit. A job looks every few thousand rows
+//! whether somebody still waits.
 
+use crate::budget::Held;
 use crate::error::QueryError;
-use crate::fetch::{self, BlockColumns, BlockRef, FramesOf};
+use crate::explain::Step;
+use crate::fetch::{self, BlockColumns, BlockRef, Fetch, FramesOf, RawBlock};
 use crate::filter;
 use crate::gather::{Place, RunSource, Sources};
 use crate::stats::QueryStats;
+use crate::work::Work;
 use parking_lot::Mutex;
-use skald_block::{Decoder, FrameEntry, Run};
+use rustc_hash::FxHashMap;
+use skald_block::{Decoder, Extent, FrameEntry, Run};
 use skald_logql::exec::{Batch, EvalError, LineNeed, Lines, Needs, Probe, Selection, Stats};
-use skald_model::seam::{CpuPool, run_on_pool};
+use skald_model::seam::CpuPool;
 use skald_model::{Labels, Rows, Timestamp};
 use skald_runtime::chain;
 use skald_store::{Catalog, ReadError};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Raw bytes of rows that one job evaluates at most, beside the unit that passes the bound.
 const JOB_BYTES: u64 = 2 << 20;
+/// What a job may hold beside its state, in raw bytes of rows: as they are stored, decoded, and copied where they are taken apart.
+const JOB_HOLDS: u64 = 8;
+/// Rows, and bytes of lines, that are evaluated before a job looks again whether somebody still waits.
+const SLICE_ROWS: usize = 4096;
+const SLICE_BYTES: usize = 128 << 10;
 
-/// What runs a query needs to be read.
+/// Reads for one request, within what it may hold.
+#[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pool: Arc<dyn CpuPool>,
-    /// Bytes that the states of one query may hold.
-    pub(crate) budget: u64,
+    pub(crate) work: Work,
 }
 
 /// Rows that are read and evaluated together.
@@ -71,6 +82,45 @@ pub(crate) trait State: Send + 'static {
     fn heap_bytes(&self) -> usize;
     /// Whether nothing between two times can change the result any more.
     fn is_settled(&self, min: Timestamp, max: Timestamp) -> bool;
+    /// Whether later rows are better added first.
+    fn is_backward(&self) -> bool {
+        false
+    }
+}
+
+/// Which units count together.
+///
+/// Units of one part are evaluated into states of their own, which are handed over once the last of them is through; parts mostly end one
+/// after the other. Units of no part share states to the end.
+pub(crate) trait Evaluation: Send + Sync + 'static {
+    type State: State;
+
+    /// The part of a unit.
+    fn part(&self, unit: &Unit) -> Option<usize>;
+
+    fn new_state(&self, part: Option<usize>) -> Self::State;
+
+    /// Takes the states of a part; it is complete unless one of its units could not be read. `rest` is a state of no part.
+    fn finish_part(&self, part: usize, states: Vec<Self::State>, is_complete: bool, rest: &mut Self::State) -> Result<(), EvalError>;
+}
+
+/// An evaluation without parts.
+struct Together<F>(F);
+
+impl<S: State, F: Fn() -> S + Send + Sync + 'static> Evaluation for Together<F> {
+    type State = S;
+
+    fn part(&self, _unit: &Unit) -> Option<usize> {
+        None
+    }
+
+    fn new_state(&self, _part: Option<usize>) -> S {
+        (self.0)()
+    }
+
+    fn finish_part(&self, _part: usize, _states: Vec<S>, _is_complete: bool, _rest: &mut S) -> Result<(), EvalError> {
+        Ok(())
+    }
 }
 
 /// One unit for each chunk of memory and each block, with all its runs.
@@ -95,15 +145,27 @@ pub(crate) fn units(sources: &mut Sources) -> Vec<Unit> {
 }
 
 /// Everything that all jobs of one evaluation share.
-struct Shared<S> {
-    states: Mutex<Vec<S>>,
+struct Shared<E: Evaluation> {
+    evaluation: Arc<E>,
+    /// Those of no part that no job uses.
+    states: Mutex<Vec<E::State>>,
+    parts: Mutex<FxHashMap<usize, OpenPart<E::State>>>,
     /// Decoders that no job uses; they keep their buffers.
     decoders: Mutex<Vec<Decoder>>,
-    new_state: Box<dyn Fn() -> S + Send + Sync>,
     needs: Needs,
     laziness: Laziness,
-    held: AtomicU64,
+    work: Work,
+    /// What the states hold.
+    held: Mutex<Held>,
     outcome: Mutex<Outcome>,
+}
+
+/// A part with units that are not through.
+struct OpenPart<S> {
+    /// Those that no job uses.
+    states: Vec<S>,
+    units_left: usize,
+    is_complete: bool,
 }
 
 /// What an evaluation did, beside its states.
@@ -138,60 +200,95 @@ impl Reader {
         reading: Reading,
         new_state: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<(Vec<S>, Outcome), QueryError> {
+        self.evaluate_parts(units, reading, Arc::new(Together(new_state))).await
+    }
+
+    /// As [`Reader::evaluate`]; the states are those of no part.
+    pub(crate) async fn evaluate_parts<E: Evaluation>(
+        &self,
+        units: Vec<Unit>,
+        reading: Reading,
+        evaluation: Arc<E>,
+    ) -> Result<(Vec<E::State>, Outcome), QueryError> {
         use futures::TryStreamExt;
         let Reading { needs, probe, laziness } = reading;
         let mut outcome = Outcome::default();
-        let units = filter::skip_blocks(&self.catalog, units, &probe, &mut outcome).await;
+        let timer = self.work.time(Step::Filters);
+        let units = filter::skip_blocks(self, units, &probe, &mut outcome).await?;
+        drop(timer);
         let shared = Arc::new(Shared {
+            parts: Mutex::new(open_parts(evaluation.as_ref(), &units)),
+            evaluation,
             states: Mutex::default(),
             decoders: Mutex::default(),
-            new_state: Box::new(new_state),
             needs,
             laziness,
-            held: AtomicU64::new(0),
+            work: self.work.clone(),
+            held: Mutex::new(self.work.budget().hold_nothing()),
             outcome: Mutex::new(outcome),
         });
-        let at_once = self.pool.threads() * 2;
-        let jobs = futures::stream::iter(into_jobs(units, shared.is_lazy()).into_iter().map(Ok));
+        let (at_once, job_bytes) = self.jobs();
+        let jobs = futures::stream::iter(into_jobs(units, shared.is_lazy(), job_bytes).into_iter().map(Ok));
         jobs.try_for_each_concurrent(at_once, |job| self.run_job(job, shared.clone())).await?;
+        // States are counted until the request has ended.
+        self.work.keep(std::mem::replace(&mut *shared.held.lock(), self.work.budget().hold_nothing()));
         let states = std::mem::take(&mut *shared.states.lock());
         let outcome = std::mem::take(&mut *shared.outcome.lock());
         Ok((states, outcome))
     }
 
-    async fn run_job<S: State>(&self, job: Vec<Unit>, shared: Arc<Shared<S>>) -> Result<(), QueryError> {
+    /// How many jobs run at a time, and the raw bytes of each: so that they take half of the budget at most, and keep the pool busy.
+    fn jobs(&self) -> (usize, u64) {
+        let half = self.work.budget().limit() / 2;
+        let job_bytes = JOB_BYTES.min(half / JOB_HOLDS);
+        let fit = half / (JOB_HOLDS * job_bytes).max(1);
+        (usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, self.pool.threads() * 2), job_bytes)
+    }
+
+    async fn run_job<E: Evaluation>(&self, job: Vec<Unit>, shared: Arc<Shared<E>>) -> Result<(), QueryError> {
+        self.work.check()?;
         let mut fetched = Vec::with_capacity(job.len());
         for unit in job {
             let (min, max) = unit.time_span();
             if shared.states.lock().iter().any(|state| state.is_settled(min, max)) {
                 continue;
             }
-            match self.fetch(&unit, &shared).await {
+            match self.fetch(&unit, &shared).await? {
                 Ok(raw) => fetched.push((unit, raw)),
-                Err(error) => shared.warn(&error),
+                Err(error) => {
+                    shared.warn(&error);
+                    fetched.push((unit, None));
+                }
             }
         }
         let on_pool = shared.clone();
-        let lazy = run_on_pool(self.pool.as_ref(), move || on_pool.evaluate(fetched)).await.map_err(|_| QueryError::Stopped)??;
+        let lazy = self.work.on_pool(move || on_pool.evaluate(fetched)).await?;
         for block in lazy {
             self.read_frames(block, &shared).await?;
-        }
-        if shared.held.load(Ordering::Relaxed) > self.budget {
-            return Err(QueryError::Memory { budget: self.budget });
         }
         Ok(())
     }
 
-    async fn fetch<S: State>(&self, unit: &Unit, shared: &Shared<S>) -> Result<Option<fetch::RawBlock>, ReadError> {
-        let Unit::Block { block, runs } = unit else { return Ok(None) };
+    /// What a unit needs of its block; nothing for a chunk of memory.
+    async fn fetch<E: Evaluation>(&self, unit: &Unit, shared: &Shared<E>) -> Result<Result<Option<RawBlock>, ReadError>, QueryError> {
+        let Unit::Block { block, runs } = unit else { return Ok(Ok(None)) };
         let extents = fetch::extents_needed(block.entry(), &shared.needs, &FramesOf(&shared.rows_at_once(runs)));
-        let raw = fetch::read(&self.catalog, &block.open, &extents).await?;
-        shared.outcome.lock().stats.compressed_bytes += raw.bytes;
-        Ok(Some(raw))
+        Ok(self.fetch_parts(block, &extents, shared).await?.map(Some))
+    }
+
+    async fn fetch_parts<E: Evaluation>(
+        &self,
+        block: &BlockRef,
+        extents: &[&Extent],
+        shared: &Shared<E>,
+    ) -> Result<Result<RawBlock, ReadError>, QueryError> {
+        let _timer = self.work.time(Step::Fetch);
+        let raw = Fetch::new(&self.work, block.entry(), extents)?.read(&self.catalog, &block.open).await;
+        Ok(raw.inspect(|raw| shared.outcome.lock().stats.compressed_bytes += raw.bytes))
     }
 
     /// Reads the frames of a block from the end that the query begins at, until the state is settled.
-    async fn read_frames<S: State>(&self, block: LazyBlock, shared: &Arc<Shared<S>>) -> Result<(), QueryError> {
+    async fn read_frames<E: Evaluation>(&self, block: LazyBlock, shared: &Arc<Shared<E>>) -> Result<(), QueryError> {
         let block = Arc::new(block);
         let mut frames: Vec<(Timestamp, Timestamp, FrameEntry)> = block.frames().collect();
         match shared.laziness {
@@ -202,28 +299,36 @@ impl Reader {
             if shared.states.lock().iter().any(|state| state.is_settled(min, max)) {
                 continue;
             }
-            let raw = match fetch::read(&self.catalog, &block.block.open, &[&frame.extent]).await {
+            let raw = match self.fetch_parts(&block.block, &[&frame.extent], shared).await? {
                 Ok(raw) => raw,
                 Err(error) => {
                     shared.warn(&error);
                     continue;
                 }
             };
-            shared.outcome.lock().stats.compressed_bytes += raw.bytes;
             let (on_pool, of_block) = (shared.clone(), block.clone());
             let evaluate = move || on_pool.evaluate_frame(&of_block, &frame, &raw);
-            run_on_pool(self.pool.as_ref(), evaluate).await.map_err(|_| QueryError::Stopped)??;
+            self.work.on_pool(evaluate).await?;
         }
         Ok(())
     }
 }
 
+/// The parts that some of the units are of.
+fn open_parts<E: Evaluation>(evaluation: &E, units: &[Unit]) -> FxHashMap<usize, OpenPart<E::State>> {
+    let mut parts = FxHashMap::default();
+    for part in units.iter().filter_map(|unit| evaluation.part(unit)) {
+        parts.entry(part).or_insert_with(|| OpenPart { states: Vec::new(), units_left: 0, is_complete: true }).units_left += 1;
+    }
+    parts
+}
+
 /// Groups neighbouring units so that small ones share a job.
-fn into_jobs(units: Vec<Unit>, lazy: bool) -> Vec<Vec<Unit>> {
+fn into_jobs(units: Vec<Unit>, lazy: bool, job_bytes: u64) -> Vec<Vec<Unit>> {
     let (mut jobs, mut bytes) = (Vec::<Vec<Unit>>::new(), u64::MAX);
     for unit in units {
         let size = unit.raw_bytes();
-        if bytes.saturating_add(size) > JOB_BYTES || lazy {
+        if bytes.saturating_add(size) > job_bytes || lazy {
             jobs.push(Vec::new());
             bytes = 0;
         }
@@ -238,6 +343,8 @@ pub(crate) struct LazyBlock {
     block: BlockRef,
     runs: Vec<UnitRun>,
     columns: BlockColumns,
+    /// What the columns were decoded of, which keeps both counted.
+    _raw: RawBlock,
 }
 
 impl LazyBlock {
@@ -252,7 +359,7 @@ impl LazyBlock {
     }
 }
 
-impl<S: State> Shared<S> {
+impl<E: Evaluation> Shared<E> {
     fn is_lazy(&self) -> bool {
         self.laziness != Laziness::Whole && self.needs.lines == LineNeed::Bytes
     }
@@ -268,71 +375,177 @@ impl<S: State> Shared<S> {
         outcome.warnings.push(format!("entries are missing from this answer: {}", chain(error)));
     }
 
-    /// Lends a state to `work`. At most as many states exist as jobs run at a time.
-    fn with_state<T>(&self, work: impl FnOnce(&mut S, &mut Decoder) -> Result<T, EvalError>) -> Result<T, QueryError> {
-        let taken = self.states.lock().pop();
+    /// Lends a state of a part to `work`. Of each part, at most as many states exist as jobs run at a time.
+    fn with_state<T>(
+        &self,
+        part: Option<usize>,
+        work: impl FnOnce(&mut Lent<'_, E::State>, &mut Decoder) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let taken = match part {
+            None => self.states.lock().pop(),
+            Some(part) => self.parts.lock().get_mut(&part).and_then(|open| open.states.pop()),
+        };
         let mut decoder = self.decoders.lock().pop().unwrap_or_default();
-        let mut state = taken.unwrap_or_else(|| (self.new_state)());
-        let before = state.heap_bytes() as u64;
-        let result = work(&mut state, &mut decoder);
-        let after = state.heap_bytes() as u64;
-        if after >= before {
-            self.held.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.held.fetch_sub(before - after, Ordering::Relaxed);
+        let counted = taken.as_ref().map_or(0, State::heap_bytes) as u64;
+        let state = taken.unwrap_or_else(|| self.evaluation.new_state(part));
+        let mut lent = Lent { state, counted, held: &self.held, work: &self.work };
+        let result = work(&mut lent, &mut decoder).and_then(|done| lent.settle().map(|()| done));
+        match part {
+            None => self.states.lock().push(lent.state),
+            Some(part) => self.parts.lock().get_mut(&part).expect("a part is open while it has units").states.push(lent.state),
         }
-        self.states.lock().push(state);
         self.decoders.lock().push(decoder);
-        result.map_err(QueryError::Eval)
+        result
+    }
+
+    /// One unit of a part is through; the last one finishes it.
+    fn unit_is_through(&self, part: Option<usize>, is_readable: bool) -> Result<(), QueryError> {
+        let Some(part) = part else { return Ok(()) };
+        let finished = {
+            let mut parts = self.parts.lock();
+            let open = parts.get_mut(&part).expect("a part is open while it has units");
+            open.units_left -= 1;
+            open.is_complete &= is_readable;
+            if open.units_left == 0 { parts.remove(&part) } else { None }
+        };
+        let Some(OpenPart { states, is_complete, .. }) = finished else { return Ok(()) };
+        let bytes: usize = states.iter().map(State::heap_bytes).sum();
+        self.with_state(None, |rest, _| Ok(self.evaluation.finish_part(part, states, is_complete, &mut rest.state)?))?;
+        let mut held = self.held.lock();
+        let left = held.bytes().saturating_sub(bytes as u64);
+        Ok(held.resize(left)?)
     }
 
     /// Evaluates fetched units; with lazy reading, gives back the blocks whose frames are to be read.
-    fn evaluate(&self, fetched: Vec<(Unit, Option<fetch::RawBlock>)>) -> Result<Vec<LazyBlock>, QueryError> {
+    fn evaluate(&self, fetched: Vec<(Unit, Option<RawBlock>)>) -> Result<Vec<LazyBlock>, QueryError> {
         let (mut stats, mut lazy) = (QueryStats::default(), Vec::new());
-        let mut damaged = Vec::new();
-        self.with_state(|state, decoder| {
-            for (unit, raw) in fetched {
+        for (unit, raw) in fetched {
+            let part = self.evaluation.part(&unit);
+            let mut is_readable = raw.is_some() || matches!(unit, Unit::Memory { .. });
+            self.with_state(part, |state, decoder| {
                 match (unit, raw) {
                     (Unit::Memory { labels, rows, order, keep }, _) => {
+                        let _timer = self.work.time(Step::Evaluate);
                         let found = state.add(&Batch::new(&labels, &rows), &selection(keep), order)?;
                         stats.memory_lines += found.rows;
                         stats.memory_bytes += found.line_bytes;
                         stats.post_filter_lines += found.matched;
                     }
                     (Unit::Block { block, runs }, Some(raw)) => {
-                        match raw.decode(decoder, block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs))) {
+                        let timer = self.work.time(Step::Decode);
+                        let decoded = raw.decode(decoder, block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs)));
+                        drop(timer);
+                        match decoded {
                             Ok(columns) => {
+                                let _timer = self.work.time(Step::Evaluate);
                                 stats.blocks_read += 1;
                                 if self.is_lazy() {
-                                    lazy.push(LazyBlock { block, runs, columns });
+                                    lazy.push(LazyBlock { block, runs, columns, _raw: raw });
                                 } else {
                                     add_block(state, &columns, &runs, &mut stats)?;
                                 }
                             }
-                            Err(error) => damaged.push(block.damaged(error)),
+                            Err(error) => {
+                                is_readable = false;
+                                self.warn(&block.damaged(error));
+                            }
                         }
                     }
                     (Unit::Block { .. }, None) => {}
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            })?;
+            self.unit_is_through(part, is_readable)?;
+        }
         self.outcome.lock().stats.add(&stats);
-        damaged.iter().for_each(|error| self.warn(error));
         Ok(lazy)
     }
 
-    fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &fetch::RawBlock) -> Result<(), QueryError> {
+    fn evaluate_frame(&self, block: &LazyBlock, frame: &FrameEntry, raw: &RawBlock) -> Result<(), QueryError> {
         let mut stats = QueryStats::default();
         let rows: Vec<Range<usize>> = block.runs.iter().map(|run| run.run.row_range()).collect();
         let len = FramesOf(&rows).bytes_of(frame, &block.columns.line_ends);
-        let damaged = self.with_state(|state, decoder| match raw.decode_frame(decoder, frame, len) {
-            Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
+        let decode = |decoder: &mut Decoder| {
+            let _timer = self.work.time(Step::Decode);
+            raw.decode_frame(decoder, frame, len)
+        };
+        let damaged = self.with_state(None, |state, decoder| match decode(decoder) {
+            Ok(lines) => {
+                let _timer = self.work.time(Step::Evaluate);
+                add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None)
+            }
             Err(error) => Ok(Some(block.block.damaged(error))),
         })?;
         self.outcome.lock().stats.add(&stats);
         damaged.iter().for_each(|error| self.warn(error));
         Ok(())
+    }
+}
+
+/// A state while a job has it.
+struct Lent<'a, S> {
+    state: S,
+    /// Bytes of it that are counted.
+    counted: u64,
+    held: &'a Mutex<Held>,
+    work: &'a Work,
+}
+
+impl<S: State> Lent<'_, S> {
+    /// Adds rows slice by slice, as long as somebody waits.
+    fn add(&mut self, batch: &Batch<'_>, selection: &Selection, order: (u64, u64)) -> Result<Stats, QueryError> {
+        let mut slices = slices(batch);
+        if let [_] = slices[..] {
+            self.work.check()?;
+            return Ok(self.state.add(batch, selection, order)?);
+        }
+        if self.state.is_backward() {
+            slices.reverse();
+        }
+        let mut stats = Stats::default();
+        for rows in slices {
+            self.work.check()?;
+            let first = order.1 + rows.start as u64;
+            stats.add(self.state.add(&batch.slice(rows.clone()), &part(selection, &rows), (order.0, first))?);
+        }
+        Ok(stats)
+    }
+
+    /// Counts what the state has grown by.
+    fn settle(&mut self) -> Result<(), QueryError> {
+        let bytes = self.state.heap_bytes() as u64;
+        let mut held = self.held.lock();
+        let all = held.bytes() + bytes - self.counted;
+        held.resize(all)?;
+        self.counted = bytes;
+        Ok(())
+    }
+}
+
+/// Cuts the rows of a batch so that each part is evaluated quickly.
+fn slices(batch: &Batch<'_>) -> Vec<Range<usize>> {
+    let bytes = |rows: Range<usize>| batch.lines.filter(|lines| !lines.bytes.is_empty()).map_or(0, |lines| lines.byte_len(rows));
+    let (mut found, mut start) = (Vec::with_capacity(1), 0);
+    while start < batch.len() {
+        let mut end = batch.len().min(start + SLICE_ROWS);
+        while end - start > 1 && bytes(start..end) > SLICE_BYTES {
+            end = start + (end - start) / 2;
+        }
+        found.push(start..end);
+        start = end;
+    }
+    found
+}
+
+/// What is selected of some rows, counted from the first of them.
+fn part(selection: &Selection, rows: &Range<usize>) -> Selection {
+    match selection {
+        Selection::All => Selection::All,
+        Selection::Rows(selected) => {
+            let from = selected.partition_point(|row| (*row as usize) < rows.start);
+            let until = selected.partition_point(|row| (*row as usize) < rows.end);
+            Selection::Rows(selected[from..until].iter().map(|row| row - rows.start as u32).collect())
+        }
     }
 }
 
@@ -345,7 +558,12 @@ fn intersect(a: Range<usize>, b: Range<usize>) -> Range<usize> {
 }
 
 /// Evaluates the runs of a decoded block: frame by frame when lines are there, else at once.
-fn add_block<S: State>(state: &mut S, columns: &BlockColumns, runs: &[UnitRun], stats: &mut QueryStats) -> Result<(), EvalError> {
+fn add_block<S: State>(
+    state: &mut Lent<'_, S>,
+    columns: &BlockColumns,
+    runs: &[UnitRun],
+    stats: &mut QueryStats,
+) -> Result<(), QueryError> {
     if !columns.frames.is_empty() {
         return columns.frames.iter().try_for_each(|(frame, lines)| add_frame(state, columns, runs, frame, lines, stats));
     }
@@ -364,13 +582,13 @@ fn line_bounds(columns: &BlockColumns, rows: Range<usize>) -> Lines<'_> {
 }
 
 fn add_frame<S: State>(
-    state: &mut S,
+    state: &mut Lent<'_, S>,
     columns: &BlockColumns,
     runs: &[UnitRun],
     frame: &FrameEntry,
     lines: &[u8],
     stats: &mut QueryStats,
-) -> Result<(), EvalError> {
+) -> Result<(), QueryError> {
     let ends = columns.frame_line_ends(frame);
     let first = frame.first_row as usize;
     for run in runs {
@@ -386,13 +604,13 @@ fn add_frame<S: State>(
 }
 
 fn add_rows<S: State>(
-    state: &mut S,
+    state: &mut Lent<'_, S>,
     columns: &BlockColumns,
     run: &UnitRun,
     rows: Range<usize>,
     lines: Option<Lines<'_>>,
     stats: &mut QueryStats,
-) -> Result<(), EvalError> {
+) -> Result<(), QueryError> {
     let first_of_run = rows.start - run.run.first_row as usize;
     let batch = Batch {
         labels: &run.labels,
@@ -418,6 +636,7 @@ fn add_rows<S: State>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::tests::work;
 
     struct Holds(usize);
 
@@ -435,24 +654,82 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_states_let_go_of_is_no_longer_held() {
-        let shared = Shared {
+    fn shared_by<S: State, F: Fn() -> S + Send + Sync + 'static>(work: &Work, new_state: F) -> Shared<Together<F>> {
+        Shared {
+            evaluation: Arc::new(Together(new_state)),
             states: Mutex::default(),
+            parts: Mutex::default(),
             decoders: Mutex::default(),
-            new_state: Box::new(|| Holds(0)),
             needs: Needs { lines: LineNeed::None, columns: skald_logql::exec::Columns::All },
             laziness: Laziness::Whole,
-            held: AtomicU64::new(0),
+            work: work.clone(),
+            held: Mutex::new(work.budget().hold_nothing()),
             outcome: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn what_states_let_go_of_is_no_longer_held_and_what_is_too_much_fails() {
+        let shared = shared_by(&work(100), || Holds(0));
+        let resize = |bytes: usize| {
+            shared.with_state(None, |lent, _| {
+                lent.state.0 = bytes;
+                Ok(())
+            })
         };
         for bytes in [100, 10, 100, 30] {
-            let resize = |state: &mut Holds, _: &mut Decoder| {
-                state.0 = bytes;
-                Ok(())
-            };
-            shared.with_state(resize).expect("nothing fails");
-            assert_eq!(shared.held.load(Ordering::Relaxed), bytes as u64);
+            resize(bytes).expect("it fits");
+            assert_eq!(shared.held.lock().bytes(), bytes as u64);
         }
+        assert!(matches!(resize(101), Err(QueryError::Budget(_))));
+    }
+
+    /// Says after the first rows that nobody waits any more.
+    struct Abandoned(Work, usize);
+
+    impl State for Abandoned {
+        fn add(&mut self, batch: &Batch<'_>, _selection: &Selection, _order: (u64, u64)) -> Result<Stats, EvalError> {
+            self.0.cancel();
+            self.1 += batch.len();
+            Ok(Stats::default())
+        }
+
+        fn heap_bytes(&self) -> usize {
+            0
+        }
+
+        fn is_settled(&self, _min: Timestamp, _max: Timestamp) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_job_ends_within_a_slice_once_nobody_waits() {
+        let entries: Vec<(i64, &str)> = (0..20_000).map(|at| (at, "line")).collect();
+        let (labels, rows) = (skald_testkit::labels(&[("app", "a")]), skald_testkit::rows(&entries));
+        let work = work(1 << 20);
+        let of_state = work.clone();
+        let shared = shared_by(&work, move || Abandoned(of_state.clone(), 0));
+        for _ in 0..2 {
+            let ended = shared.with_state(None, |lent, _| lent.add(&Batch::new(&labels, &rows), &Selection::All, (0, 0)));
+            assert!(matches!(ended, Err(QueryError::Cancelled)));
+            assert_eq!(shared.states.lock()[0].1, SLICE_ROWS, "no further slice was begun");
+        }
+    }
+
+    #[test]
+    fn slices_are_small_and_hold_every_row_once() {
+        let long = "x".repeat(SLICE_BYTES);
+        let labels = skald_testkit::labels(&[("app", "a")]);
+        let entries: Vec<(i64, &str)> = (0..10_000).map(|at| (at, if at % 1000 == 0 { long.as_str() } else { "short" })).collect();
+        let rows = skald_testkit::rows(&entries);
+        let batch = Batch::new(&labels, &rows);
+        let cut = slices(&batch);
+        let lines = batch.lines.expect("there are lines");
+        assert!(cut.iter().all(|rows| rows.len() == 1 || lines.byte_len(rows.clone()) <= SLICE_BYTES));
+        assert_eq!(cut.iter().cloned().flatten().collect::<Vec<_>>(), (0..10_000).collect::<Vec<_>>());
+        let selected = Selection::Rows(vec![0, 5, 9, 10, 12]);
+        assert_eq!(part(&selected, &(5..11)), Selection::Rows(vec![0, 4, 5]));
+        assert_eq!(part(&Selection::All, &(5..11)), Selection::All);
     }
 }

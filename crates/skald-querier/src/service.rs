@@ -1,16 +1,22 @@
 //! The querier: takes a checked request, gathers sources, evaluates, merges.
 
+use crate::budget::MemoryPool;
+use crate::cache::ResultCache;
 use crate::caller::{Caller, QueryTags};
 use crate::checks;
 use crate::error::QueryError;
+use crate::explain::Step;
 use crate::gather::{self, Sources, Wanted};
+use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::overlap;
-use crate::queue::Queue;
+use crate::query_log::Record;
+use crate::queue::{Queue, QueueBounds};
 use crate::read::{Outcome, Reader};
 use crate::stats::QueryStats;
 use crate::tail::Tails;
-use skald_config::{Config, Limits, TenantLimits};
+use crate::work::Work;
+use skald_config::{Config, TenantLimits};
 use skald_logql::ast::Expr;
 use skald_logql::exec::{LogEntries, MetricResult};
 use skald_logql::plan::{Direction, Params as PlanParams, Plan, Rewrites, plan};
@@ -46,12 +52,15 @@ pub struct Querier {
 
 struct Inner {
     ingester: Arc<dyn Ingester>,
-    reader: Reader,
+    catalog: Arc<Catalog>,
+    lanes: Arc<Lanes>,
+    memory: MemoryPool,
     limits: Arc<dyn TenantLimits>,
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
     queue: Queue,
     tails: Tails,
+    cache: Arc<ResultCache>,
     metrics: Metrics,
 }
 
@@ -96,14 +105,23 @@ impl Querier {
     /// Joins the parts.
     pub fn new(parts: Parts) -> Self {
         let Parts { seams, config, limits, ingester, catalog, metrics } = parts;
-        let reader = Reader { catalog, pool: seams.cpu.clone(), budget: query_budget(&config) };
+        let of_querier = &config.querier;
+        let bounds = QueueBounds {
+            running_max: of_querier.max_concurrent,
+            waiting_max: of_querier.max_queued_per_tenant,
+            kept_free: usize::from(config.auth_enabled),
+        };
+        metrics.memory_limit.set(i64::try_from(of_querier.memory_budget.0).unwrap_or(i64::MAX));
         let inner = Inner {
             ingester,
-            reader,
+            catalog,
+            lanes: Lanes::new(seams.cpu),
+            memory: MemoryPool::new(of_querier.memory_budget.0, of_querier.query_memory_budget.0, metrics.memory_held.clone()),
             limits,
             clock: seams.clock,
             tails: Tails::new(config.server.http_listen_conn_limit, metrics.tail_active.clone()),
-            queue: Queue::new(config.querier.max_concurrent, config.querier.max_queued_per_tenant, metrics.queue_len.clone()),
+            queue: Queue::new(bounds, metrics.queue_len.clone()),
+            cache: Arc::new(ResultCache::new(config.querier.result_cache_size.0, metrics.clone())),
             config,
             metrics,
         };
@@ -132,12 +150,19 @@ impl Querier {
         &self.inner.metrics
     }
 
-    pub(crate) fn reader(&self) -> &Reader {
-        &self.inner.reader
+    /// Reads for a caller, within what its request may hold.
+    pub(crate) fn reader(&self, caller: &Caller) -> Reader {
+        let work = caller.work().clone();
+        Reader { catalog: self.inner.catalog.clone(), pool: work.pool().clone(), work }
     }
 
     pub(crate) fn ingester(&self) -> &dyn Ingester {
         self.inner.ingester.as_ref()
+    }
+
+    /// Bytes of memory that all requests in progress hold, about.
+    pub fn memory_held(&self) -> u64 {
+        self.inner.memory.held()
     }
 
     /// Every ingester, to follow what each acknowledges.
@@ -153,72 +178,123 @@ impl Querier {
         &self.inner.tails
     }
 
+    pub(crate) fn cache(&self) -> &Arc<ResultCache> {
+        &self.inner.cache
+    }
+
+    /// Counts anew what was counted over the tenant's data objects: to be called whenever other entries of them are deleted.
+    pub fn deletes_changed(&self, tenant: &TenantId) {
+        self.inner.cache.deletes_changed(tenant);
+    }
+
     /// Who asks for `tenants`, under the limits that are in force now.
     pub fn caller(&self, tenants: Vec<TenantId>, tags: QueryTags) -> Caller {
-        Caller::new(tenants, self.inner.limits.as_ref(), tags)
+        self.caller_of(tenants, tags, Record::default())
+    }
+
+    /// As [`Querier::caller`], for a request of which `record` is to be logged.
+    pub(crate) fn caller_of(&self, tenants: Vec<TenantId>, tags: QueryTags, record: Record) -> Caller {
+        let tenants: Arc<[TenantId]> = tenants.into();
+        let work = Work::new(self.inner.memory.budget(), self.inner.lanes.of(&tenants), record);
+        Caller::new(tenants, self.inner.limits.as_ref(), tags, work)
     }
 
     /// Answers a log or metric query.
     ///
     /// # Errors
     /// When the query is wrong or a limit is passed, or what it needs does not answer.
-    pub async fn query(&self, caller: &Caller, mut request: QueryRequest) -> Result<Answer, QueryError> {
+    pub async fn query(&self, caller: &Caller, request: QueryRequest) -> Result<Answer, QueryError> {
+        self.query_and(caller, request, Ok).await
+    }
+
+    /// As [`Querier::query`]; `then` makes something of the answer on the CPU pool, within the same turn and deadline.
+    pub(crate) async fn query_and<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        mut request: QueryRequest,
+        then: impl FnOnce(Answer) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
         let started = self.inner.clock.monotonic();
         let limits = caller.limits();
+        let record = caller.work().record();
+        record.asked("log", &request.text, (request.start, request.end), request.step);
         let expr = skald_logql::parse(&request.text)?;
+        if matches!(expr, Expr::Metric(_)) {
+            record.asked("metric", &request.text, (request.start, request.end), request.step);
+        }
+        checks::blocked(&expr, &request.text, caller)?;
         checks::query(&expr, &request, limits)?;
         request.start = checks::lookback(request.start, request.end, limits, self.now())?;
-        let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, limits, self.now()) };
+        let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, caller, self.now()) };
         let plan = plan(&expr, &params)?;
         checks::selectors(&expr, limits)?;
+        if let Some(profiler) = caller.work().profiler() {
+            profiler.planned(expr.to_string(), plan.describe(&expr));
+        }
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
             let mut answer = match plan {
                 Plan::Log(plan) => self.log(caller, Arc::new(plan)).await?,
                 Plan::Metric(plan) => self.metric(caller, plan).await?,
             };
+            checks::cut_series(&mut answer, caller);
             answer.stats.queue_time = queue_time;
-            Ok(answer)
+            answer.stats.exec_time = self.inner.clock.monotonic() - started;
+            record.answered(&answer.stats, answer.warnings.len());
+            caller.work().on_pool(move || then(answer)).await
         };
-        let mut answer = self.in_turn(caller, evaluate).await?;
-        answer.stats.exec_time = self.inner.clock.monotonic() - started;
-        Ok(answer)
+        self.in_turn(caller, evaluate).await
     }
 
     /// Does `work` once it is the caller's turn, and not longer than the caller's queries may take.
+    ///
+    /// When the work fails, is out of time, or the future is dropped because the client left, the caller's [`Work`] is cancelled.
     pub(crate) async fn in_turn<T>(&self, caller: &Caller, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
-        let _turn = self.inner.queue.turn(caller.key()).await?;
+        checks::enabled(caller.limits())?;
+        let unless_finished = caller.work().guard();
+        let before = self.inner.clock.monotonic();
+        let _turn = self.inner.queue.turn(caller.shared_tenants()).await.map_err(|_| QueryError::QueueFull)?;
+        let queued = self.inner.clock.monotonic().saturating_sub(before);
+        self.inner.metrics.queue_seconds.observe(queued.as_secs_f64());
+        caller.work().record().queued(queued);
         let timeout = caller.limits().query_timeout;
-        if timeout.is_zero() {
-            return work.await;
-        }
-        let deadline = self.inner.clock.sleep(timeout);
-        tokio::select! {
-            result = work => result,
-            () = deadline => Err(QueryError::Timeout),
-        }
+        let deadline = async {
+            match timeout.is_zero() {
+                true => futures::future::pending().await,
+                false => self.inner.clock.sleep(timeout).await,
+            }
+        };
+        let result = tokio::select! {
+            result = work => result?,
+            () = deadline => return Err(QueryError::Timeout),
+        };
+        unless_finished.finished();
+        Ok(result)
     }
 
     /// Everything that a query reads, repeated entries marked.
     pub(crate) async fn sources(&self, caller: &Caller, wanted: Arc<dyn Wanted>, range: TimeRange) -> Result<Sources, QueryError> {
-        let Inner { ingester, reader, .. } = &*self.inner;
-        let sources = gather::gather(ingester.as_ref(), reader, caller.tenants(), wanted, range).await?;
+        if checks::is_hidden(wanted.selector(), caller) {
+            return Ok(Sources::default());
+        }
+        let reader = self.reader(caller);
+        let timer = caller.work().time(Step::Index);
+        let sources = gather::gather(self.ingester(), &reader, caller.tenants(), wanted, range).await?;
+        drop(timer);
+        if let Some(profiler) = caller.work().profiler() {
+            profiler.sources(&sources);
+        }
         checks::bytes(&sources, range, caller.limits())?;
-        overlap::drop_duplicates(&reader.catalog, &reader.pool, sources).await
+        let _timer = caller.work().time(Step::Overlap);
+        overlap::drop_duplicates(&reader, sources).await
     }
 
     /// As [`Querier::sources`], for those that count entries and read no lines: what a query may read does not bound them.
     pub(crate) async fn sources_to_count(&self, caller: &Caller, wanted: Arc<dyn Wanted>, range: TimeRange) -> Result<Sources, QueryError> {
-        let Inner { ingester, reader, .. } = &*self.inner;
-        let sources = gather::gather(ingester.as_ref(), reader, caller.tenants(), wanted, range).await?;
-        overlap::drop_duplicates(&reader.catalog, &reader.pool, sources).await
+        let reader = self.reader(caller);
+        let sources = gather::gather(self.ingester(), &reader, caller.tenants(), wanted, range).await?;
+        overlap::drop_duplicates(&reader, sources).await
     }
-}
-
-/// Bytes that one query may hold: so many that all that run at a time stay within the budget of the querier.
-fn query_budget(config: &Config) -> u64 {
-    let querier = &config.querier;
-    querier.query_memory_budget.0.min(querier.memory_budget.0 / querier.max_concurrent.max(1) as u64)
 }
 
 /// What the sources and their reading give together.
@@ -231,7 +307,8 @@ pub(crate) fn joined(sources: Sources, outcome: Outcome) -> (Vec<String>, QueryS
     (warnings, stats)
 }
 
-fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timestamp) -> PlanParams {
+fn plan_params(expr: &Expr, request: &QueryRequest, caller: &Caller, now: Timestamp) -> PlanParams {
+    let limits = caller.limits();
     let (mut start, mut end) = (request.start, request.end);
     if let (Expr::Metric(_), Some(step)) = (expr, request.step) {
         (start, end) = align(start, end, step);
@@ -243,9 +320,10 @@ fn plan_params(expr: &Expr, request: &QueryRequest, limits: &Limits, now: Timest
         limit: usize::try_from(request.limit).unwrap_or(usize::MAX),
         direction: if request.forward { Direction::Forward } else { Direction::Backward },
         interval: request.interval,
-        max_series: limits.max_query_series,
+        max_series: checks::series_max(caller),
         now,
         approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
+        profile: caller.work().profiler().map(|profiler| profiler.stage_clock()),
         rewrites: Rewrites::ALL,
     }
 }
@@ -265,6 +343,7 @@ fn align(start: Timestamp, end: Timestamp, step: Duration) -> (Timestamp, Timest
 mod tests {
     use super::*;
     use futures::FutureExt;
+    use skald_config::Limits;
     use skald_logql::exec::Selector;
     use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 

@@ -28,12 +28,45 @@ pub struct QueryStats {
     pub blocks_skipped: u64,
     /// Parts that could not be read.
     pub unreadable: u64,
+    /// Series left out because there were too many.
+    pub series_cut: u64,
+    /// States of objects, taken from the cache and put into it.
+    pub cache: CacheStats,
     /// Entries or samples in the answer.
     pub entries_returned: u64,
     /// From the beginning of the query to its answer.
     pub exec_time: Duration,
     /// Waiting for a turn.
     pub queue_time: Duration,
+}
+
+/// What a query had of the result cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// How often it was asked, for any number of objects.
+    pub requests: u64,
+    /// Objects asked for.
+    pub requested: u64,
+    /// Of those, the ones that it had.
+    pub found: u64,
+    /// Bytes of the states found.
+    pub received_bytes: u64,
+    /// States put into it.
+    pub stored: u64,
+    /// Bytes of these.
+    pub stored_bytes: u64,
+}
+
+impl CacheStats {
+    /// Adds what another part had of it.
+    pub fn add(&mut self, other: &CacheStats) {
+        self.requests += other.requests;
+        self.requested += other.requested;
+        self.found += other.found;
+        self.received_bytes += other.received_bytes;
+        self.stored += other.stored;
+        self.stored_bytes += other.stored_bytes;
+    }
 }
 
 impl QueryStats {
@@ -50,12 +83,20 @@ impl QueryStats {
         self.blocks_read += other.blocks_read;
         self.blocks_skipped += other.blocks_skipped;
         self.unreadable += other.unreadable;
+        self.series_cut += other.series_cut;
+        self.cache.add(&other.cache);
+    }
+
+    /// Whether nothing is missing from the answer.
+    pub fn is_complete(&self) -> bool {
+        self.unreadable == 0 && self.series_cut == 0
     }
 
     /// The `stats` object, every member present. Blocks stand where Loki counts chunks.
     pub fn to_json(&self) -> Value {
         let secs = self.exec_time.as_secs_f64();
         let (bytes, lines) = (self.memory_bytes + self.object_bytes, self.memory_lines + self.object_lines);
+        let unused = cache(&CacheStats::default());
         let per_second = |n: u64| if secs > 0.0 { (n as f64 / secs) as u64 } else { 0 };
         json!({
             "summary": {
@@ -93,8 +134,8 @@ impl QueryStats {
                 "store": store(&Store { head_bytes: self.memory_bytes, head_lines: self.memory_lines, ..Store::default() }),
             },
             "cache": {
-                "chunk": cache(), "index": cache(), "result": cache(), "statsResult": cache(), "volumeResult": cache(),
-                "seriesResult": cache(), "labelResult": cache(), "instantMetricResult": cache(), "logResult": cache(), "taskResult": cache(),
+                "chunk": unused, "index": unused, "result": cache(&self.cache), "statsResult": unused, "volumeResult": unused,
+                "seriesResult": unused, "labelResult": unused, "instantMetricResult": unused, "logResult": unused, "taskResult": unused,
             },
             "index": {
                 "totalChunks": self.blocks_matched,
@@ -105,7 +146,7 @@ impl QueryStats {
                 "chunkRefsLookupTime": 0.0,
                 "bloomFilterTime": 0.0,
             },
-            "completeness": { "complete": self.unreadable == 0, "unreadableParts": self.unreadable },
+            "completeness": { "complete": self.is_complete(), "unreadableParts": self.unreadable },
         })
     }
 }
@@ -153,10 +194,16 @@ fn store(store: &Store) -> Value {
     })
 }
 
-fn cache() -> Value {
+fn cache(stats: &CacheStats) -> Value {
     json!({
-        "entriesFound": 0, "entriesRequested": 0, "entriesStored": 0, "bytesReceived": 0, "bytesSent": 0, "requests": 0,
-        "downloadTime": 0, "queryLengthServed": 0,
+        "entriesFound": stats.found,
+        "entriesRequested": stats.requested,
+        "entriesStored": stats.stored,
+        "bytesReceived": stats.received_bytes,
+        "bytesSent": stats.stored_bytes,
+        "requests": stats.requests,
+        "downloadTime": 0,
+        "queryLengthServed": 0,
     })
 }
 

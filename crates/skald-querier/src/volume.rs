@@ -26,7 +26,6 @@ use skald_block::{BlockEntry, OTHER_LEVEL};
 use skald_logql::ast::Matcher;
 use skald_logql::exec::{Batch, Columns, EvalError, LabelSet, LineNeed, MetricResult, Needs, Probe, Selection, Stats};
 use skald_logql::plan::LogPlan;
-use skald_model::seam::run_on_pool;
 use skald_model::{Labels, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -91,6 +90,7 @@ impl Querier {
             })
             .await?;
         answer.stats.exec_time = self.monotonic() - started;
+        caller.work().record().answered(&answer.stats, answer.warnings.len());
         Ok(answer)
     }
 
@@ -102,17 +102,16 @@ impl Querier {
         let has_tenants = caller.tenants().len() > 1;
         let number = move || {
             let (names, series) = number_series(&grouping, &sources, has_tenants);
-            (sources, names, Counter { buckets, weighing: Weighing::LinesAndMetadata, series })
+            Ok((sources, names, Counter { buckets, weighing: Weighing::LinesAndMetadata, series }))
         };
-        let (sources, names, counter) = run_on_pool(self.reader().pool.as_ref(), number).await.map_err(|_| QueryError::Stopped)?;
-        let (totals, warnings, mut stats) = self.count_entries(counter, sources).await?;
+        let (sources, names, counter) = caller.work().on_pool(number).await?;
+        let (totals, warnings, mut stats) = self.count_entries(caller, counter, sources).await?;
         let max = caller.limits().volume_max_series;
         if max > 0 && totals.series_count() > max {
             return Err(QueryError::Limit(format!("the query hit the max number of series limit (limit: {max} series)")));
         }
         let (points, limit) = (request.step.is_some(), usize::try_from(request.limit).unwrap_or(usize::MAX));
-        let finish = move || totals.answer(&names, &buckets, points, limit);
-        let result = run_on_pool(self.reader().pool.as_ref(), finish).await.map_err(|_| QueryError::Stopped)?;
+        let result = caller.work().on_pool(move || Ok(totals.answer(&names, &buckets, points, limit))).await?;
         stats.entries_returned = match &result {
             MetricResult::Matrix(series) => series.iter().map(|series| series.points.len() as u64).sum(),
             MetricResult::Vector(samples) => samples.len() as u64,
@@ -122,11 +121,20 @@ impl Querier {
     }
 
     /// Entries and bytes of the sources, from the directory where it says enough.
-    pub(crate) async fn count_entries(&self, counter: Counter, sources: Sources) -> Result<(Totals, Vec<String>, QueryStats), QueryError> {
+    pub(crate) async fn count_entries(
+        &self,
+        caller: &Caller,
+        counter: Counter,
+        sources: Sources,
+    ) -> Result<(Totals, Vec<String>, QueryStats), QueryError> {
         let counter = Arc::new(counter);
         let of_directory = counter.clone();
-        let count = move || count_whole_runs(&of_directory, sources);
-        let (mut totals, mut sources, counted) = run_on_pool(self.reader().pool.as_ref(), count).await.map_err(|_| QueryError::Stopped)?;
+        let count = move || {
+            let (totals, mut sources, stats) = count_whole_runs(&of_directory, sources);
+            let units = units(&mut sources);
+            Ok((totals, sources, units, stats))
+        };
+        let (mut totals, sources, units, counted) = caller.work().on_pool(count).await?;
         let columns = match counter.weighing {
             Weighing::Lines => Columns::Names(Vec::new()),
             Weighing::LinesAndMetadata => Columns::All,
@@ -134,7 +142,7 @@ impl Querier {
         let needs = Needs { lines: LineNeed::Lengths, columns };
         let reading = Reading { needs, probe: Probe::All(Vec::new()), laziness: Laziness::Whole };
         let new_state = move || VolumeState { counter: counter.clone(), totals: Totals::default() };
-        let (states, outcome) = self.reader().evaluate(units(&mut sources), reading, new_state).await?;
+        let (states, outcome) = self.reader(caller).evaluate(units, reading, new_state).await?;
         states.into_iter().for_each(|state| totals.merge(state.totals));
         let (warnings, mut stats) = joined(sources, outcome);
         stats.add(&counted);

@@ -8,7 +8,7 @@ use skald_compactor::Compactor;
 use skald_config::{ByteSize, Config, Limits, Mode};
 use skald_ingester::Ingester;
 use skald_logql::plan::Rewrites;
-use skald_model::seam::{Connection, Listener, Network, Seams};
+use skald_model::seam::{Connection, CpuPool, Listener, Network, Seams};
 use skald_model::{Labels, TenantId, Timestamp};
 use skald_querier::{Answer, AnswerData, Querier, QueryError, QueryRequest};
 use skald_rpc::{Ingester as _, PushBatch, PushError, StreamRows};
@@ -33,6 +33,8 @@ pub struct World {
     pub limits: Limits,
     /// Configuration of the nodes.
     pub config: Config,
+    /// Where the nodes compute.
+    pub cpu: Arc<dyn CpuPool>,
     seed: u64,
 }
 
@@ -67,7 +69,8 @@ impl World {
             query_timeout: Duration::ZERO,
             ..Limits::default()
         };
-        World { disk: SimDisk::new(), clock: SimClock::new(Timestamp::from_secs(1_768_435_200)), limits, config, seed }
+        let clock = SimClock::new(Timestamp::from_secs(1_768_435_200));
+        World { disk: SimDisk::new(), clock, limits, config, cpu: Arc::new(InlinePool), seed }
     }
 
     /// Starts a process on the disk as it is.
@@ -81,7 +84,7 @@ impl World {
             clock: self.clock.clone(),
             random: Arc::new(random),
             spawner: spawner.clone(),
-            cpu: Arc::new(InlinePool),
+            cpu: self.cpu.clone(),
             disk: self.disk.clone(),
             network: Arc::new(NoNetwork),
         };
@@ -184,12 +187,12 @@ impl Node {
         self.ask_with(owner, request, Rewrites::ALL)
     }
 
-    /// Answers a query by a plan that uses these rewrites alone.
+    /// Answers a query by a plan that uses these rewrites alone. Several owners are joined by `|`.
     ///
     /// # Errors
     /// As the querier says.
     pub fn ask_with(&self, owner: &str, request: QueryRequest, rewrites: Rewrites) -> Result<Answer, QueryError> {
-        let caller = self.querier.caller(vec![tenant(owner)], Default::default());
+        let caller = self.querier.caller(owner.split('|').map(tenant).collect(), Default::default());
         self.spawner.run(self.querier.with_rewrites(rewrites).query(&caller, request))
     }
 

@@ -9,8 +9,9 @@ use prometheus_client::registry::Registry;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use skald_block::{EncodedObject, FilterIndex, FilterPage, Footer, FormatError, ObjectSummary, Trailer};
+use skald_model::seam::{CpuPool, Stopped, run_on_pool};
 use skald_model::{Day, DiskId, ErrorKind, Generation, Labels, TenantId, TimeRange, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,7 @@ pub struct Catalog {
     footers: Cache<u64, Arc<OpenObject>, FooterWeight>,
     pages: Cache<(u64, u32), FilterPage, PageWeight>,
     next_id: AtomicU64,
+    removals: AtomicU64,
     metrics: Metrics,
 }
 
@@ -60,6 +62,14 @@ pub struct OpenObject {
     pub labels: Vec<Labels>,
 }
 
+impl OpenObject {
+    /// Bytes of memory held, about.
+    pub fn heap_bytes(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|labels| labels.text_len() + 16 * labels.len() + 64).sum();
+        self.footer.heap_bytes() + labels
+    }
+}
+
 /// Sizes of the catalogue's caches.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheSizes {
@@ -81,6 +91,12 @@ pub enum ReadError {
         #[source]
         source: Arc<StoreError>,
     },
+    /// Its footer was not taken apart: the process stops, or a fault of ours.
+    #[error("the footer of data object '{path}' was not read to its end")]
+    Stopped {
+        /// Its name.
+        path: String,
+    },
     /// The bytes are not what was written.
     #[error("data object '{path}' is damaged")]
     Damaged {
@@ -97,6 +113,7 @@ impl ReadError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store { source, .. } => source.kind(),
+            Self::Stopped { .. } => ErrorKind::Internal,
             Self::Damaged { .. } => ErrorKind::Corrupt,
         }
     }
@@ -145,6 +162,7 @@ impl Catalog {
             footers: Cache::with_weighter(1024, sizes.footers, FooterWeight),
             pages: Cache::with_weighter(4096, sizes.pages, PageWeight),
             next_id: AtomicU64::new(0),
+            removals: AtomicU64::new(0),
             metrics,
         };
         for meta in catalog.store.list("").await? {
@@ -241,6 +259,16 @@ impl Catalog {
         live.get(tenant).map(|days| days.iter().map(|(day, objects)| (*day, bytes(objects))).collect()).unwrap_or_default()
     }
 
+    /// How often objects were removed, for those who keep something of each.
+    pub fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
+    }
+
+    /// Numbers of all live objects.
+    pub fn object_ids(&self) -> HashSet<u64> {
+        self.live.read().values().flat_map(BTreeMap::values).flatten().map(|object| object.id).collect()
+    }
+
     /// Removes all objects of a tenant's day: readers stop seeing them first, then the store lets go of them.
     ///
     /// # Errors
@@ -255,6 +283,7 @@ impl Catalog {
                 return Err(error);
             }
             self.footers.remove(&object.id);
+            self.removals.fetch_add(1, Ordering::Release);
             self.metrics.objects.dec();
             self.metrics.bytes.dec_by(object.size as i64);
             bytes += object.size;
@@ -266,25 +295,36 @@ impl Catalog {
         Ok(bytes)
     }
 
-    /// The object with its footer, from the cache if it is there.
+    /// The object with its footer, from the cache if it is there; else the footer is taken apart on `pool`.
     ///
     /// # Errors
     /// When the store does not give it, or it is damaged.
-    pub async fn open_object(&self, object: &Arc<DataObject>) -> Result<Arc<OpenObject>, ReadError> {
+    pub async fn open_object(&self, object: &Arc<DataObject>, pool: &dyn CpuPool) -> Result<Arc<OpenObject>, ReadError> {
         if let Some(open) = self.footers.get(&object.id) {
             self.metrics.footer_hits.inc();
             return Ok(open);
         }
         self.metrics.footer_misses.inc();
-        let footer = self.load_footer(object).await?;
-        let labels = (0..footer.streams.len() as u32).map(|stream| footer.streams.labels(stream)).collect();
-        let open = Arc::new(OpenObject { object: object.clone(), footer, labels });
+        let (trailer, bytes) = self.read_footer(object).await?;
+        let of_object = object.clone();
+        let parse = move || {
+            let footer = parse_footer(&of_object, &trailer, &bytes)?;
+            let labels = (0..footer.streams.len() as u32).map(|stream| footer.streams.labels(stream)).collect();
+            Ok(Arc::new(OpenObject { object: of_object, footer, labels }))
+        };
+        let stopped = |Stopped| ReadError::Stopped { path: object.path.clone() };
+        let open = run_on_pool(pool, parse).await.map_err(stopped)??;
         self.footers.insert(object.id, open.clone());
         self.metrics.footer_bytes.set(self.footers.weight() as i64);
         Ok(open)
     }
 
     async fn load_footer(&self, object: &DataObject) -> Result<Footer, ReadError> {
+        let (trailer, bytes) = self.read_footer(object).await?;
+        parse_footer(object, &trailer, &bytes)
+    }
+
+    async fn read_footer(&self, object: &DataObject) -> Result<(Trailer, Bytes), ReadError> {
         let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
         let tail_start = object.size.saturating_sub(TAIL_BYTES.max(Trailer::LEN as u64));
         let tail = self.read(object, tail_start..object.size).await?;
@@ -295,7 +335,7 @@ impl Catalog {
         } else {
             self.read(object, range).await?
         };
-        Footer::parse(&trailer, &footer).map_err(damaged)
+        Ok((trailer, footer))
     }
 
     /// Bytes of an object.
@@ -344,6 +384,10 @@ impl Catalog {
     }
 }
 
+fn parse_footer(object: &DataObject, trailer: &Trailer, bytes: &[u8]) -> Result<Footer, ReadError> {
+    Footer::parse(trailer, bytes).map_err(|source| ReadError::Damaged { path: object.path.clone(), source })
+}
+
 fn folder(path: &str) -> String {
     path.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default()
 }
@@ -353,8 +397,7 @@ struct FooterWeight;
 
 impl Weighter<u64, Arc<OpenObject>> for FooterWeight {
     fn weight(&self, _id: &u64, open: &Arc<OpenObject>) -> u64 {
-        let labels: usize = open.labels.iter().map(|labels| labels.text_len() + 16 * labels.len() + 64).sum();
-        (open.footer.heap_bytes() + labels) as u64
+        open.heap_bytes() as u64
     }
 }
 

@@ -59,7 +59,8 @@ fn the_environment_is_enough_and_the_data_is_alone_on_standard_output() {
 #[test]
 fn exit_codes_are_those_of_the_help() {
     let address = serve("{}");
-    for (args, code) in [(&["--version"][..], 0), (&["push", "--help"], 0), (&[], 2), (&["tail", "{}"], 2), (&["labels", "--since=1x"], 2)]
+    for (args, code) in
+        [(&["--version"][..], 0), (&["push", "--help"], 0), (&[], 2), (&["follow", "{}"], 2), (&["labels", "--since=1x"], 2)]
     {
         assert_eq!(output(&address, args).status.code(), Some(code), "{args:?}");
     }

@@ -172,3 +172,120 @@ fn panels_of_fields_have_the_values_of_the_lines() {
         grafana.server.flush();
     }
 }
+
+#[test]
+fn the_label_tab_counts_values_of_the_selected_streams() {
+    let grafana = Grafana::with_shop();
+    let cardinalities = |query: &[(&str, &str)]| {
+        let answer = ask(&grafana, "detected_labels", query).json();
+        let mut found: Vec<(String, u64)> = answer["detectedLabels"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{answer}"))
+            .iter()
+            .map(|label| (label["label"].as_str().unwrap().to_owned(), label["cardinality"].as_u64().unwrap()))
+            .collect();
+        found.sort();
+        found
+    };
+    let want = |app: u64| [("app", app), ("env", 1), ("service_name", app)].map(|(name, count)| (name.to_owned(), count));
+    for when in ["in memory", "flushed"] {
+        assert_eq!(cardinalities(&[("query", "{service_name=\"checkout\"}")]), want(1), "{when}");
+        // The app sends an empty text where the selector would be empty.
+        assert_eq!(cardinalities(&[("query", "")]), want(2), "{when}");
+        assert_eq!(cardinalities(&[]), want(2), "{when}");
+        let panel = [("query", "sum(count_over_time({service_name=~\".+\"} [3d])) by (app)"), ("time", RANGE[1].1)];
+        let found = samples(&ask(&grafana, "query", &panel).json());
+        assert_eq!(found, [(json!({"app": "checkout"}), MINUTES as f64), (json!({"app": "scheduler"}), (MINUTES / 10) as f64)], "{when}");
+        let values = ask(&grafana, "label/app/values", &[("query", "{env=\"prod\"}")]).json();
+        assert_eq!(values["data"], json!(["checkout", "scheduler"]), "{when}");
+        grafana.server.flush();
+    }
+    assert_eq!(ask(&grafana, "detected_labels", &[("query", "{service_name=\"nobody\"}")]).status, 200);
+}
+
+#[test]
+fn the_fields_tab_knows_types_parsers_and_values() {
+    let grafana = Grafana::with_shop();
+    for when in ["in memory", "flushed"] {
+        let answer = ask(&grafana, "detected_fields", &[("query", "{service_name=\"checkout\"}"), ("line_limit", "1000")]).json();
+        assert!(answer.get("data").is_none() && answer["limit"] == 1000, "{answer}");
+        let fields: BTreeMap<&str, &Value> =
+            answer["fields"].as_array().unwrap().iter().map(|field| (field["label"].as_str().unwrap(), field)).collect();
+        for (name, kind, cardinality, parsers, path) in [
+            ("status", "int", 3, json!(["json"]), json!(["status"])),
+            ("took", "duration", 50, json!(["json"]), json!(["took"])),
+            ("size", "bytes", 7, json!(["json"]), json!(["size"])),
+            ("method", "string", 1, json!(["json"]), json!(["method"])),
+            ("user_id", "int", 4, json!(["json"]), json!(["user", "id"])),
+            ("detected_level", "string", 3, json!(null), json!(null)),
+        ] {
+            let field = fields.get(name).unwrap_or_else(|| panic!("no {name} in {answer}"));
+            let found = [&field["type"], &field["cardinality"], &field["parsers"], &field["jsonPath"]];
+            assert_eq!(found, [&json!(kind), &json!(cardinality), &parsers, &path], "{name} {when}");
+        }
+        assert_eq!(fields["trace_id"]["parsers"], json!(null), "{when}");
+        assert!(!fields.contains_key("app"), "stream labels are no fields, {when}");
+        let logfmt = ask(&grafana, "detected_fields", &[("query", "{service_name=\"scheduler\"} | items > 3")]).json();
+        assert!(logfmt.get("data").is_none(), "{logfmt}");
+        let logfmt = ask(&grafana, "detected_fields", &[("query", "{service_name=\"scheduler\"}")]).json();
+        let items = logfmt["fields"].as_array().unwrap().iter().find(|field| field["label"] == "items").unwrap();
+        assert_eq!((&items["type"], &items["parsers"], &items["cardinality"]), (&json!("int"), &json!(["logfmt"]), &json!(9)), "{when}");
+        let values = |name: &str| {
+            let path = format!("detected_field/{name}/values");
+            let answer = ask(&grafana, &path, &[("query", "{service_name=\"checkout\"}"), ("line_limit", "1000")]).json();
+            assert!(answer.get("data").is_none(), "{answer}");
+            let mut values = integration_tests::strings(&answer["values"]);
+            values.sort();
+            values
+        };
+        assert_eq!(
+            (values("status"), values("method")),
+            (vec!["200".to_owned(), "201".into(), "202".into()], vec!["GET".to_owned()]),
+            "{when}"
+        );
+        assert_eq!(values("user_id"), ["0", "1", "2", "3"], "{when}");
+        grafana.server.flush();
+    }
+    let refused = ask(&grafana, "detected_fields", &[("query", "rate({service_name=\"checkout\"}[1m])")]);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+}
+
+/// Every line is under one pattern at most, and a pattern is a filter that passes the lines that were counted under it.
+#[test]
+fn the_patterns_tab_counts_lines_that_its_patterns_pass() {
+    let grafana = Grafana::with_shop();
+    for when in ["in memory", "flushed"] {
+        for (service, lines) in [("scheduler", MINUTES / 10), ("checkout", MINUTES)] {
+            let query = format!("{{service_name=\"{service}\"}}");
+            let answer = ask(&grafana, "patterns", &[("query", &query), ("step", "3600s")]).json();
+            assert_eq!(answer["status"], "success");
+            let patterns = answer["data"].as_array().unwrap_or_else(|| panic!("{answer}"));
+            let mut of_levels = BTreeMap::<&str, i64>::new();
+            for pattern in patterns {
+                let (text, of_level) = (pattern["pattern"].as_str().unwrap(), pattern["level"].as_str().unwrap());
+                let samples = pattern["samples"].as_array().unwrap();
+                assert!(samples.iter().all(|sample| sample[0].as_i64().unwrap() % 3600 == 0), "{pattern}");
+                let count: i64 = samples.iter().map(|sample| sample[1].as_i64().unwrap()).sum();
+                *of_levels.entry(of_level).or_default() += count;
+                let filter = format!("sum(count_over_time({query} | detected_level=\"{of_level}\" |> {text:?} [3d]))");
+                let passed = samples_sum(&ask(&grafana, "query", &[("query", &filter), ("time", RANGE[1].1)]));
+                assert!(passed >= count as f64, "{text} counts {count}, passes {passed}, {when}");
+            }
+            assert!(patterns.iter().any(|pattern| pattern["pattern"].as_str().unwrap().contains("<_>")), "{answer}");
+            // All lines of a service are alike, so that none is left out.
+            let step = if service == "scheduler" { 10 } else { 1 };
+            for (of_level, count) in &of_levels {
+                let want = (0..MINUTES).step_by(step).filter(|i| level(*i) == *of_level).count() as i64;
+                assert_eq!(*count, want, "{of_level} of {service} {when}: {answer}");
+            }
+            assert_eq!(of_levels.values().sum::<i64>(), lines, "{service} {when}");
+        }
+        let nothing = ask(&grafana, "patterns", &[("query", "{service_name=\"nobody\"}")]).json();
+        assert_eq!(nothing, json!({"status": "success", "data": []}), "{when}");
+        grafana.server.flush();
+    }
+}
+
+fn samples_sum(answer: &Answer) -> f64 {
+    samples(&answer.json()).iter().map(|sample| sample.1).sum()
+}

@@ -1,6 +1,7 @@
+use super::bounds::Account;
 use super::error::EvalError;
 use super::label_set::LabelSet;
-use super::vector::{Interner, StepVectors, check_points};
+use super::vector::{Interner, POINT_BYTES, StepVectors};
 use crate::ast::{BinaryOp, MatchGroup, VectorMatching};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -66,20 +67,21 @@ pub(crate) fn apply_scalar(op: BinaryOp, return_bool: bool, number: f64, number_
 /// Pairs the series of two sides at each step.
 ///
 /// # Errors
-/// [`EvalError::Matching`] when pairs are not unique where they must be.
+/// [`EvalError::Matching`] when pairs are not unique where they must be, [`EvalError::Interrupted`].
 pub(crate) fn join(
     op: BinaryOp,
     return_bool: bool,
     matching: &VectorMatching,
     left: StepVectors,
     right: StepVectors,
+    account: &Account<'_>,
 ) -> Result<StepVectors, EvalError> {
     let mut keys = Interner::default();
     let mut key = |labels: &LabelSet| keys.number(match_labels(matching, labels));
     let left_keys: Vec<u32> = left.series.iter().map(&mut key).collect();
     let right_keys: Vec<u32> = right.series.iter().map(&mut key).collect();
     if matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) {
-        return join_sets(op, left, right, &left_keys, &right_keys);
+        return join_sets(op, left, right, &left_keys, &right_keys, account);
     }
     // The many side is walked, the one side looked up.
     let swapped = matching.group == MatchGroup::Right;
@@ -91,7 +93,7 @@ pub(crate) fn join(
     for (many_points, one_points) in many.steps.iter().zip(&one.steps) {
         steps.push(join.step(many_points, one_points, &many_keys, &one_keys)?);
         points += steps.last().map_or(0, Vec::len);
-        check_points(points)?;
+        account.check(points * POINT_BYTES)?;
     }
     Ok(StepVectors { series: join.outputs.sets, steps })
 }
@@ -163,7 +165,14 @@ impl Join<'_> {
     }
 }
 
-fn join_sets(op: BinaryOp, left: StepVectors, right: StepVectors, left_keys: &[u32], right_keys: &[u32]) -> Result<StepVectors, EvalError> {
+fn join_sets(
+    op: BinaryOp,
+    left: StepVectors,
+    right: StepVectors,
+    left_keys: &[u32],
+    right_keys: &[u32],
+    account: &Account<'_>,
+) -> Result<StepVectors, EvalError> {
     let mut outputs = Interner::default();
     let left_out: Vec<u32> = left.series.into_iter().map(|labels| outputs.number(labels)).collect();
     let right_out: Vec<u32> = right.series.into_iter().map(|labels| outputs.number(labels)).collect();
@@ -186,7 +195,7 @@ fn join_sets(op: BinaryOp, left: StepVectors, right: StepVectors, left_keys: &[u
             found.extend(new.map(|(series, value)| (right_out[*series as usize], *value)));
         }
         points += found.len();
-        check_points(points)?;
+        account.check(points * POINT_BYTES)?;
         steps.push(found);
     }
     Ok(StepVectors { series: outputs.sets, steps })

@@ -34,6 +34,9 @@ pub enum EvalError {
         /// The bound.
         max: usize,
     },
+    /// Nobody waits for the result any more, or it would take more memory than it may; who bounds the computation knows which.
+    #[error("the evaluation was interrupted")]
+    Interrupted,
     /// Series of two sides cannot be paired.
     #[error("{0}")]
     Matching(&'static str),
@@ -44,6 +47,7 @@ impl EvalError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Pipeline { .. } | Self::TooManySeries { .. } | Self::TooLarge { .. } => ErrorKind::InvalidInput,
+            Self::Interrupted => ErrorKind::Cancelled,
             Self::Matching(_) => ErrorKind::Internal,
         }
     }

@@ -27,6 +27,8 @@ pub struct RangeLeaf {
     pub(crate) value: LeafValue,
     pub(crate) key: SeriesKey,
     pub(crate) series_max: usize,
+    /// See [`RangeLeaf::fragment`].
+    pub(crate) fragment: Option<Arc<str>>,
     /// Whether rows may find their series by column.
     pub(crate) by_column: bool,
     /// Whether runs may be counted without reading them.
@@ -100,19 +102,21 @@ pub struct RunCounts {
 /// What a leaf has counted so far. States over different rows merge exactly.
 #[derive(Debug)]
 pub struct LeafState {
-    leaf: Arc<RangeLeaf>,
-    series: SeriesTable,
+    pub(super) leaf: Arc<RangeLeaf>,
+    /// Those of the leaf, or the ones around a part of its rows.
+    pub(super) windows: Windows,
+    pub(super) series: SeriesTable,
     /// By series: rows; of what is not asked for there are none here and below.
-    rows: Vec<Differences>,
+    pub(super) rows: Vec<Differences>,
     /// By series: line bytes.
-    bytes: Vec<Differences>,
+    pub(super) bytes: Vec<Differences>,
     /// By series: unwrapped values; then nothing else is counted.
-    samples: Vec<Samples>,
-    failed: Option<Failure>,
+    pub(super) samples: Vec<Samples>,
+    pub(super) failed: Option<Failure>,
     scratch: Scratch,
     key: Vec<u8>,
     /// Bytes that the counts hold beside their places in the lists.
-    nested: usize,
+    pub(super) nested: usize,
 }
 
 /// Counts of one series.
@@ -131,7 +135,7 @@ const TALLY_WORDS: usize = 16;
 
 /// The earliest entry with an error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Failure {
+pub(super) struct Failure {
     timestamp: i64,
     series: String,
     error: String,
@@ -150,9 +154,15 @@ enum Keying<'a> {
 impl LeafState {
     /// Nothing counted yet.
     pub fn new(leaf: Arc<RangeLeaf>) -> Self {
+        let windows = leaf.windows;
+        LeafState::over(leaf, windows)
+    }
+
+    pub(super) fn over(leaf: Arc<RangeLeaf>, windows: Windows) -> Self {
         let scratch = Scratch::for_runs(&leaf.pipeline, leaf.profile.as_ref());
         LeafState {
             leaf,
+            windows,
             series: SeriesTable::default(),
             rows: Vec::new(),
             bytes: Vec::new(),
@@ -187,12 +197,12 @@ impl LeafState {
 
     /// Counts rows that are all of the series of the stream's labels.
     fn count_one(&mut self, batch: &Batch<'_>, selected: &Selection) -> Result<u64, EvalError> {
-        let leaf = Arc::clone(&self.leaf);
+        let windows = self.windows;
         let mut series = None;
         if *selected == Selection::All && batch.timestamps.is_sorted() {
             let mut row = 0;
             while row < batch.len() {
-                let span = leaf.windows.span(batch.timestamps[row]);
+                let span = windows.span(batch.timestamps[row]);
                 let end = end_of(batch.timestamps, row, span);
                 if !span.is_empty() {
                     let series = known(&mut series, || self.current_series())?;
@@ -203,7 +213,7 @@ impl LeafState {
             }
             return Ok(batch.len() as u64);
         }
-        let mut cursor = SpanCursor::new(&leaf.windows);
+        let mut cursor = SpanCursor::new(&windows);
         for row in selected.iter(batch.len()) {
             let span = cursor.span(batch.timestamps[row]);
             if !span.is_empty() {
@@ -216,13 +226,13 @@ impl LeafState {
 
     /// Counts rows whose series follows from the stream and the word of one column.
     fn count_words(&mut self, batch: &Batch<'_>, selected: &Selection, name: &str, ids: &[u32], words: &[&[u8]]) -> Result<u64, EvalError> {
-        let leaf = Arc::clone(&self.leaf);
+        let windows = self.windows;
         let mut by_word: Vec<Option<usize>> = vec![None; words.len()];
-        let is_few = words.len() <= TALLY_WORDS && *selected == Selection::All && !leaf.value.counts_bytes();
+        let is_few = words.len() <= TALLY_WORDS && *selected == Selection::All && !self.leaf.value.counts_bytes();
         if is_few && batch.timestamps.is_sorted() {
             return self.tally_words(batch, name, ids, words);
         }
-        let mut cursor = SpanCursor::new(&leaf.windows);
+        let mut cursor = SpanCursor::new(&windows);
         for row in selected.iter(batch.len()) {
             let span = cursor.span(batch.timestamps[row]);
             if span.is_empty() {
@@ -237,12 +247,12 @@ impl LeafState {
 
     /// Counts all rows of a sorted batch by their words, of which there are few, a span at a time.
     fn tally_words(&mut self, batch: &Batch<'_>, name: &str, ids: &[u32], words: &[&[u8]]) -> Result<u64, EvalError> {
-        let leaf = Arc::clone(&self.leaf);
+        let windows = self.windows;
         let ids = &ids[batch.column_offset..batch.column_offset + batch.len()];
         let mut series = [None; TALLY_WORDS];
         let mut row = 0;
         while row < batch.len() {
-            let span = leaf.windows.span(batch.timestamps[row]);
+            let span = windows.span(batch.timestamps[row]);
             let end = end_of(batch.timestamps, row, span);
             if !span.is_empty() {
                 // Two tallies in turn: the next row need not wait for the count of a word that is the same again.
@@ -274,7 +284,8 @@ impl LeafState {
     fn count_rows(&mut self, batch: &Batch<'_>, selected: &Selection, first: usize) -> Result<u64, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let columns = leaf.pipeline.columns(batch.columns);
-        let mut cursor = SpanCursor::new(&leaf.windows);
+        let windows = self.windows;
+        let mut cursor = SpanCursor::new(&windows);
         let mut stream_series = None;
         let mut matched = 0;
         for row in selected.iter(batch.len()) {
@@ -331,12 +342,12 @@ impl LeafState {
         series
     }
 
-    fn series_of(&mut self, key: &[u8]) -> Result<usize, EvalError> {
+    pub(super) fn series_of(&mut self, key: &[u8]) -> Result<usize, EvalError> {
         let hash = match self.series.find(key) {
             Ok(series) => return Ok(series),
             Err(hash) => hash,
         };
-        let (number, steps) = (self.series.len(), self.leaf.windows.steps.count());
+        let (number, steps) = (self.series.len(), self.windows.steps.count());
         if number >= self.leaf.series_max {
             return Err(EvalError::TooManySeries { max: self.leaf.series_max });
         }
@@ -358,7 +369,7 @@ impl LeafState {
     }
 
     fn add(&mut self, series: usize, span: Span, rows: u64, bytes: u64) {
-        let steps = self.leaf.windows.steps.count();
+        let steps = self.windows.steps.count();
         let mut grown = self.rows[series].add(span, rows as i64, steps);
         if let Some(sums) = self.bytes.get_mut(series) {
             grown += sums.add(span, bytes as i64, steps);
@@ -381,7 +392,7 @@ impl LeafState {
         metadata: impl IntoIterator<Item = &'a str>,
     ) -> Result<bool, EvalError> {
         let leaf = Arc::clone(&self.leaf);
-        let span = leaf.windows.span(run.min.0);
+        let span = self.windows.span(run.min.0);
         if !leaf.counts_runs || run.max.0 > span.until {
             return Ok(false);
         }
@@ -417,12 +428,13 @@ impl LeafState {
         Ok(())
     }
 
-    /// Adds what another state of the same leaf counted over other rows.
+    /// Adds what another state of the same leaf, and of the same part, counted over other rows.
     ///
     /// # Errors
     /// [`EvalError::TooManySeries`].
     pub fn merge(&mut self, other: LeafState) -> Result<(), EvalError> {
-        let steps = self.leaf.windows.steps.count();
+        debug_assert_eq!(self.windows, other.windows, "states of one leaf");
+        let steps = self.windows.steps.count();
         Profile::merge(&mut self.scratch.profile, other.scratch.profile);
         self.failed = match (self.failed.take(), other.failed) {
             (Some(one), Some(two)) => Some(one.min(two)),
@@ -453,7 +465,7 @@ impl LeafState {
         Ok(())
     }
 
-    fn nested_of(&self, series: usize) -> usize {
+    pub(super) fn nested_of(&self, series: usize) -> usize {
         let counts = |list: &[Differences]| list.get(series).map_or(0, Differences::heap_bytes);
         counts(&self.rows) + counts(&self.bytes) + self.samples.get(series).map_or(0, Samples::heap_bytes)
     }
@@ -479,21 +491,22 @@ impl LeafState {
     ///
     /// # Errors
     /// [`EvalError::Pipeline`] when an entry carried an error.
-    pub(crate) fn into_series(self, top: Option<Top>) -> Result<Vec<Counted>, EvalError> {
+    pub(crate) fn into_series(mut self, top: Option<Top>) -> Result<Vec<Counted>, EvalError> {
         let chosen = top.and_then(|top| self.contenders(top));
         if let Some(failed) = self.failed {
             return Err(EvalError::Pipeline { error: failed.error, series: failed.series });
         }
-        let is_chosen = |number: &usize| chosen.as_ref().is_none_or(|chosen| chosen.binary_search(number).is_ok());
         let mut series = Vec::with_capacity(chosen.as_ref().map_or(self.series.len(), Vec::len));
-        let (mut rows, mut bytes, mut samples) = (self.rows.into_iter(), self.bytes.into_iter(), self.samples.into_iter());
-        for number in 0..self.series.len() {
-            let (rows, bytes, samples) = (rows.next(), bytes.next(), samples.next());
-            if is_chosen(&number) {
-                let labels = self.leaf.key.labels(self.series.key(number));
-                let (rows, samples) = (rows.unwrap_or(Differences::One(0)), samples.unwrap_or_default());
-                series.push(Counted { labels, rows, bytes, samples });
-            }
+        let take = |counts: &mut [Differences], number| counts.get_mut(number).map(Differences::take);
+        let mut add = |number| {
+            let labels = self.leaf.key.labels(self.series.key(number));
+            let rows = take(&mut self.rows, number).unwrap_or(Differences::One(0));
+            let samples = self.samples.get_mut(number).map(std::mem::take).unwrap_or_default();
+            series.push(Counted { labels, rows, bytes: take(&mut self.bytes, number), samples });
+        };
+        match chosen {
+            Some(chosen) => chosen.into_iter().for_each(&mut add),
+            None => (0..self.series.len()).for_each(&mut add),
         }
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
@@ -503,8 +516,8 @@ impl LeafState {
     fn contenders(&self, Top { smallest, k }: Top) -> Option<Vec<usize>> {
         let sums = if self.leaf.value.counts_bytes() { &self.bytes } else { &self.rows };
         let values = sums.iter().map(|sum| sum.only_sum().map(|sum| self.leaf.result(sum))).collect::<Option<Vec<f64>>>()?;
-        let pairs = |number| self.leaf.key.pairs(self.series.key(number));
-        contenders(smallest, k, &values, |a, b| pairs(a).cmp(pairs(b)))
+        let key = |number| self.series.key(number);
+        contenders(smallest, k, &values, |a, b| self.leaf.key.compare(key(a), key(b)))
     }
 }
 

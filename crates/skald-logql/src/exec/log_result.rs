@@ -273,6 +273,11 @@ impl LogEntries {
         self.entries.len()
     }
 
+    /// Bytes of memory held, about.
+    pub fn heap_bytes(&self) -> usize {
+        self.entries.iter().map(Kept::heap_bytes).sum()
+    }
+
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -2,6 +2,7 @@
 
 mod batch;
 mod binary;
+mod bounds;
 mod column_test;
 mod decolorize;
 mod error;
@@ -18,6 +19,7 @@ mod leaf;
 mod line_filter;
 mod log_result;
 mod logfmt;
+mod partial;
 mod pattern;
 mod pattern_filter;
 mod pipeline;
@@ -39,11 +41,13 @@ mod unwrap;
 mod vector;
 
 pub use batch::{Batch, Lines, Selection, Stats};
+pub use bounds::{Bounds, Unbounded};
 pub use error::EvalError;
 pub use fields::{FieldParser, FieldReader, json_path_of};
 pub use label_set::LabelSet;
 pub use leaf::{LeafState, RangeLeaf, RunCounts};
 pub use log_result::{LogCollector, LogEntries, LogEntry, LogStream};
+pub use partial::PartialState;
 pub use pattern_filter::LinePattern;
 pub use pipeline::{Columns, Entry, LineNeed, Needs, Pipeline, PlannedStage, Scratch, StageRuns};
 pub use probe::Probe;
@@ -55,6 +59,7 @@ pub use steps::Steps;
 pub use vector::{MetricResult, Sample, Series};
 
 pub(crate) use binary::{apply, apply_scalar, join};
+pub(crate) use bounds::Account;
 pub(crate) use format::{LabelFormatter, LineFormatter};
 pub(crate) use json_path::parse_path;
 pub(crate) use label_filter::{Condition, ConditionError, Named, Test, is_plain_name};

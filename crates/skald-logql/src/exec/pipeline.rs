@@ -127,6 +127,15 @@ impl Step {
         by_template || self.is_parser() || self.changes_line() || matches!(self, Step::Line(_))
     }
 
+    /// Whether it may make something else of an entry at another time.
+    fn sees_clock(&self) -> bool {
+        match self {
+            Step::LineFormat(format) => format.template().sees_clock(),
+            Step::LabelFormat(format) => format.templates().any(Template::sees_clock),
+            _ => false,
+        }
+    }
+
     /// Whether it looks at more of an entry than its labels.
     fn reads_entry(&self) -> bool {
         self.reads_line() || matches!(self, Step::LabelFormat(_))
@@ -305,6 +314,16 @@ impl Pipeline {
     /// Whether it looks at more of entries than their labels.
     pub(crate) fn reads_entries(&self) -> bool {
         !self.parts.line_filters.is_empty() || self.parts.steps.iter().any(Step::reads_entry)
+    }
+
+    /// Whether it may make something else of an entry at another time.
+    pub(crate) fn sees_clock(&self) -> bool {
+        self.parts.steps.iter().any(Step::sees_clock)
+    }
+
+    /// What parsers are told about the rest of the query.
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.parts.hints
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.

@@ -1,7 +1,9 @@
 //! Values of entries, folded as far as the steps that see them allow.
 
 use super::binary::mean_step;
-use super::steps::{Span, Windows};
+use super::bounds::Account;
+use super::error::EvalError;
+use super::steps::{Shift, Span, Windows};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -27,6 +29,21 @@ impl SampleFold {
         matches!(self, SampleFold::Quantile(_) | SampleFold::RateCounter)
     }
 
+    /// What it keeps of values; all that keep the same can be worked out from the same.
+    pub(crate) fn kept_text(self) -> &'static str {
+        match self {
+            SampleFold::Sum | SampleFold::Rate => "sum",
+            SampleFold::Avg => "mean",
+            SampleFold::Min => "least",
+            SampleFold::Max => "largest",
+            SampleFold::Stdvar | SampleFold::Stddev => "squares",
+            SampleFold::First => "first",
+            SampleFold::Last => "last",
+            SampleFold::Quantile(_) => "values",
+            SampleFold::RateCounter => "values and times",
+        }
+    }
+
     fn keeps_times(self) -> bool {
         matches!(self, SampleFold::RateCounter)
     }
@@ -41,7 +58,7 @@ pub(crate) struct Samples {
     segments: Vec<Segment>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Segment {
     first: u32,
     end: u32,
@@ -102,17 +119,22 @@ impl Folded {
             }
             SampleFold::Min if b.value < a.value || a.value.is_nan() => b.value,
             SampleFold::Max if b.value > a.value || a.value.is_nan() => b.value,
-            SampleFold::First if b.at < a.at => {
+            SampleFold::First if b.is_before(a) => {
                 at = b.at;
                 b.value
             }
-            SampleFold::Last if b.at >= a.at => {
+            SampleFold::Last if a.is_before(b) => {
                 at = b.at;
                 b.value
             }
             _ => a.value,
         };
         Folded { count, value, squares, at }
+    }
+
+    /// Which of two values came first. At one time the lesser did, so that it does not matter in which order states are merged.
+    fn is_before(&self, other: &Folded) -> bool {
+        self.at.cmp(&other.at).then(self.value.total_cmp(&other.value)).is_lt()
     }
 
     fn result(&self, fold: SampleFold, seconds: f64) -> f64 {
@@ -145,6 +167,13 @@ impl Segment {
     #[inline]
     fn heap_bytes(&self) -> usize {
         8 * (self.values.capacity() + self.times.capacity())
+    }
+
+    /// Adds the values of another segment of the same steps.
+    fn join(&mut self, fold: SampleFold, other: Segment) {
+        self.folded = self.folded.with(fold, &other.folded);
+        self.values.extend(other.values);
+        self.times.extend(other.times);
     }
 
     fn keep(&mut self, fold: SampleFold, value: f64, at: i64) {
@@ -187,9 +216,12 @@ impl Samples {
         }
     }
 
-    /// Adds what another counted over the same steps; entries of the same time are taken for later ones.
+    /// Adds what another counted over the same steps.
     pub(crate) fn merge(&mut self, fold: SampleFold, other: Samples) {
-        let mut mine = std::mem::take(&mut self.segments).into_iter().peekable();
+        let Some(first) = other.segments.first().map(Segment::key) else { return };
+        // Parts mostly follow each other in time: what lies before the other's first segment stays where it is.
+        let before = self.segments.partition_point(|segment| segment.key() < first);
+        let mut mine = self.segments.split_off(before).into_iter().peekable();
         let mut theirs = other.segments.into_iter().peekable();
         while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
             let order = a.key().cmp(&b.key());
@@ -197,9 +229,7 @@ impl Samples {
             let b = if order.is_ge() { theirs.next() } else { None };
             self.segments.extend(match (a, b) {
                 (Some(mut a), Some(b)) => {
-                    a.folded = a.folded.with(fold, &b.folded);
-                    a.values.extend(b.values);
-                    a.times.extend(b.times);
+                    a.join(fold, b);
                     Some(a)
                 }
                 (one, two) => one.or(two),
@@ -209,11 +239,51 @@ impl Samples {
         self.segments.extend(theirs);
     }
 
+    /// The values that are in the windows of `shift`'s steps, under its numbers.
+    pub(crate) fn shifted(&self, fold: SampleFold, shift: Shift) -> Samples {
+        let mut shifted: Vec<Segment> = Vec::with_capacity(self.segments.len());
+        for segment in &self.segments {
+            let Some((first, end)) = shift.span(segment.first, segment.end) else { continue };
+            match shifted.last_mut() {
+                Some(last) if last.key() == (first, end) => last.join(fold, segment.clone()),
+                _ => shifted.push(Segment { first, end, ..segment.clone() }),
+            }
+        }
+        Samples { segments: shifted }
+    }
+
+    /// Whether there is no value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Lets go of memory that is not used.
+    pub(crate) fn shrink(&mut self) {
+        self.segments.shrink_to_fit();
+        for segment in &mut self.segments {
+            segment.values.shrink_to_fit();
+            segment.times.shrink_to_fit();
+        }
+    }
+
     /// Calls `visit` with each step that has values, and what they come to.
-    pub(crate) fn finish(&self, fold: SampleFold, windows: &Windows, mut visit: impl FnMut(usize, f64)) {
+    ///
+    /// # Errors
+    /// [`EvalError::Interrupted`].
+    pub(crate) fn finish(
+        &self,
+        fold: SampleFold,
+        windows: &Windows,
+        account: &Account<'_>,
+        mut visit: impl FnMut(usize, f64),
+    ) -> Result<(), EvalError> {
         if fold.keeps_values() {
-            self.each_run(windows.steps.count(), |step, run| visit(step, all_values(fold, &self.segments[run], windows, step)));
-            return;
+            return self.each_run(windows.steps.count(), |step, run| {
+                // The values of a window are copied to be put in order.
+                account.check(16 * self.segments[run.clone()].iter().map(|segment| segment.values.len()).sum::<usize>())?;
+                visit(step, all_values(fold, &self.segments[run], windows, step));
+                Ok(())
+            });
         }
         // What the front of a run comes to, from each of its segments on; what came behind it is in `back`.
         let (mut front, mut front_end, mut back) = (Vec::new(), 0, None::<Folded>);
@@ -239,11 +309,12 @@ impl Samples {
             if let Some(folded) = join(ahead, back) {
                 visit(step, folded.result(fold, seconds));
             }
-        });
+            Ok(())
+        })
     }
 
     /// Calls `visit` with each step that has values, and the places of its segments.
-    fn each_run(&self, steps: usize, mut visit: impl FnMut(usize, Range<usize>)) {
+    fn each_run(&self, steps: usize, mut visit: impl FnMut(usize, Range<usize>) -> Result<(), EvalError>) -> Result<(), EvalError> {
         let (mut from, mut end) = (0, 0);
         for step in 0..steps {
             while self.segments.get(end).is_some_and(|segment| segment.first as usize <= step) {
@@ -253,9 +324,10 @@ impl Samples {
                 from += 1;
             }
             if from < end {
-                visit(step, from..end);
+                visit(step, from..end)?;
             }
         }
+        Ok(())
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -270,7 +342,7 @@ fn all_values(fold: SampleFold, run: &[Segment], windows: &Windows, step: usize)
         _ => {
             let times = run.iter().flat_map(|segment| segment.times.iter().copied());
             let mut samples: Vec<(i64, f64)> = times.zip(values).collect();
-            samples.sort_by_key(|(at, _)| *at);
+            samples.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
             let end = windows.steps.time(step).0.saturating_sub(windows.offset);
             rate_counter(&samples, end, windows.range)
         }
@@ -327,6 +399,7 @@ fn rate_counter(samples: &[(i64, f64)], window_end: i64, range: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bounds::Unbounded;
     use super::super::steps::Steps;
     use super::*;
     use proptest::prelude::*;
@@ -400,7 +473,8 @@ mod tests {
                 let mut all = Samples::default();
                 states.into_iter().for_each(|state| all.merge(fold, state));
                 let mut got = Vec::new();
-                all.finish(fold, &windows, |step, value| got.push((step, value)));
+                let account = Account::new(&Unbounded);
+                prop_assert!(all.finish(fold, &windows, &account, |step, value| got.push((step, value))).is_ok());
                 let mut want = Vec::new();
                 for i in 0..steps.count() {
                     let end = steps.time(i).0 - offset;
@@ -425,7 +499,8 @@ mod tests {
         for (i, value) in values.iter().enumerate() {
             samples.add(fold, windows.span(i as i64 + 1), *value, i as i64 + 1);
         }
-        samples.finish(fold, &windows, |_, got| assert!(got == want || (got.is_nan() && want.is_nan()), "{fold:?} of {values:?}: {got}"));
+        let same = |_, got: f64| assert!(got == want || (got.is_nan() && want.is_nan()), "{fold:?} of {values:?}: {got}");
+        assert_eq!(samples.finish(fold, &windows, &Account::new(&Unbounded), same), Ok(()));
     }
 
     #[test]

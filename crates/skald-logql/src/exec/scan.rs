@@ -23,7 +23,8 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// Place of the first byte from `at` on for which `test` sets a bit in words and `byte_test` holds; they must agree.
+/// Place of the first byte from `at` on for which `test` sets a bit in words and `byte_test` holds. They must agree, and hold for no byte
+/// of 0xff.
 #[inline]
 pub(crate) fn find(bytes: &[u8], mut at: usize, test: impl Fn(u64) -> u64, byte_test: impl Fn(u8) -> bool) -> Option<usize> {
     while let Some(word) = word(bytes, at) {
@@ -33,7 +34,14 @@ pub(crate) fn find(bytes: &[u8], mut at: usize, test: impl Fn(u64) -> u64, byte_
         }
         at += 8;
     }
-    bytes.get(at..)?.iter().position(|byte| byte_test(*byte)).map(|found| at + found)
+    let rest = bytes.get(at..)?;
+    let Some(last) = bytes.last_chunk().filter(|_| !rest.is_empty()) else {
+        return rest.iter().position(|byte| byte_test(*byte)).map(|found| at + found);
+    };
+    // The last word once more, without what was looked at, filled up with bytes that are nothing.
+    let bits = 8 * rest.len() as u32;
+    let hits = test(u64::from_le_bytes(*last) >> (64 - bits) | u64::MAX << bits);
+    (hits != 0).then(|| at + hits.trailing_zeros() as usize / 8)
 }
 
 /// Place of the first `"` or `\` from `at` on.
@@ -60,8 +68,8 @@ mod tests {
             let want = |test: &dyn Fn(u8) -> bool| (from..bytes.len()).find(|at| test(bytes[*at]));
             prop_assert_eq!(quote_or_escape(&bytes, from), want(&|byte| byte == b'"' || byte == b'\\'));
             prop_assert_eq!(find(&bytes, from, |word| below(word, limit), |byte| byte < limit), want(&|byte| byte < limit));
-            let either = |word| equal(word, b',') | equal(word, 0xff) | below(word, 0x21);
-            let is_either = |byte| byte == b',' || byte == 0xff || byte < 0x21;
+            let either = |word| equal(word, b',') | equal(word, 0xfe) | below(word, 0x21);
+            let is_either = |byte| byte == b',' || byte == 0xfe || byte < 0x21;
             prop_assert_eq!(find(&bytes, from, either, is_either), want(&is_either));
         }
     }

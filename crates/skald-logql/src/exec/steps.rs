@@ -1,4 +1,5 @@
 use skald_model::{TimeRange, Timestamp};
+use std::ops::Range;
 use std::time::Duration;
 
 /// The times at which a metric query is evaluated: `start`, `start + step`, … .
@@ -38,7 +39,7 @@ impl Steps {
 }
 
 /// The windows `(t − offset − range, t − offset]` of all steps `t`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub(crate) steps: Steps,
     pub(crate) range: i64,
@@ -84,6 +85,76 @@ impl Windows {
         let leaves = if end < count { end * step - range } else { i128::MAX };
         let until = enters.min(leaves).saturating_add(start - i128::from(self.offset)).min(i128::from(i64::MAX));
         Span { first: first as usize, end: end as usize, until: until as i64 }
+    }
+}
+
+impl Windows {
+    /// The windows that hold some time from `min` to `max`, of the same grid drawn out without end: which they are does not depend on where
+    /// the grid begins. A single window is a grid of itself and has to hold both.
+    ///
+    /// `None` when it does not, or when they are too many.
+    pub(crate) fn around(&self, min: i64, max: i64) -> Option<Windows> {
+        if self.steps.count == 1 {
+            return (!self.span(min).is_empty() && !self.span(max).is_empty()).then_some(*self);
+        }
+        let (first, step) = (self.first_end(), i128::from(self.steps.step));
+        let ceil = |time: i128| (time - first + step - 1).div_euclid(step);
+        let (from, end) = (ceil(i128::from(min)), ceil(i128::from(max) + i128::from(self.range)));
+        let count = usize::try_from(end - from).ok().filter(|count| *count <= Steps::COUNT_MAX)?;
+        let start = i64::try_from(first + from * step).ok()?;
+        i64::try_from(first + end * step).ok()?;
+        Some(Windows { steps: Steps { start, step: self.steps.step, count }, range: self.range, offset: 0 })
+    }
+
+    /// What decides which windows [`Windows::around`] finds: equal texts, equal windows. All single windows are one: they hold everything.
+    pub(crate) fn grid(&self) -> String {
+        if self.steps.count == 1 {
+            return "one window".to_owned();
+        }
+        let step = self.steps.step;
+        format!("windows of {} every {step} at {}", self.range, self.first_end().rem_euclid(i128::from(step)))
+    }
+
+    /// How the steps of `part`, windows of the same grid, are numbered here.
+    pub(crate) fn shift_of(&self, part: &Windows) -> Shift {
+        let by = if self.steps.count == 1 { 0 } else { (part.first_end() - self.first_end()) / i128::from(self.steps.step) };
+        // Further away than any number of steps is as good as far away.
+        let by = by.clamp(-(1 << 40), 1 << 40) as i64;
+        Shift { by, from: part.steps.count as u32, to: self.steps.count as u32 }
+    }
+
+    /// Where the first window ends.
+    fn first_end(&self) -> i128 {
+        i128::from(self.steps.start) - i128::from(self.offset)
+    }
+}
+
+/// From the numbers of steps of one grid to those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shift {
+    by: i64,
+    /// Number of steps of the one.
+    from: u32,
+    /// Number of steps of the other.
+    to: u32,
+}
+
+impl Shift {
+    /// The steps of the other that `first..end` are; `None` when they are none.
+    pub(crate) fn span(&self, first: u32, end: u32) -> Option<(u32, u32)> {
+        let (first, end) = (self.number(first), self.number(end));
+        (first < end).then_some((first, end))
+    }
+
+    /// Step of the other, or the one behind its last.
+    fn number(&self, step: u32) -> u32 {
+        (i64::from(step) + self.by).clamp(0, i64::from(self.to)) as u32
+    }
+
+    /// The steps of the one that the other has.
+    fn visible(&self) -> Range<u32> {
+        let own = |number: i64| (number - self.by).clamp(0, i64::from(self.from)) as u32;
+        own(0)..own(i64::from(self.to))
     }
 }
 
@@ -195,6 +266,62 @@ impl Differences {
         if let Differences::Dense(changes) = self { changes } else { Vec::new() }
     }
 
+    /// Adds what another counted over other steps of the same grid, as far as its steps are here.
+    pub(crate) fn merge_shifted(&mut self, other: &Differences, shift: Shift) {
+        match self {
+            Differences::One(sum) => other.each_change(|step, amount| *sum += if shift.number(step) == 0 { amount } else { 0 }),
+            Differences::Dense(changes) => other.each_change(|step, amount| changes[shift.number(step) as usize] += amount),
+            Differences::Sparse(changes) => {
+                other.each_change(|step, amount| changes.push((shift.number(step), amount)));
+                self.push_changes([], shift.to as usize);
+            }
+        }
+    }
+
+    /// Whether any sum is above zero at the steps that `shift` leads to. Only for sums that are never below, after [`Differences::compact`].
+    pub(crate) fn is_visible(&self, shift: Shift) -> bool {
+        let visible = shift.visible();
+        if visible.is_empty() {
+            return false;
+        }
+        let (mut sum, mut found) = (0, false);
+        self.each_change(|step, amount| {
+            // The sum before this change held up to the step before.
+            found |= sum > 0 && visible.start < step;
+            if step < visible.end {
+                sum += amount;
+            }
+        });
+        found || sum > 0
+    }
+
+    fn each_change(&self, mut visit: impl FnMut(u32, i64)) {
+        match self {
+            Differences::One(sum) => {
+                visit(0, *sum);
+                visit(1, -*sum);
+            }
+            Differences::Sparse(changes) => changes.iter().for_each(|(step, amount)| visit(*step, *amount)),
+            Differences::Dense(changes) => {
+                changes.iter().enumerate().filter(|(_, amount)| **amount != 0).for_each(|(step, amount)| visit(step as u32, *amount));
+            }
+        }
+    }
+
+    /// Takes as little memory as it can: each change once, in the order of steps.
+    pub(crate) fn compact(&mut self, steps: usize) {
+        if let Differences::One(_) = self {
+            return;
+        }
+        self.make_dense(steps);
+        let mut changes = Vec::new();
+        self.each_change(|step, amount| changes.push((step, amount)));
+        if 2 * changes.len() <= steps + 1 {
+            changes.shrink_to_fit();
+            *self = Differences::Sparse(changes);
+        }
+    }
+
     /// The sum at each step.
     pub(crate) fn into_sums(self, steps: usize) -> Vec<i64> {
         if let Differences::One(sum) = self {
@@ -208,6 +335,11 @@ impl Differences {
         }
         changes.truncate(steps);
         changes
+    }
+
+    /// Takes everything out.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Differences::One(0))
     }
 
     /// The sum, where there is one step.

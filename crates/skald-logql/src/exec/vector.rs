@@ -1,4 +1,5 @@
 use super::binary::mean_step;
+use super::bounds::Account;
 use super::error::EvalError;
 use super::label_set::LabelSet;
 use super::leaf::{self, Counted, LeafValue, RangeLeaf};
@@ -9,8 +10,8 @@ use crate::ast::{Grouping, VectorOp};
 use rustc_hash::FxHashMap;
 use skald_model::Timestamp;
 
-/// Most points that one side of an expression may hold.
-pub(crate) const POINTS_MAX: usize = 16 << 20;
+/// Bytes of a point while an expression is evaluated.
+pub(crate) const POINT_BYTES: usize = std::mem::size_of::<(u32, f64)>();
 
 /// The answer to a metric query.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,18 +58,18 @@ pub(crate) struct StepVectors {
 
 impl StepVectors {
     /// The values of a leaf.
-    pub(crate) fn from_counts(leaf: &RangeLeaf, counted: Vec<Counted>) -> Result<Self, EvalError> {
+    pub(crate) fn from_counts(leaf: &RangeLeaf, counted: Vec<Counted>, account: &Account<'_>) -> Result<Self, EvalError> {
         let count = leaf.windows.steps.count();
         let mut vectors = StepVectors { series: Vec::with_capacity(counted.len()), steps: vec![Vec::new(); count] };
         let mut points = 0;
         for (at, Counted { labels, rows, bytes, samples }) in counted.into_iter().enumerate() {
             if let LeafValue::Folded(fold) = leaf.value {
-                samples.finish(fold, &leaf.windows, |step, value| {
+                samples.finish(fold, &leaf.windows, account, |step, value| {
                     vectors.steps[step].push((at as u32, value));
                     points += 1;
-                });
+                })?;
                 vectors.series.push(labels);
-                check_points(points)?;
+                account.check(points * POINT_BYTES)?;
                 continue;
             }
             let rows = rows.into_sums(count);
@@ -79,9 +80,15 @@ impl StepVectors {
                 points += 1;
             }
             vectors.series.push(labels);
-            check_points(points)?;
+            account.check(points * POINT_BYTES)?;
         }
         Ok(vectors)
+    }
+
+    /// Bytes of memory held, about.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let labels: usize = self.series.iter().map(|labels| labels.heap_bytes() + std::mem::size_of::<LabelSet>()).sum();
+        labels + self.steps.iter().map(|points| points.capacity() * POINT_BYTES + std::mem::size_of::<Vec<(u32, f64)>>()).sum::<usize>()
     }
 
     /// One series of `labels` that is 1 where no series has a value.
@@ -94,10 +101,6 @@ impl StepVectors {
     pub(crate) fn constant(value: f64, steps: &Steps) -> Self {
         StepVectors { series: vec![LabelSet::default()], steps: vec![vec![(0, value)]; steps.count()] }
     }
-}
-
-pub(crate) fn check_points(points: usize) -> Result<(), EvalError> {
-    if points > POINTS_MAX { Err(EvalError::TooLarge { what: "points", max: POINTS_MAX }) } else { Ok(()) }
 }
 
 /// Gives each distinct label set a number.
@@ -117,16 +120,29 @@ impl Interner {
 }
 
 /// Aggregates over series, step by step. `parameter` is the `k` of `topk`, `bottomk` and `approx_topk`, which here is exact.
-pub(crate) fn aggregate(op: VectorOp, parameter: Option<u64>, grouping: Option<&Grouping>, inner: StepVectors) -> StepVectors {
+///
+/// # Errors
+/// [`EvalError::Interrupted`].
+pub(crate) fn aggregate(
+    op: VectorOp,
+    parameter: Option<u64>,
+    grouping: Option<&Grouping>,
+    inner: StepVectors,
+    account: &Account<'_>,
+) -> Result<StepVectors, EvalError> {
     let mut groups = Interner::default();
     let by = grouping.map(|grouping| sorted_names(&grouping.labels));
     let group_of: Vec<u32> =
         inner.series.iter().map(|labels| groups.number(group_labels(labels, grouping, by.as_deref().unwrap_or_default()))).collect();
+    let each_step = |steps: Vec<Vec<(u32, f64)>>, fold: &dyn Fn(Vec<(u32, f64)>) -> Vec<(u32, f64)>| {
+        let step = |points| account.check(0).map(|()| fold(points));
+        steps.into_iter().map(step).collect::<Result<Vec<_>, _>>()
+    };
     match op {
         VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => {
             let leaf::Top { smallest, k } = leaf::Top::of(op, parameter);
             let choose = |points: Vec<(u32, f64)>| top(smallest, k, &group_of, groups.sets.len(), points);
-            StepVectors { steps: inner.steps.into_iter().map(choose).collect(), series: inner.series }
+            Ok(StepVectors { steps: each_step(inner.steps, &choose)?, series: inner.series })
         }
         VectorOp::Sort | VectorOp::SortDesc => {
             let descending = op == VectorOp::SortDesc;
@@ -134,7 +150,7 @@ pub(crate) fn aggregate(op: VectorOp, parameter: Option<u64>, grouping: Option<&
                 points.sort_by(|a, b| rank(descending, a.1, b.1));
                 points
             };
-            StepVectors { steps: inner.steps.into_iter().map(sort).collect(), series: inner.series }
+            Ok(StepVectors { steps: each_step(inner.steps, &sort)?, series: inner.series })
         }
         _ => {
             // In label order: which of equal values `topk` keeps must not depend on how its series were made.
@@ -143,8 +159,9 @@ pub(crate) fn aggregate(op: VectorOp, parameter: Option<u64>, grouping: Option<&
             let mut place = vec![0; order.len()];
             order.iter().enumerate().for_each(|(at, group)| place[*group as usize] = at as u32);
             let group_of: Vec<u32> = group_of.into_iter().map(|group| place[group as usize]).collect();
-            let steps = inner.steps.into_iter().map(|points| fold(op, &group_of, order.len(), points)).collect();
-            StepVectors { series: order.into_iter().map(|group| std::mem::take(&mut groups.sets[group as usize])).collect(), steps }
+            let steps = each_step(inner.steps, &|points| fold(op, &group_of, order.len(), points))?;
+            let series = order.into_iter().map(|group| std::mem::take(&mut groups.sets[group as usize])).collect();
+            Ok(StepVectors { series, steps })
         }
     }
 }
@@ -224,8 +241,15 @@ pub(crate) fn scalar_result(value: f64, steps: &Steps, instant: bool) -> MetricR
 /// The answer of an expression that has series. `keep_order` leaves an instant vector as it was evaluated.
 ///
 /// # Errors
-/// [`EvalError::TooManySeries`] when more than `max` series have a value.
-pub(crate) fn result(vectors: StepVectors, steps: &Steps, instant: bool, keep_order: bool, max: usize) -> Result<MetricResult, EvalError> {
+/// [`EvalError::TooManySeries`] when more than `max` series have a value, [`EvalError::Interrupted`].
+pub(crate) fn result(
+    vectors: StepVectors,
+    steps: &Steps,
+    instant: bool,
+    keep_order: bool,
+    max: usize,
+    account: &Account<'_>,
+) -> Result<MetricResult, EvalError> {
     if instant {
         let points = vectors.steps.into_iter().next().unwrap_or_default();
         if points.len() > max {
@@ -239,7 +263,10 @@ pub(crate) fn result(vectors: StepVectors, steps: &Steps, instant: bool, keep_or
         return Ok(MetricResult::Vector(samples));
     }
     let mut found: FxHashMap<&LabelSet, Vec<(Timestamp, f64)>> = FxHashMap::default();
+    let mut count = 0;
     for (step, points) in vectors.steps.iter().enumerate() {
+        count += points.len();
+        account.check(count * std::mem::size_of::<(Timestamp, f64)>())?;
         for (series, value) in points {
             found.entry(&vectors.series[*series as usize]).or_default().push((steps.time(step), *value));
         }

@@ -1,3 +1,4 @@
+use super::fragment::FragmentOf;
 use super::hints::Wanted;
 use super::rewrite::{self, LeafGrouping, Rewrite, Rewrites};
 use super::{Params, PlanError, stages};
@@ -6,8 +7,9 @@ use crate::ast::{
     VectorOp,
 };
 use crate::exec::{
-    EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, ProfileClock, RangeLeaf, Replacer, SampleFold, Selector,
-    SeriesKey, StepVectors, Steps, Top, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
+    Account, Bounds, EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, ProfileClock, RangeLeaf, Replacer,
+    SampleFold, Selector, SeriesKey, StepVectors, Steps, Top, Unbounded, Windows, aggregate, apply, apply_scalar, join, result,
+    scalar_result,
 };
 use skald_model::Timestamp;
 use std::sync::Arc;
@@ -116,43 +118,76 @@ impl MetricPlan {
     /// # Errors
     /// See [`EvalError`].
     pub fn finish(&self, states: Vec<LeafState>) -> Result<MetricResult, EvalError> {
+        self.finish_within(states, &Unbounded)
+    }
+
+    /// As [`MetricPlan::finish`], asking `bounds` every now and then.
+    ///
+    /// # Errors
+    /// See [`EvalError`].
+    pub fn finish_within(&self, states: Vec<LeafState>, bounds: &dyn Bounds) -> Result<MetricResult, EvalError> {
         debug_assert_eq!(states.len(), self.leaves.len(), "one state per leaf");
+        let account = Account::new(bounds);
         let mut values = Vec::with_capacity(states.len());
         for (at, state) in states.into_iter().enumerate() {
             let leaf = Arc::clone(state.leaf());
-            values.push(Some(StepVectors::from_counts(&leaf, state.into_series(self.tops[at])?)?));
+            let vectors = StepVectors::from_counts(&leaf, state.into_series(self.tops[at])?, &account)?;
+            account.add(vectors.heap_bytes())?;
+            values.push(Some(vectors));
         }
-        match self.eval(&self.root, &mut values)? {
+        match self.eval(&self.root, &mut values, &account)? {
             Value::Number(value) => Ok(scalar_result(value, &self.steps, self.instant)),
-            Value::Vectors(vectors) => result(vectors, &self.steps, self.instant, self.keep_order, self.series_max),
+            Value::Vectors(vectors) => result(vectors, &self.steps, self.instant, self.keep_order, self.series_max, &account),
         }
     }
 
-    fn eval(&self, node: &Node, leaves: &mut [Option<StepVectors>]) -> Result<Value, EvalError> {
+    /// Evaluates a node; what its value holds is added to the account, and what it was made of taken away.
+    fn eval(&self, node: &Node, leaves: &mut [Option<StepVectors>], account: &Account<'_>) -> Result<Value, EvalError> {
         Ok(match node {
             Node::Number(value) => Value::Number(*value),
-            Node::Constant(value) => Value::Vectors(StepVectors::constant(*value, &self.steps)),
+            Node::Constant(value) => Self::made(StepVectors::constant(*value, &self.steps), 0, account)?,
             Node::Leaf(at) => Value::Vectors(leaves[*at].take().expect("each leaf has one place in the expression")),
             Node::Absent { leaf, labels } => {
                 let counted = leaves[*leaf].take().expect("each leaf has one place in the expression");
-                Value::Vectors(counted.absent(labels.clone()))
+                let before = counted.heap_bytes();
+                Self::made(counted.absent(labels.clone()), before, account)?
             }
             Node::LabelReplace { inner, replacer } => {
-                let mut vectors = self.eval(inner, leaves)?.into_vectors(&self.steps);
+                let mut vectors = self.eval(inner, leaves, account)?.into_vectors(&self.steps);
+                let before = vectors.heap_bytes();
                 vectors.series.iter_mut().for_each(|labels| replacer.replace(labels));
-                Value::Vectors(vectors)
+                Self::made(vectors, before, account)?
             }
             Node::Aggregate { op, parameter, grouping, inner } => {
-                let inner = self.eval(inner, leaves)?.into_vectors(&self.steps);
-                Value::Vectors(aggregate(*op, *parameter, grouping.as_ref(), inner))
+                let inner = self.eval(inner, leaves, account)?.into_vectors(&self.steps);
+                let before = inner.heap_bytes();
+                Self::made(aggregate(*op, *parameter, grouping.as_ref(), inner, account)?, before, account)?
             }
-            Node::Binary { op, return_bool, matching, left, right } => match (self.eval(left, leaves)?, self.eval(right, leaves)?) {
-                (Value::Number(left), Value::Number(right)) => Value::Number(apply(*op, left, right)),
-                (Value::Number(left), Value::Vectors(right)) => Value::Vectors(apply_scalar(*op, *return_bool, left, true, right)),
-                (Value::Vectors(left), Value::Number(right)) => Value::Vectors(apply_scalar(*op, *return_bool, right, false, left)),
-                (Value::Vectors(left), Value::Vectors(right)) => Value::Vectors(join(*op, *return_bool, matching, left, right)?),
-            },
+            Node::Binary { op, return_bool, matching, left, right } => {
+                match (self.eval(left, leaves, account)?, self.eval(right, leaves, account)?) {
+                    (Value::Number(left), Value::Number(right)) => Value::Number(apply(*op, left, right)),
+                    (Value::Number(number), Value::Vectors(vectors)) => {
+                        let before = vectors.heap_bytes();
+                        Self::made(apply_scalar(*op, *return_bool, number, true, vectors), before, account)?
+                    }
+                    (Value::Vectors(vectors), Value::Number(number)) => {
+                        let before = vectors.heap_bytes();
+                        Self::made(apply_scalar(*op, *return_bool, number, false, vectors), before, account)?
+                    }
+                    (Value::Vectors(left), Value::Vectors(right)) => {
+                        let before = left.heap_bytes() + right.heap_bytes();
+                        Self::made(join(*op, *return_bool, matching, left, right, account)?, before, account)?
+                    }
+                }
+            }
         })
+    }
+
+    /// A value that was made of others, which held `before` bytes.
+    fn made(vectors: StepVectors, before: usize, account: &Account<'_>) -> Result<Value, EvalError> {
+        account.add(vectors.heap_bytes())?;
+        account.sub(before);
+        Ok(Value::Vectors(vectors))
     }
 }
 
@@ -250,6 +285,9 @@ impl Builder {
         let series_max = if is_root && !sum_above { self.series_max } else { INNER_SERIES_MAX };
         let by_column = rewrite::finds_series_by_column(on(Rewrite::SeriesByColumn), &pipeline, unwrap.as_ref());
         let counts_runs = rewrite::counts_runs(on(Rewrite::CountsFromDirectory), &pipeline, unwrap.as_ref());
+        let parts =
+            FragmentOf { matchers: &range.log.matchers, stages: log_stages, unwrap: range.unwrap.as_ref(), key: &key, value, windows };
+        let fragment = parts.text(&pipeline, self.rewrites);
         self.leaves.push(Arc::new(RangeLeaf {
             selector,
             pipeline,
@@ -258,6 +296,7 @@ impl Builder {
             value,
             key,
             series_max,
+            fragment,
             by_column,
             counts_runs,
             profile: self.profile.clone(),

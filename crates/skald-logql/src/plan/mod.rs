@@ -2,6 +2,7 @@
 
 mod describe;
 mod error;
+mod fragment;
 mod hints;
 mod log;
 mod metric;

@@ -12,6 +12,8 @@ pub(super) struct Names {
     /// Whether it uses the dot, or `$`, as a whole.
     pub(super) sees_all: bool,
     pub(super) sees_line: bool,
+    /// Whether it may use the current time.
+    pub(super) sees_clock: bool,
     /// Functions that do not exist, with their lines.
     pub(super) unknown: Vec<(usize, String)>,
     /// Regular expressions that are written out.
@@ -70,6 +72,7 @@ impl Names {
             },
             Expr::Identifier(pos, name) => {
                 self.sees_line |= name == "__line__";
+                self.sees_clock |= signature::sees_clock(name);
                 if !signature::exists(name) {
                     self.unknown.push((pos.line, name.to_string()));
                 }

@@ -88,6 +88,11 @@ pub(super) fn takes_pattern(name: &str) -> bool {
     signature(name).is_some_and(|signature| matches!(signature.run, Run::Pattern(_)))
 }
 
+/// Whether a function may give, or fall back to, the current time.
+pub(super) fn sees_clock(name: &str) -> bool {
+    signature(name).is_some_and(|signature| matches!(signature.run, Run::Now | Run::Date))
+}
+
 static FUNCTIONS: LazyLock<HashMap<&'static str, Signature>> = LazyLock::new(|| {
     use Kind::{Any, Float, Int, Text, Time};
     let text: [(&str, &'static [Kind], Pure); 55] = [

@@ -182,7 +182,7 @@ pub fn parse_go_duration(text: &str) -> Result<i64, GoDurationError> {
         if !has_digits {
             return Err(invalid());
         }
-        let unit_len = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_len = rest.bytes().position(|b| b == b'.' || b.is_ascii_digit()).unwrap_or(rest.len());
         let unit = &rest[..unit_len];
         rest = &rest[unit_len..];
         let size = match unit {

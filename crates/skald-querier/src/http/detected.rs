@@ -6,13 +6,12 @@ use crate::detected_fields::{self, Fields};
 use crate::detected_labels;
 use crate::error::QueryError;
 use crate::params::check_order;
-use crate::service::{AnswerData, Querier, QueryRequest};
+use crate::service::{Answer, AnswerData, Querier, QueryRequest};
 use crate::tenants::TENANT_LABEL;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use serde_json::{Map, Value};
 use skald_logql::ast::Expr;
-use skald_model::seam::run_on_pool;
 use std::time::Duration;
 
 /// Lines that are looked at, where a request does not say.
@@ -61,13 +60,17 @@ async fn detect(querier: &Querier, asked: Asked) -> Result<(Fields, u64, Vec<Str
     if let Expr::Metric(_) = skald_logql::parse(&request.text).map_err(QueryError::Parse)? {
         return Err(QueryError::Unsupported("only log selector is supported").into());
     }
-    let result = querier.query(&caller, request).await;
-    querier.count(&result);
-    let result = result?;
-    let AnswerData::Entries(entries) = result.data else { return Ok((Fields::default(), limit, result.warnings)) };
-    let find = move || detected_fields::detect(&entries.categorised());
-    let fields = run_on_pool(querier.reader().pool.as_ref(), find).await.map_err(|_| QueryError::Stopped)?;
-    Ok((fields, limit, result.warnings))
+    let work = caller.work().clone();
+    let find = move |Answer { data, warnings, .. }| match data {
+        AnswerData::Entries(entries) => {
+            // The entries are copied once to stand by stream.
+            let _copied = work.budget().hold(entries.heap_bytes() as u64)?;
+            Ok((detected_fields::detect(&entries.categorised()), warnings))
+        }
+        AnswerData::Metric(_) => Ok((Fields::default(), warnings)),
+    };
+    let (fields, warnings) = querier.query_and(&caller, request, find).await?;
+    Ok((fields, limit, warnings))
 }
 
 fn answer(members: Vec<(&str, Value)>, warnings: &[String]) -> Response {

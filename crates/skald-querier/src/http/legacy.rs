@@ -20,13 +20,16 @@ pub(super) async fn query(State(querier): State<Querier>, request: Request) -> R
     let (limit, forward) = (params.limit()?, params.forward()?);
     let (step, interval) = (Some(params.step(start, end)?), params.interval()?);
     let request = QueryRequest { text, start, end, step, interval, limit, forward };
-    let result = querier.query(&caller, request).await;
-    querier.count(&result);
-    let Answer { data, warnings, stats } = result?;
-    match data {
-        AnswerData::Entries(entries) => Ok(json(encode::legacy_streams(&entries.streams(), &warnings, &stats))),
-        AnswerData::Metric(_) => Err(LOG_ONLY.into()),
-    }
+    let work = caller.work().clone();
+    let encode = move |Answer { data, warnings, stats }| match data {
+        AnswerData::Entries(entries) => {
+            // The entries are copied once to stand by stream.
+            let _copied = work.budget().hold(entries.heap_bytes() as u64)?;
+            encode::legacy_streams(&entries.streams(), &warnings, &stats, &work)
+        }
+        AnswerData::Metric(_) => Err(LOG_ONLY),
+    };
+    Ok(json(querier.query_and(&caller, request, encode).await?))
 }
 
 /// The query with `|~ "regexp"` behind it. It stands on a line of its own, in case that the query ends in a comment.

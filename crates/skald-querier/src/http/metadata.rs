@@ -17,7 +17,7 @@ use skald_model::{Labels, TimeRange, Timestamp};
 use std::collections::BTreeSet;
 
 /// Most selectors of one request for series.
-const SELECTORS_MAX: usize = 256;
+const SELECTORS_MAX: usize = 64;
 
 /// The inclusive window of a metadata request, as a half-open range.
 fn window(querier: &Querier, caller: &Caller, params: &Params) -> Result<TimeRange, Refused> {

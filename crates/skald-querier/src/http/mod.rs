@@ -14,11 +14,13 @@ mod volume;
 use crate::caller::{Caller, QueryTags};
 use crate::error::QueryError;
 use crate::params::{ParamError, Params};
+use crate::query_log::{Record, observe};
 use crate::service::Querier;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -64,6 +66,7 @@ impl Querier {
             .route("/api/prom/label/{name}/values", get_or_post(metadata::label_values))
             .route("/api/prom/series", get_or_post(metadata::series))
             .route("/loki/api/v1/format_query", get_or_post(format::format_query))
+            .layer(from_fn_with_state(self.clone(), observe))
             .layer(CompressionLayer::new().gzip(true))
             .route("/loki/api/v1/tail", get_or_post(tail::tail))
             .route("/api/prom/tail", get_or_post(tail::legacy))
@@ -119,7 +122,8 @@ impl IntoResponse for Refused {
 }
 
 async fn asked(querier: &Querier, request: Request) -> Result<Asked, Refused> {
-    let caller = caller(querier, request.headers())?;
+    let record = request.extensions().get::<Record>().cloned().unwrap_or_default();
+    let caller = caller(querier, request.headers(), record)?;
     if request.headers().get_all(header::ACCEPT).iter().any(|value| value.as_bytes().starts_with(PARQUET)) {
         let why = "support for Parquet encoded responses is disabled. Enable with -frontend.support-parquet-encoding=true";
         return Err(QueryError::Unsupported(why).into());
@@ -129,13 +133,20 @@ async fn asked(querier: &Querier, request: Request) -> Result<Asked, Refused> {
 }
 
 /// Who asks: one tenant, or several where queries over several are allowed.
-fn caller(querier: &Querier, headers: &HeaderMap) -> Result<Caller, Refused> {
+fn caller(querier: &Querier, headers: &HeaderMap, record: Record) -> Result<Caller, Refused> {
     let config = querier.config();
     let tenants = tenancy::tenants(headers, config.auth_enabled).map_err(Refused::Tenancy)?;
     if tenants.len() > 1 && !config.querier.multi_tenant_queries_enabled {
         return Err(Refused::Tenancy(tenancy::TenancyError::Multiple));
     }
-    Ok(querier.caller(tenants, QueryTags::of(headers)))
+    let caller = querier.caller_of(tenants, QueryTags::of(headers), record);
+    let caller = if config.querier.per_request_limits_enabled { caller.tightened(headers)? } else { caller };
+    Ok(if wants_no_cache(headers) { caller.without_cache() } else { caller })
+}
+
+fn wants_no_cache(headers: &HeaderMap) -> bool {
+    let text = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or("");
+    text.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
 async fn params_of(request: Request) -> Result<Params, Refused> {
@@ -157,8 +168,8 @@ async fn read_form(body: Body) -> Result<Vec<u8>, Refused> {
     }
 }
 
-fn json(body: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, JSON)], body).into_response()
+fn json(body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, JSON)], body.into()).into_response()
 }
 
 #[cfg(test)]

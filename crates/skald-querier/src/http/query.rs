@@ -2,15 +2,12 @@
 
 use super::{Asked, Refused, asked, json};
 use crate::caller::Caller;
-use crate::encode;
-use crate::error::QueryError;
-use crate::metrics::Status;
-use crate::params::check_order;
+use crate::params::{Params, check_order};
 use crate::service::{Answer, AnswerData, Querier, QueryRequest};
+use crate::{encode, explain};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use skald_rpc::http_status;
 use std::time::Duration;
 
 /// Header by which clients ask for labels split by category; its flags are echoed.
@@ -29,7 +26,7 @@ pub(super) async fn query_range(State(querier): State<Querier>, request: Request
         step: Some(params.step(start, end)?),
         interval: params.interval()?,
     };
-    answer(&querier, &caller, request, &headers).await
+    answer(&querier, &caller, request, &params, &headers).await
 }
 
 pub(super) async fn query(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
@@ -44,42 +41,33 @@ pub(super) async fn query(State(querier): State<Querier>, request: Request) -> R
         step: None,
         interval: Duration::ZERO,
     };
-    answer(&querier, &caller, request, &headers).await
+    answer(&querier, &caller, request, &params, &headers).await
 }
 
-async fn answer(querier: &Querier, caller: &Caller, request: QueryRequest, headers: &HeaderMap) -> Result<Response, Refused> {
-    let result = querier.query(caller, request).await;
-    querier.count(&result);
-    let Answer { data, warnings, stats } = result?;
-    Ok(json(match data {
-        AnswerData::Metric(result) => encode::metric(&result, &warnings, &stats),
+async fn answer(
+    querier: &Querier,
+    caller: &Caller,
+    request: QueryRequest,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<Response, Refused> {
+    if params.explain()? {
+        let profiler = caller.work().profile(querier.clock().clone());
+        let encode = move |answer: Answer| explain::encode(&profiler, &answer);
+        return Ok(json(querier.query_and(caller, request, encode).await?));
+    }
+    let (flags, work) = (encoding_flags(headers), caller.work().clone());
+    let encode = move |Answer { data, warnings, stats }| match data {
+        AnswerData::Metric(result) => encode::metric(&result, &warnings, &stats, &work),
         AnswerData::Entries(entries) => {
-            let flags = encoding_flags(headers);
+            // The entries are copied once to stand by stream.
+            let _copied = work.budget().hold(entries.heap_bytes() as u64)?;
             let categorise = flags.iter().any(|flag| flag == encode::CATEGORIZE_LABELS);
             let streams = if categorise { entries.categorised() } else { entries.streams() };
-            encode::streams(&streams, &flags, &warnings, &stats)
+            encode::streams(&streams, &flags, &warnings, &stats, &work)
         }
-    }))
-}
-
-impl Querier {
-    /// Counts a query in the metrics.
-    pub(super) fn count(&self, result: &Result<Answer, QueryError>) {
-        let metrics = self.metrics();
-        let status = match result {
-            Ok(answer) => {
-                metrics.seconds.observe(answer.stats.exec_time.as_secs_f64());
-                metrics.lines.inc_by(answer.stats.memory_lines + answer.stats.object_lines);
-                metrics.bytes.inc_by(answer.stats.memory_bytes + answer.stats.object_bytes);
-                metrics.blocks_skipped.inc_by(answer.stats.blocks_skipped);
-                metrics.incomplete.inc_by(u64::from(!answer.warnings.is_empty()));
-                "ok"
-            }
-            Err(error) if http_status(error.kind()).is_client_error() => "refused",
-            Err(_) => "failed",
-        };
-        metrics.queries.get_or_create(&Status { status }).inc();
-    }
+    };
+    Ok(json(querier.query_and(caller, request, encode).await?))
 }
 
 pub(super) fn encoding_flags(headers: &HeaderMap) -> Vec<String> {

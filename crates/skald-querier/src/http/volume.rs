@@ -36,11 +36,9 @@ async fn answer(querier: &Querier, asked: Asked, is_range: bool) -> Result<Respo
     let start = checks::lookback(start, end, caller.limits(), querier.now())?;
     let target_labels = params.get("targetLabels").to_owned();
     let request = VolumeRequest { matchers, start, end, step: is_range.then_some(step), limit, target_labels, by };
-    let result = querier.volume(&caller, request).await;
-    querier.count(&result);
-    let Answer { data, warnings, stats } = result?;
+    let Answer { data, warnings, stats } = querier.volume(&caller, request).await?;
     Ok(json(match data {
-        AnswerData::Metric(result) => encode::metric(&result, &warnings, &stats),
+        AnswerData::Metric(result) => encode::metric(&result, &warnings, &stats, caller.work())?,
         AnswerData::Entries(_) => return Err(QueryError::Stopped.into()),
     }))
 }

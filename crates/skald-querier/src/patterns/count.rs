@@ -57,8 +57,8 @@ pub(super) struct Sampling {
 }
 
 impl Sampling {
-    pub(super) fn new(plan: Arc<LogPlan>, size: usize) -> Self {
-        Sampling { lines: Lines::new(plan), sample: Sample::new(size) }
+    pub(super) fn new(plan: Arc<LogPlan>, sample: Sample) -> Self {
+        Sampling { lines: Lines::new(plan), sample }
     }
 }
 
@@ -122,22 +122,14 @@ pub(super) struct Counting {
 }
 
 impl Counting {
-    /// With `sample` lines of those that no template takes.
-    pub(super) fn new(plan: Arc<LogPlan>, templates: Arc<Templates>, buckets: Buckets, sample: usize) -> Self {
-        Counting {
-            lines: Lines::new(plan),
-            templates,
-            buckets,
-            tokens: Tokens::default(),
-            counts: FxHashMap::default(),
-            missed: 0,
-            sample: Sample::new(sample),
-        }
+    /// With a sample of the lines that no template takes.
+    pub(super) fn new(plan: Arc<LogPlan>, templates: Arc<Templates>, buckets: Buckets, sample: Sample) -> Self {
+        Counting { lines: Lines::new(plan), templates, buckets, tokens: Tokens::default(), counts: FxHashMap::default(), missed: 0, sample }
     }
 
     /// The lines sampled of those that no template takes.
     pub(super) fn take_sample(&mut self) -> Sample {
-        std::mem::replace(&mut self.sample, Sample::new(0))
+        std::mem::replace(&mut self.sample, Sample::new(0, 0))
     }
 
     /// Adds what another one counted.

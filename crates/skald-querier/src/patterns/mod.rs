@@ -23,7 +23,6 @@ use sample::Sample;
 use skald_logql::ast::{Expr, LogExpr};
 use skald_logql::exec::Columns;
 use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Rewrites};
-use skald_model::seam::run_on_pool;
 use skald_model::{Level, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -32,12 +31,16 @@ use templates::{Template, Templates};
 
 /// Lines that templates are learned from.
 const SAMPLE_LINES: usize = 1 << 15;
+/// Memory that they take.
+const SAMPLE_MEMORY: usize = 8 << 20;
 /// Raw bytes of rows that are read for the sample; then again as many, so that it has lines of all streams.
 const SAMPLE_BYTES: u64 = 24 << 20;
 /// Lines below which a sample of a part is not enough: a filter passes few, so all are read for it.
 const SAMPLE_LINES_MIN: usize = 1 << 12;
 /// Lines, of those that no template takes, from which more templates are learned.
 const MISSED_LINES: usize = 1 << 13;
+/// Memory that they take.
+const MISSED_MEMORY: usize = 2 << 20;
 /// It is worth to learn again for more than one of so many lines.
 const GAIN_SHARE: u64 = 100;
 /// How often templates are learned at most.
@@ -93,7 +96,9 @@ impl Querier {
     /// When the query is wrong or a limit is passed, or what it needs does not answer.
     pub async fn patterns(&self, caller: &Caller, request: PatternsRequest) -> Result<Patterns, QueryError> {
         let limits = caller.limits();
+        caller.work().record().asked("patterns", &request.text, (request.start, request.end), Some(request.step));
         let expr = skald_logql::parse(&request.text)?;
+        checks::blocked(&expr, &request.text, caller)?;
         checks::length(request.start, request.end, limits)?;
         let start = checks::lookback(request.start, request.end, limits, self.now())?;
         checks::selectors(&expr, limits)?;
@@ -107,16 +112,16 @@ impl Querier {
         let mut sources = self.sources(caller, plan.clone(), plan.range()).await?;
         let units = units(&mut sources);
         let mut warnings: BTreeSet<String> = sources.warnings.into_iter().collect();
-        let sample = self.sample(&plan, &units, &mut warnings).await?;
-        let mut rounds = vec![self.learn(sample).await?];
+        let sample = self.sample(caller, &plan, &units, &mut warnings).await?;
+        let mut rounds = vec![self.learn(caller, sample).await?];
         loop {
             let templates = Arc::new(Templates::new(&rounds));
             let new_state = {
                 let (plan, templates) = (plan.clone(), templates.clone());
-                move || Counting::new(plan.clone(), templates.clone(), buckets, MISSED_LINES)
+                move || Counting::new(plan.clone(), templates.clone(), buckets, Sample::new(MISSED_LINES, MISSED_MEMORY))
             };
             let mut counting = new_state();
-            let states = self.read(&plan, units.clone(), new_state, &mut warnings).await?;
+            let states = self.read(caller, &plan, units.clone(), new_state, &mut warnings).await?;
             states.into_iter().for_each(|state| counting.merge(state));
             let (missed, sample) = (counting.missed, counting.take_sample());
             let answer = finish(&templates, counting, buckets);
@@ -125,7 +130,7 @@ impl Querier {
             }
             // What the first sample had no line of may be much of the whole: then its own sample is learned from, once.
             let sampled = sample.len() as u64;
-            let more = self.learn(sample).await?;
+            let more = self.learn(caller, sample).await?;
             if !answer.would_gain(more.iter().map(|template| template.weight as u64 * missed / sampled.max(1))) {
                 return Ok(Patterns { warnings: warnings.into_iter().collect(), ..answer });
             }
@@ -134,30 +139,43 @@ impl Querier {
     }
 
     /// Lines of a part of `units` that is chosen by their order and streams; of all of them, when the part has too few.
-    async fn sample(&self, plan: &Arc<LogPlan>, units: &[Unit], warnings: &mut BTreeSet<String>) -> Result<Sample, QueryError> {
+    async fn sample(
+        &self,
+        caller: &Caller,
+        plan: &Arc<LogPlan>,
+        units: &[Unit],
+        warnings: &mut BTreeSet<String>,
+    ) -> Result<Sample, QueryError> {
         let chosen = choose(units);
         let part =
             |wanted: bool| units.iter().zip(&chosen).filter(move |(_, chosen)| **chosen == wanted).map(|(unit, _)| unit.clone()).collect();
-        let mut sample = self.sample_of(plan, part(true), warnings).await?;
-        if sample.len() < SAMPLE_LINES_MIN && chosen.contains(&false) {
-            sample.merge(self.sample_of(plan, part(false), warnings).await?);
+        let mut sample = self.sample_of(caller, plan, part(true), warnings).await?;
+        if sample.len() < SAMPLE_LINES_MIN && sample.heap_bytes() < SAMPLE_MEMORY / 2 && chosen.contains(&false) {
+            sample.merge(self.sample_of(caller, plan, part(false), warnings).await?);
         }
         Ok(sample)
     }
 
-    async fn sample_of(&self, plan: &Arc<LogPlan>, units: Vec<Unit>, warnings: &mut BTreeSet<String>) -> Result<Sample, QueryError> {
+    async fn sample_of(
+        &self,
+        caller: &Caller,
+        plan: &Arc<LogPlan>,
+        units: Vec<Unit>,
+        warnings: &mut BTreeSet<String>,
+    ) -> Result<Sample, QueryError> {
         let new_state = {
             let plan = plan.clone();
-            move || Sampling::new(plan.clone(), SAMPLE_LINES)
+            move || Sampling::new(plan.clone(), Sample::new(SAMPLE_LINES, SAMPLE_MEMORY))
         };
-        let states = self.read(plan, units, new_state, warnings).await?;
-        let mut all = Sample::new(SAMPLE_LINES);
+        let states = self.read(caller, plan, units, new_state, warnings).await?;
+        let mut all = Sample::new(SAMPLE_LINES, SAMPLE_MEMORY);
         states.into_iter().for_each(|state| all.merge(state.sample));
         Ok(all)
     }
 
     async fn read<S: State>(
         &self,
+        caller: &Caller,
         plan: &LogPlan,
         units: Vec<Unit>,
         new_state: impl Fn() -> S + Send + Sync + 'static,
@@ -165,14 +183,13 @@ impl Querier {
     ) -> Result<Vec<S>, QueryError> {
         let pipeline = plan.pipeline();
         let reading = Reading { needs: pipeline.needs().clone(), probe: pipeline.block_probe().clone(), laziness: Laziness::Whole };
-        let (states, outcome) = self.reader().evaluate(units, reading, new_state).await?;
+        let (states, outcome) = self.reader(caller).evaluate(units, reading, new_state).await?;
         warnings.extend(outcome.warnings);
         Ok(states)
     }
 
-    async fn learn(&self, sample: Sample) -> Result<Vec<Template>, QueryError> {
-        let learn = move || learn::learn(&sample.into_lines());
-        run_on_pool(self.reader().pool.as_ref(), learn).await.map_err(|_| QueryError::Stopped)
+    async fn learn(&self, caller: &Caller, sample: Sample) -> Result<Vec<Template>, QueryError> {
+        caller.work().on_pool(move || Ok(learn::learn(&sample.into_lines()))).await
     }
 }
 
@@ -197,6 +214,7 @@ fn plan(log: &LogExpr, start: Timestamp, end: Timestamp, now: Timestamp) -> Resu
         max_series: 0,
         rewrites: Rewrites::ALL,
         approx_topk: false,
+        profile: None,
         now,
     };
     Ok(LogPlan::with_columns(log, &params, Columns::Names(vec![Level::METADATA_NAME.to_owned()]))?)

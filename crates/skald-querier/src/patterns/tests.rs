@@ -14,7 +14,7 @@ use std::sync::Arc;
 type Counts = BTreeMap<(Level, String), usize>;
 
 fn sampled<'a>(lines: impl IntoIterator<Item = &'a (Level, Vec<u8>)>) -> Vec<Sampled> {
-    let mut sample = Sample::new(super::SAMPLE_LINES);
+    let mut sample = Sample::new(super::SAMPLE_LINES, super::SAMPLE_MEMORY);
     lines.into_iter().enumerate().for_each(|(n, (level, line))| sample.offer([0, 0, 0, n as u64], *level, line));
     sample.into_lines()
 }
@@ -171,14 +171,16 @@ fn counts_are_the_same_however_the_lines_are_split() {
     let labels = Labels::from_pairs([("app", "x")]).expect("one label");
     let take = |width: i64| {
         let (plan, batches): (_, Vec<Rows>) = (plan(), (0..600 / width).map(|part| rows(part * width..(part + 1) * width)).collect());
-        let mut sampling = Sampling::new(plan.clone(), 64);
+        let mut sampling = Sampling::new(plan.clone(), Sample::new(64, 1 << 20));
         let mut first = 0;
         for rows in &batches {
             sampling.add(&Batch::new(&labels, rows), &Selection::All, (1, first)).expect("nothing fails");
             first += rows.len() as u64;
         }
         let templates = Arc::new(Templates::new(&[learn(&sampling.sample.into_lines())]));
-        let new = || Counting::new(plan.clone(), templates.clone(), Buckets::new(Timestamp::from_secs(100), 10_000_000_000), 8);
+        let new = || {
+            Counting::new(plan.clone(), templates.clone(), Buckets::new(Timestamp::from_secs(100), 10_000_000_000), Sample::new(8, 1 << 20))
+        };
         let mut all = new();
         for rows in &batches {
             let mut part = new();

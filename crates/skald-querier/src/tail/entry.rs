@@ -131,6 +131,7 @@ mod tests {
             now: Timestamp(0),
             rewrites: Rewrites::ALL,
             approx_topk: false,
+            profile: None,
         };
         let Plan::Log(plan) = plan(&skald_logql::parse(query).expect("LogQL"), &params).expect("it can be planned") else {
             panic!("lines")

@@ -61,6 +61,8 @@ impl Querier {
         outbox.put_history(&history, warnings);
         let mut merger = Merger::new(WINDOW + request.delay, ids(&history));
         drop(history);
+        // What the history took is free again; a tail may go on for long.
+        caller.work().give_back();
         loop {
             let due = merger.next_due().map(|at| self.clock().sleep(at.saturating_sub(self.clock().monotonic())));
             let waited = async {
@@ -73,7 +75,7 @@ impl Querier {
                 batch = live.next() => {
                     let batch = batch.ok_or(QueryError::IngestersGone)?;
                     let renderer = renderer.clone();
-                    let render = run_on_pool(self.reader().pool.as_ref(), move || renderer.render(&batch.rows));
+                    let render = run_on_pool(caller.work().pool().as_ref(), move || renderer.render(&batch.rows));
                     let now = self.clock().monotonic();
                     render.await.map_err(|_| QueryError::Stopped)?.into_iter().for_each(|entry| merger.offer(entry, now));
                     outbox.note_missed(batch.missed);
@@ -114,6 +116,7 @@ impl Querier {
             now,
             rewrites: Rewrites::ALL,
             approx_topk: false,
+            profile: None,
         };
         match plan(&request.expr, &params)? {
             Plan::Log(plan) => Ok(plan),

@@ -32,9 +32,7 @@ pub const LAYOUTS: [Layout; 6] = [Layout::Memory, Layout::Sealed, Layout::Flushe
 /// A node with the pushes of `data`, and what it runs on.
 pub fn stored(layout: Layout, data: &Data, seed: u64) -> (World, Node) {
     let dice = Dice::new(seed);
-    let mut world = World::new(seed);
-    world.limits.max_query_series = 1_000_000;
-    world.limits.out_of_order_time_window = Duration::from_secs(10 * 86_400);
+    let mut world = roomy(seed);
     if layout == Layout::Small {
         world.config.ingester.generation.target_size = ByteSize(3000);
     }
@@ -55,6 +53,27 @@ pub fn stored(layout: Layout, data: &Data, seed: u64) -> (World, Node) {
         Layout::Memory | Layout::Pieces | Layout::Small => {}
     }
     (world, node)
+}
+
+/// A node with each push of `data` for one of the tenants, some of it flushed.
+pub fn stored_for(tenants: &[&str], data: &Data, seed: u64) -> (World, Node) {
+    let (dice, world) = (Dice::new(seed), roomy(seed));
+    let node = world.start().expect("an empty disk is fine");
+    for push in &data.pushes {
+        node.push_streams(dice.pick(tenants), batch(push)).expect("acknowledged");
+        if dice.chance(5) {
+            node.flush();
+        }
+    }
+    (world, node)
+}
+
+/// A world whose limits are not in the way of any entry or series.
+fn roomy(seed: u64) -> World {
+    let mut world = World::new(seed);
+    world.limits.max_query_series = 1_000_000;
+    world.limits.out_of_order_time_window = Duration::from_secs(10 * 86_400);
+    world
 }
 
 fn again(world: &World, node: Node) -> Node {

@@ -4,13 +4,14 @@
 
 mod answer;
 mod data;
+mod index;
 mod layout;
 mod oracle;
 mod query;
 
 use answer::{Row, Series, Streams, all_rows, difference, series, streams, streams_difference};
 use data::{BASE, Data, Dice, SECOND};
-use layout::{LAYOUTS, TENANT, stored};
+use layout::{LAYOUTS, TENANT, stored, stored_for};
 use query::{Grouping, LogQuery, Metric, Range};
 use skald_logql::plan::{Rewrite, Rewrites};
 use skald_model::{ErrorKind, Timestamp};
@@ -302,6 +303,53 @@ fn at(series: &Series, time: i64) -> Series {
     let points = |points: &[(i64, f64)]| points.iter().filter(|point| point.0 == time).copied().collect::<Vec<_>>();
     let found = series.iter().map(|(labels, of)| (labels.clone(), points(of)));
     found.filter(|(_, points)| !points.is_empty()).collect()
+}
+
+#[test]
+fn several_tenants_answer_together_what_each_answers() {
+    let mut found = 0;
+    for seed in 0..seeds(6) {
+        let dice = Dice::new(5000 + seed);
+        let data = Data::generate(&dice);
+        let (_world, node) = stored_for(&["a", "b", "other"], &data, seed);
+        for _ in 0..20 {
+            let query = LogQuery::generate(&dice, dice.chance(50));
+            if query.stages.iter().any(|stage| stage.to_string().contains("keep")) {
+                continue;
+            }
+            let text = query.to_string();
+            let lines = |owner: &str| rows_of(&node, owner, &text, (BASE - SECOND, data.end));
+            let (Ok(a), Ok(b), Ok(both)) = (lines("a"), lines("b"), lines("a|b")) else { continue };
+            for (owner, want) in [("a", &a), ("b", &b)] {
+                let label = format!("__tenant_id__=\"{owner}\"");
+                let without = |labels: &str| {
+                    [format!("{label}, "), format!(", {label}"), label.clone()]
+                        .iter()
+                        .fold(labels.to_owned(), |labels, part| labels.replace(part, ""))
+                };
+                let of_owner = both.iter().filter(|row| row.2.contains(&label));
+                let mut of_owner: Vec<Row> = of_owner.map(|(at, line, labels)| (*at, line.clone(), without(labels))).collect();
+                of_owner.sort();
+                assert_eq!(&of_owner, want, "seed {seed}, of {owner}: {text}");
+            }
+            assert_eq!(both.len(), a.len() + b.len(), "seed {seed}: {text}");
+            found += both.len();
+        }
+    }
+    assert!(found > 500, "only {found} rows");
+}
+
+fn rows_of(node: &Node, owner: &str, text: &str, (start, end): (i64, i64)) -> Result<Vec<Row>, ErrorKind> {
+    let request = QueryRequest {
+        text: text.to_owned(),
+        start: Timestamp(start),
+        end: Timestamp(end),
+        step: Some(Duration::from_secs(1 << 30)),
+        interval: Duration::ZERO,
+        limit: ALL,
+        forward: true,
+    };
+    streams(node.ask(owner, request)).map(|streams| all_rows(&streams))
 }
 
 #[test]

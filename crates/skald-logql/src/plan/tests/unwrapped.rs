@@ -107,3 +107,41 @@ fn formats_that_nobody_looks_at_are_left_out() {
         r#"{m="1060"} 10"#,
     );
 }
+
+/// Interrupts at a number of bytes, or after a number of looks.
+struct Limited {
+    bytes: usize,
+    looks: std::cell::Cell<usize>,
+}
+
+impl crate::exec::Bounds for Limited {
+    fn check(&self, held_bytes: usize) -> Result<(), EvalError> {
+        let left = self.looks.get().checked_sub(1).filter(|_| held_bytes <= self.bytes);
+        self.looks.set(left.ok_or(EvalError::Interrupted)?);
+        Ok(())
+    }
+}
+
+#[test]
+fn an_evaluation_ends_wherever_it_is_interrupted() {
+    let span = (Timestamp::from_secs(1000), Timestamp::from_secs(1060));
+    let steps = Params { start: span.0, end: span.1, step: Some(Duration::from_secs(10)), ..params() };
+    for query in [
+        format!("quantile_over_time(0.5,{VALUES})"),
+        format!("topk(1, max_over_time({VALUES})) / on () group_left () sum(count_over_time({{app=~\"a|b\"}}[1m]))"),
+        format!("sum(max_over_time({VALUES})) or vector(1)"),
+    ] {
+        let plan = metric_plan(parsed(&query), &steps);
+        let finish = |bytes: usize, looks: usize| {
+            let limited = Limited { bytes, looks: looks.into() };
+            let result = plan.finish_within(states(&plan, &data(), 1).expect("has states"), &limited);
+            (result.map(|result| show(&result)), looks - limited.looks.get())
+        };
+        let (whole, looks) = finish(usize::MAX, usize::MAX);
+        assert!(whole.as_ref().is_ok_and(|text| !text.is_empty()) && looks > 10, "{query}: {looks} looks");
+        for fewer in 0..looks {
+            assert_eq!(finish(usize::MAX, fewer).0, Err(EvalError::Interrupted), "{query} after {fewer} looks");
+        }
+        assert_eq!(finish(1000, usize::MAX).0, Err(EvalError::Interrupted), "{query}");
+    }
+}
