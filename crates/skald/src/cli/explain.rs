@@ -31,8 +31,8 @@ pub fn run(
     }
     let plan = &answer["data"]["plan"];
     match cli.output.output {
-        OutputMode::Jsonl => console.data(&plan.to_string()),
-        OutputMode::Default | OutputMode::Raw => console.data(render(plan).trim_end()),
+        OutputMode::Jsonl => console.data(&format!("{plan}\n")),
+        OutputMode::Default | OutputMode::Raw => console.data(&render(plan)),
     }
 }
 
