@@ -70,6 +70,7 @@ fn bench(c: &mut Criterion) {
     let params = Params {
         now: Timestamp(0),
         approx_topk: false,
+        profile: None,
         rewrites: Rewrites::ALL,
         start: Timestamp(0),
         end: Timestamp(ROWS as i64 * 10_000_000),

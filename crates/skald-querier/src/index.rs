@@ -42,6 +42,7 @@ pub(crate) fn plan_of(matchers: Vec<Matcher>, start: Timestamp, end: Timestamp) 
         max_series: 1,
         now: start,
         approx_topk: false,
+        profile: None,
         rewrites: Rewrites::ALL,
     };
     match plan(&Expr::Log(LogExpr { matchers, stages: Vec::new() }), &params)? {

@@ -47,6 +47,7 @@ fn leaf(text: &str) -> Arc<RangeLeaf> {
         now: Timestamp(0),
         rewrites: Rewrites::ALL,
         approx_topk: false,
+        profile: None,
     };
     match plan(&skald_logql::parse(text).expect("a query"), &params).expect("plans") {
         Plan::Metric(metric) => metric.leaves()[0].clone(),

@@ -214,6 +214,7 @@ fn plan(log: &LogExpr, start: Timestamp, end: Timestamp, now: Timestamp) -> Resu
         max_series: 0,
         rewrites: Rewrites::ALL,
         approx_topk: false,
+        profile: None,
         now,
     };
     Ok(LogPlan::with_columns(log, &params, Columns::Names(vec![Level::METADATA_NAME.to_owned()]))?)

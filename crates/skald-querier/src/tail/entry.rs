@@ -127,6 +127,7 @@ pub(super) fn renderer(query: &str, form: Form) -> Renderer {
         now: Timestamp(0),
         rewrites: Rewrites::ALL,
         approx_topk: false,
+        profile: None,
     };
     let Plan::Log(plan) = plan(&skald_logql::parse(query).expect("LogQL"), &params).expect("it can be planned") else { panic!("lines") };
     Renderer { plan: Arc::new(plan), form }

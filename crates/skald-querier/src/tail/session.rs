@@ -97,6 +97,7 @@ impl Querier {
             now,
             rewrites: Rewrites::ALL,
             approx_topk: false,
+            profile: None,
         };
         match plan(&request.expr, &params)? {
             Plan::Log(plan) => Ok(plan),

@@ -59,6 +59,7 @@ fn metric_plan(query: &str, range: u64, step: i64, asked: &Asked) -> MetricPlan 
         interval: Duration::ZERO,
         max_series: 1000,
         now: Timestamp(0),
+        profile: None,
         rewrites: Rewrites::ALL,
         approx_topk: false,
     };
