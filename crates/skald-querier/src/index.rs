@@ -4,6 +4,7 @@ use crate::caller::Caller;
 use crate::error::QueryError;
 use crate::gather::{self, Matched, Matching};
 use crate::service::Querier;
+use crate::stats::QueryStats;
 use crate::tenants::View;
 use crate::volume::Counter;
 use crate::work::Work;
@@ -67,7 +68,16 @@ impl Querier {
             caller.work().keep(held);
             Ok((found, warnings))
         };
-        self.in_turn(caller, find).await
+        let started = self.monotonic();
+        let (found, warnings) = self.in_turn(caller, find).await?;
+        let stats = QueryStats {
+            unreadable: warnings.len() as u64,
+            entries_returned: found.len() as u64,
+            exec_time: self.monotonic() - started,
+            ..QueryStats::default()
+        };
+        caller.work().record().answered(&stats, warnings.len());
+        Ok((found, warnings))
     }
 
     /// The streams of a tenant that any of `views` wants, all from one look at memory and store.
@@ -108,12 +118,16 @@ impl Querier {
             let range = TimeRange::new(start, Timestamp(end.0.saturating_add(1)));
             let sources = self.sources_to_count(caller, plan, range).await?;
             let chunks = sources.streams.iter().map(|stream| stream.runs.len() as u64).sum();
-            let (totals, warnings, _) = self.count_entries(caller, Counter::of_streams(&sources, start, end), sources).await?;
+            let (totals, warnings, stats) = self.count_entries(caller, Counter::of_streams(&sources, start, end), sources).await?;
             let sum = totals.sum();
             let streams = totals.series_count() as u64;
-            Ok((IndexStats { streams, chunks, bytes: sum.bytes, entries: sum.entries }, warnings))
+            Ok((IndexStats { streams, chunks, bytes: sum.bytes, entries: sum.entries }, warnings, stats))
         };
-        self.in_turn(caller, count).await
+        let started = self.monotonic();
+        let (found, warnings, mut stats) = self.in_turn(caller, count).await?;
+        stats.exec_time = self.monotonic() - started;
+        caller.work().record().answered(&stats, warnings.len());
+        Ok((found, warnings))
     }
 }
 

@@ -29,14 +29,14 @@ pub struct Metrics {
     pub(crate) result_cache_misses: Counter,
 }
 
-/// How a query ended; status 499 is a client that left.
+/// How a query ended; status 499 is a client that left, 101 a tail that had begun.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct EndedQuery {
     pub(crate) endpoint: String,
     pub(crate) status_code: u16,
 }
 
-/// What kind a query is: `log`, `metric`, `patterns`, or `metadata` for all else.
+/// What kind a query is: `log`, `metric`, `patterns`, `tail`, or `metadata` for all else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct OfKind {
     pub(crate) kind: &'static str,
@@ -69,8 +69,16 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("querier");
         registry.register("queue_length", "Queries that wait for their turn, of tenants with any", metrics.queue_len.clone());
         registry.register("queue_seconds", "Time that queries wait for their turn", metrics.queue_seconds.clone());
-        registry.register("queries", "Queries, by endpoint and status; 499 is a client that left", metrics.queries.clone());
-        registry.register("query_seconds", "Time from request to answer, by kind of query", metrics.seconds.clone());
+        registry.register(
+            "queries",
+            "Queries, by endpoint and status; 499 is a client that left, 101 a tail that has ended",
+            metrics.queries.clone(),
+        );
+        registry.register(
+            "query_seconds",
+            "Time from request to answer, for tails to their end, by kind of query",
+            metrics.seconds.clone(),
+        );
         registry.register("query_bytes_per_second", "Bytes of lines per second of a query, by kind", metrics.bytes_per_second.clone());
         registry.register("memory_bytes", "Memory that running queries hold", metrics.memory_held.clone());
         registry.register("memory_bytes_limit", "Memory that running queries may hold", metrics.memory_limit.clone());

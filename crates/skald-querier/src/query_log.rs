@@ -1,4 +1,4 @@
-//! One line in the log for each query, and the metrics of its end.
+//! One line in the log for each request and each tail when it ends, and the metrics of its end.
 
 use crate::budget::Budget;
 use crate::caller::harmless;
@@ -6,7 +6,7 @@ use crate::metrics::{EndedQuery, OfKind};
 use crate::service::Querier;
 use crate::stats::QueryStats;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::Mutex;
@@ -20,6 +20,14 @@ const QUERY_BYTES_MAX: usize = 2048;
 const HEADER_CHARS_MAX: usize = 128;
 /// Status for a client that left before the answer.
 const CLIENT_LEFT: u16 = 499;
+/// Longest part of an error that is logged, in bytes.
+const ERROR_BYTES_MAX: usize = 512;
+/// Kind of requests for metadata and the like.
+const METADATA: &str = "metadata";
+
+/// Why a request is refused: an extension of its answer.
+#[derive(Clone)]
+pub(crate) struct Why(pub(crate) String);
 
 /// What becomes known of a request while it is worked on. A cheap handle.
 #[derive(Clone, Default)]
@@ -50,11 +58,21 @@ impl Record {
         known.budget = Some(budget.clone());
     }
 
-    /// What is asked: `log`, `metric` or `patterns`; requests for metadata and the like need not say.
+    /// What is asked: `log`, `metric`, `patterns` or `tail`.
     pub(crate) fn asked(&self, kind: &'static str, query: &str, span: (Timestamp, Timestamp), step: Option<Duration>) {
+        self.asked_about(query, span, step);
+        self.known.lock().kind = Some(kind);
+    }
+
+    /// The query as it came.
+    pub(crate) fn query(&self, text: &str) {
+        text.clone_into(&mut self.known.lock().query);
+    }
+
+    /// What metadata and the like is asked about.
+    pub(crate) fn asked_about(&self, query: &str, span: (Timestamp, Timestamp), step: Option<Duration>) {
+        self.query(query);
         let mut known = self.known.lock();
-        known.kind = Some(kind);
-        known.query = query.to_owned();
         known.span = Some(span);
         known.step = step;
     }
@@ -70,17 +88,20 @@ impl Record {
         known.stats = stats.clone();
         known.warnings = warnings;
     }
+
+    /// That a tail sent a message of so many entries, which says that others are missing.
+    pub(crate) fn sent(&self, entries: usize, says_missing: bool) {
+        let mut known = self.known.lock();
+        known.stats.entries_returned += entries as u64;
+        known.warnings += usize::from(says_missing);
+    }
 }
 
 /// Logs and counts a request when it is answered, or when its client leaves.
 pub(crate) async fn observe(State(querier): State<Querier>, mut request: Request, next: Next) -> Response {
-    let endpoint = request.extensions().get::<MatchedPath>().map_or_else(String::new, |path| path.as_str().to_owned());
-    let context = Context::of(request.headers());
-    let record = Record::default();
-    request.extensions_mut().insert(record.clone());
-    let mut ending = Ending { started: querier.monotonic(), querier, endpoint, context, record, status: CLIENT_LEFT };
+    let mut ending = Ending::of(&querier, &mut request);
     let response = next.run(request).await;
-    ending.status = response.status().as_u16();
+    ending.answered(&response);
     response
 }
 
@@ -101,14 +122,15 @@ impl Context {
     }
 }
 
-/// The end of a request: with the status of its answer, or dropped before there was one.
-struct Ending {
+/// The end of a request, logged and counted when this is dropped: with the status of its answer, or 499 where there was none before.
+pub(crate) struct Ending {
     querier: Querier,
     started: Duration,
     endpoint: String,
     context: Context,
     record: Record,
     status: u16,
+    error: String,
 }
 
 impl Drop for Ending {
@@ -124,11 +146,37 @@ impl Drop for Ending {
 }
 
 impl Ending {
+    /// Of a request that begins, which gets its [`Record`] here.
+    pub(crate) fn of(querier: &Querier, request: &mut Request) -> Self {
+        let endpoint = request.extensions().get::<MatchedPath>().map_or_else(String::new, |path| path.as_str().to_owned());
+        let context = Context::of(request.headers());
+        let record = Record::default();
+        request.extensions_mut().insert(record.clone());
+        let (started, querier) = (querier.monotonic(), querier.clone());
+        Ending { querier, started, endpoint, context, record, status: CLIENT_LEFT, error: String::new() }
+    }
+
+    /// With this answer.
+    pub(crate) fn answered(&mut self, response: &Response) {
+        let why = response.extensions().get::<Why>().map_or_else(String::new, |why| why.0.clone());
+        self.ended(response.status(), why);
+    }
+
+    /// With this status, and why, if not because all was done.
+    pub(crate) fn ended(&mut self, status: StatusCode, error: String) {
+        (self.status, self.error) = (status.as_u16(), error);
+    }
+
+    /// Whether there was an answer, and nothing was missing from it.
+    fn is_complete(&self, known: &Known) -> bool {
+        self.status < 400 && self.error.is_empty() && known.warnings == 0 && known.stats.is_complete()
+    }
+
     fn count(&self, known: &Known, took: Duration) {
         let metrics = self.querier.metrics();
         let ended = EndedQuery { endpoint: label(&self.endpoint), status_code: self.status };
         metrics.queries.get_or_create(&ended).inc();
-        let kind = OfKind { kind: known.kind.unwrap_or("metadata") };
+        let kind = OfKind { kind: known.kind.unwrap_or(METADATA) };
         metrics.seconds.get_or_create(&kind).observe(took.as_secs_f64());
         let stats = &known.stats;
         let bytes = stats.memory_bytes + stats.object_bytes;
@@ -150,9 +198,10 @@ impl Ending {
             tenant,
             endpoint = self.endpoint,
             status = self.status,
-            query = cut(query),
+            error = cut(&self.error, ERROR_BYTES_MAX),
+            query = cut(query, QUERY_BYTES_MAX),
             query_hash = skald_config::query_hash(query),
-            kind = known.kind.unwrap_or("metadata"),
+            kind = known.kind.unwrap_or(METADATA),
             range = ?Duration::from_nanos(nanos as u64),
             step = ?known.step.unwrap_or_default(),
             duration = ?took,
@@ -164,7 +213,7 @@ impl Ending {
             blocks_skipped = stats.blocks_skipped,
             returned = stats.entries_returned,
             memory_peak = known.budget.as_ref().map_or(0, Budget::peak),
-            complete = stats.is_complete(),
+            complete = self.is_complete(known),
             warnings = known.warnings,
             tags,
             dashboard,
@@ -183,8 +232,8 @@ fn label(endpoint: &str) -> String {
 }
 
 /// The beginning of a text that is too long for a log line.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(QUERY_BYTES_MAX);
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -203,9 +252,9 @@ mod tests {
 
     #[test]
     fn long_queries_are_cut_between_characters() {
-        assert_eq!(cut("{a=\"b\"}"), "{a=\"b\"}");
-        let long = "é".repeat(QUERY_BYTES_MAX);
-        assert_eq!(cut(&long[..]).len(), QUERY_BYTES_MAX);
-        assert_eq!(cut(&format!("x{long}")).len(), QUERY_BYTES_MAX - 1);
+        assert_eq!(cut("{a=\"b\"}", 7), "{a=\"b\"}");
+        let long = "é".repeat(100);
+        assert_eq!(cut(&long, 100).len(), 100);
+        assert_eq!(cut(&format!("x{long}"), 100).len(), 99);
     }
 }

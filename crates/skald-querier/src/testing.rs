@@ -4,7 +4,7 @@ use crate::{Metrics, Parts, Querier};
 use skald_block::{ObjectInfo, ObjectWriter, WriterOptions};
 use skald_config::{Config, Limits};
 use skald_model::{Day, DiskId, Generation, GenerationPart, Labels, Rows, TenantId, Timestamp};
-use skald_store::{CacheSizes, Catalog, MemoryStore, ObjectName};
+use skald_store::{CacheSizes, Catalog, MemoryStore, ObjectName, ObjectStore};
 use skald_testkit::{FakeIngester, SimWorld};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ pub(crate) struct World {
     pub(crate) querier: Querier,
     pub(crate) ingester: Arc<FakeIngester>,
     catalog: Arc<Catalog>,
+    store: Arc<MemoryStore>,
     generations: u64,
 }
 
@@ -24,7 +25,8 @@ impl World {
     pub(crate) fn new(config: Config, limits: Limits) -> Self {
         let sizes = CacheSizes { footers: 1 << 20, pages: 1 << 20 };
         let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
-        let catalog = futures::executor::block_on(Catalog::open(Arc::new(MemoryStore::new()), sizes, metrics)).expect("it is empty");
+        let store = Arc::new(MemoryStore::new());
+        let catalog = futures::executor::block_on(Catalog::open(store.clone(), sizes, metrics)).expect("it is empty");
         let (catalog, ingester) = (Arc::new(catalog), Arc::new(FakeIngester::default()));
         let querier = Querier::new(Parts {
             seams: SimWorld::new(1).seams(),
@@ -34,7 +36,7 @@ impl World {
             catalog: catalog.clone(),
             metrics: Metrics::register(&mut Default::default()),
         });
-        World { querier, ingester, catalog, generations: 0 }
+        World { querier, ingester, catalog, store, generations: 0 }
     }
 
     /// Puts rows into memory.
@@ -57,5 +59,15 @@ impl World {
         streams.iter().for_each(|(labels, rows)| writer.add_stream(labels, rows).expect("rows in order"));
         let object = writer.finish().expect("it is small");
         futures::executor::block_on(self.catalog.publish(name, object)).expect("a new name");
+    }
+
+    /// Leaves nothing of the objects but their names.
+    pub(crate) fn damage_objects(&self) {
+        let damage = async {
+            for object in self.store.list("").await.expect("it is in memory") {
+                self.store.put(&object.name, vec![0; object.size as usize].into()).await.expect("it is in memory");
+            }
+        };
+        futures::executor::block_on(damage);
     }
 }

@@ -19,9 +19,10 @@ use std::collections::BTreeSet;
 /// Most selectors of one request for series.
 const SELECTORS_MAX: usize = 64;
 
-/// The inclusive window of a metadata request, as a half-open range.
-fn window(querier: &Querier, caller: &Caller, params: &Params) -> Result<TimeRange, Refused> {
+/// The inclusive window of a metadata request about `query`, as a half-open range.
+fn window(querier: &Querier, caller: &Caller, params: &Params, query: &str) -> Result<TimeRange, Refused> {
     let (start, end) = params.bounds(querier.now())?;
+    caller.work().record().asked_about(query, (start, end), None);
     let start = checks::lookback(start, end, caller.limits(), querier.now())?;
     checks::length(start, end, caller.limits())?;
     Ok(TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
@@ -32,8 +33,8 @@ fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
 }
 
 pub(super) async fn streams_of(querier: &Querier, asked: &Asked) -> Result<(BTreeSet<Labels>, Vec<String>), Refused> {
-    let range = window(querier, &asked.caller, &asked.params)?;
     let text = asked.params.get("query");
+    let range = window(querier, &asked.caller, &asked.params, text)?;
     let matchers = if text.is_empty() { Vec::new() } else { parse_matchers(text, false).map_err(QueryError::Matchers)? };
     Ok(querier.series(&asked.caller, &[compile(&matchers)?], range).await?)
 }
@@ -61,8 +62,8 @@ pub(super) async fn label_values(State(querier): State<Querier>, Path(name): Pat
 
 pub(super) async fn series(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
-    let range = window(&querier, &asked.caller, &asked.params)?;
     let texts: Vec<&str> = asked.params.all(&["match[]", "match"]).collect();
+    let range = window(&querier, &asked.caller, &asked.params, &texts.join(", "))?;
     if texts.len() > SELECTORS_MAX {
         return Err(ParamError(format!("too many match[] parameters: {}, at most {SELECTORS_MAX} are allowed", texts.len())).into());
     }

@@ -14,7 +14,7 @@ mod volume;
 use crate::caller::{Caller, QueryTags};
 use crate::error::QueryError;
 use crate::params::{ParamError, Params};
-use crate::query_log::{Record, observe};
+use crate::query_log::{Record, Why, observe};
 use crate::service::Querier;
 use axum::Router;
 use axum::body::Body;
@@ -112,7 +112,8 @@ impl IntoResponse for Refused {
                 (status, text)
             }
         };
-        let mut response = (status, text).into_response();
+        let mut response = (status, text.clone()).into_response();
+        response.extensions_mut().insert(Why(text));
         response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -129,7 +130,9 @@ async fn asked(querier: &Querier, request: Request) -> Result<Asked, Refused> {
         return Err(QueryError::Unsupported(why).into());
     }
     let headers = request.headers().clone();
-    Ok(Asked { caller, params: params_of(request).await?, headers })
+    let params = params_of(request).await?;
+    caller.work().record().query(params.get("query"));
+    Ok(Asked { caller, params, headers })
 }
 
 /// Who asks: one tenant, or several where queries over several are allowed.

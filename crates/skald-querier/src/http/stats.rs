@@ -13,7 +13,8 @@ pub(super) async fn index_stats(State(querier): State<Querier>, request: Request
     let Asked { caller, params, .. } = asked(&querier, request).await?;
     let (start, end) = params.bounds(querier.now())?;
     check_order(start, end)?;
-    params.step(start, end)?;
+    let step = params.step(start, end)?;
+    caller.work().record().asked_about(params.get("query"), (start, end), Some(step));
     let matchers = parse_matchers(params.get("query"), false).map_err(QueryError::Matchers)?;
     checks::length(start, end, caller.limits())?;
     let start = checks::lookback(start, end, caller.limits(), querier.now())?;

@@ -5,18 +5,19 @@ use super::{Asked, Refused, asked};
 use crate::caller::Caller;
 use crate::encode;
 use crate::error::QueryError;
+use crate::query_log::{Ending, Record};
 use crate::service::Querier;
 use crate::tail::{Form, Message, Outbox, TailRequest};
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use skald_model::ErrorKind;
 use skald_model::seam::Clock;
 use skald_runtime::{chain, tenancy};
 use std::time::Duration;
-use tracing::debug;
 
 /// Time between pings.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -28,13 +29,15 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 const FRAME_BYTES_MAX: usize = 64 << 10;
 /// Longest reason that a close frame holds.
 const REASON_BYTES_MAX: usize = 123;
+/// Why tails end when the process does.
+const STOPPING: &str = "the server is shutting down";
 
-pub(super) async fn tail(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+pub(super) async fn tail(State(querier): State<Querier>, request: Request) -> Response {
     upgrade(querier, request, false).await
 }
 
 /// The oldest route, with the oldest form of messages.
-pub(super) async fn legacy(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
+pub(super) async fn legacy(State(querier): State<Querier>, request: Request) -> Response {
     upgrade(querier, request, true).await
 }
 
@@ -44,10 +47,24 @@ struct Wanted {
     flags: Vec<String>,
 }
 
-async fn upgrade(querier: Querier, request: Request, legacy: bool) -> Result<Response, Refused> {
+async fn upgrade(querier: Querier, mut request: Request, legacy: bool) -> Response {
+    let mut ending = Ending::of(&querier, &mut request);
+    match begin(&querier, request, legacy).await {
+        Ok((upgrade, caller, wanted)) => {
+            upgrade.on_upgrade(move |socket| async move { serve(&querier, &caller, wanted, socket, ending).await })
+        }
+        Err(refused) => {
+            let response = refused.into_response();
+            ending.answered(&response);
+            response
+        }
+    }
+}
+
+async fn begin(querier: &Querier, request: Request, legacy: bool) -> Result<(WebSocketUpgrade, Caller, Wanted), Refused> {
     let (mut parts, body) = request.into_parts();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    let Asked { caller, params, headers } = asked(&querier, Request::from_parts(parts, body)).await?;
+    let Asked { caller, params, headers } = asked(querier, Request::from_parts(parts, body)).await?;
     if caller.tenants().len() > 1 {
         return Err(Refused::Tenancy(tenancy::TenancyError::Multiple));
     }
@@ -57,16 +74,18 @@ async fn upgrade(querier: Querier, request: Request, legacy: bool) -> Result<Res
         false if flags.iter().any(|flag| flag == encode::CATEGORIZE_LABELS) => Form::Categorised,
         false => Form::Merged,
     };
+    let (start, end) = params.bounds(querier.now())?;
+    caller.work().record().asked("tail", params.get("query"), (start, end), None);
     let request = TailRequest {
         expr: skald_logql::parse(params.get("query")).map_err(QueryError::from)?,
-        start: params.bounds(querier.now())?.0,
+        start,
         limit: params.limit()?,
         delay: params.delay_for()?,
         form,
     };
     let upgrade = upgrade.map_err(|_| QueryError::Unsupported("Bad Request"))?;
     let upgrade = upgrade.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| async move { serve(&querier, &caller, Wanted { request, flags }, socket).await }))
+    Ok((upgrade, caller, Wanted { request, flags }))
 }
 
 /// Why a tail ended.
@@ -78,17 +97,29 @@ enum End {
     Failed(QueryError),
 }
 
-async fn serve(querier: &Querier, caller: &Caller, wanted: Wanted, socket: WebSocket) {
+impl End {
+    /// For the log. That its client left is how a tail should end.
+    fn why(&self) -> String {
+        match self {
+            End::ClientGone => String::new(),
+            End::Stopping => STOPPING.to_owned(),
+            End::Failed(error) => chain(error),
+        }
+    }
+}
+
+async fn serve(querier: &Querier, caller: &Caller, wanted: Wanted, socket: WebSocket, mut ending: Ending) {
     let (sink, mut frames) = socket.split();
     let outbox = Outbox::new(querier.metrics().tail_dropped.clone());
-    let mut writer = Writer { sink, outbox: &outbox, wanted: &wanted, querier };
+    let mut writer = Writer { sink, outbox: &outbox, wanted: &wanted, querier, record: caller.work().record() };
     let (running, end) = match querier.tails().begin(&caller.tenants()[0], caller.limits().max_concurrent_tail_requests) {
         Ok(running) => (Some(running), follow(caller, &mut writer, &mut frames).await),
         Err(error) => (None, End::Failed(error)),
     };
+    ending.ended(StatusCode::SWITCHING_PROTOCOLS, end.why());
     outbox.close();
     tokio::select! {
-        () = say_goodbye(end, caller, &mut writer, &mut frames) => {}
+        () = say_goodbye(end, &mut writer, &mut frames) => {}
         () = querier.clock().sleep(CLOSE_WAIT) => {}
     }
     drop(running);
@@ -107,14 +138,11 @@ async fn follow(caller: &Caller, writer: &mut Writer<'_>, frames: &mut SplitStre
 }
 
 /// Sends what waits and then the reason, and waits for the client's answer to it.
-async fn say_goodbye(end: End, caller: &Caller, writer: &mut Writer<'_>, frames: &mut SplitStream<WebSocket>) {
+async fn say_goodbye(end: End, writer: &mut Writer<'_>, frames: &mut SplitStream<WebSocket>) {
     let frame = match end {
         End::ClientGone => return,
-        End::Stopping => close_frame(close_code::AWAY, "the server is shutting down"),
-        End::Failed(error) => {
-            debug!(tenant = caller.key(), error = chain(&error), "tail ended");
-            close_frame(close_code::ERROR, &text_of(&error))
-        }
+        End::Stopping => close_frame(close_code::AWAY, STOPPING),
+        End::Failed(error) => close_frame(close_code::ERROR, &text_of(&error)),
     };
     writer.run().await;
     // A client that is gone needs no goodbye.
@@ -150,6 +178,7 @@ struct Writer<'a> {
     outbox: &'a Outbox,
     wanted: &'a Wanted,
     querier: &'a Querier,
+    record: &'a Record,
 }
 
 impl Writer<'_> {
@@ -185,6 +214,7 @@ impl Writer<'_> {
         let Wanted { request, flags } = self.wanted;
         let json = encode::tail_message(&message.streams, &message.missed.named, flags, &message.warnings, request.form == Form::Legacy);
         self.querier.metrics().tail_bytes.inc_by(json.len() as u64);
+        self.record.sent(message.entries, !message.missed.is_empty());
         Frame::Text(Utf8Bytes::try_from(json).expect("JSON that is written from text is UTF-8"))
     }
 }

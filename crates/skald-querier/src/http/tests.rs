@@ -1,4 +1,5 @@
 mod bounds;
+mod query_log;
 
 use crate::testing::{World, tenant};
 use axum::body::Body;

@@ -25,6 +25,7 @@ async fn answer(querier: &Querier, asked: Asked, is_range: bool) -> Result<Respo
     check_order(start, end)?;
     // A step is checked also where it has no use.
     let step = params.step(start, end)?;
+    caller.work().record().asked_about(params.get("query"), (start, end), is_range.then_some(step));
     let limit = params.volume_limit()?;
     let by = match params.get("aggregateBy") {
         "" | "series" => AggregateBy::Series,

@@ -18,6 +18,7 @@ use crate::checks;
 use crate::error::QueryError;
 use crate::read::{Laziness, Reading, State, Unit, units};
 use crate::service::Querier;
+use crate::stats::QueryStats;
 use count::{Buckets, Counting, Sampling};
 use sample::Sample;
 use skald_logql::ast::{Expr, LogExpr};
@@ -105,14 +106,20 @@ impl Querier {
         let Expr::Log(log) = &expr else { return Err(QueryError::Unsupported("only log selector is supported")) };
         let plan = Arc::new(plan(log, start, request.end, self.now())?);
         let buckets = Buckets::new(start, whole_seconds(request.step.max(STEP_MIN)));
-        self.in_turn(caller, self.mine(caller, plan, buckets)).await
+        let (started, mut read) = (self.monotonic(), Read::default());
+        let found = self.in_turn(caller, self.mine(caller, plan, buckets, &mut read)).await?;
+        let Read { warnings, mut stats } = read;
+        stats.entries_returned = found.patterns.len() as u64;
+        stats.exec_time = self.monotonic() - started;
+        caller.work().record().answered(&stats, warnings.len());
+        Ok(Patterns { warnings: warnings.into_iter().collect(), ..found })
     }
 
-    async fn mine(&self, caller: &Caller, plan: Arc<LogPlan>, buckets: Buckets) -> Result<Patterns, QueryError> {
+    async fn mine(&self, caller: &Caller, plan: Arc<LogPlan>, buckets: Buckets, read: &mut Read) -> Result<Patterns, QueryError> {
         let mut sources = self.sources(caller, plan.clone(), plan.range()).await?;
         let units = units(&mut sources);
-        let mut warnings: BTreeSet<String> = sources.warnings.into_iter().collect();
-        let sample = self.sample(caller, &plan, &units, &mut warnings).await?;
+        read.add(sources.warnings, &sources.stats);
+        let sample = self.sample(caller, &plan, &units, read).await?;
         let mut rounds = vec![self.learn(caller, sample).await?];
         loop {
             let templates = Arc::new(Templates::new(&rounds));
@@ -121,53 +128,41 @@ impl Querier {
                 move || Counting::new(plan.clone(), templates.clone(), buckets, Sample::new(MISSED_LINES, MISSED_MEMORY))
             };
             let mut counting = new_state();
-            let states = self.read(caller, &plan, units.clone(), new_state, &mut warnings).await?;
+            let states = self.read(caller, &plan, units.clone(), new_state, read).await?;
             states.into_iter().for_each(|state| counting.merge(state));
             let (missed, sample) = (counting.missed, counting.take_sample());
             let answer = finish(&templates, counting, buckets);
             if rounds.len() == ROUNDS_MAX || missed < LINES_MIN {
-                return Ok(Patterns { warnings: warnings.into_iter().collect(), ..answer });
+                return Ok(answer);
             }
             // What the first sample had no line of may be much of the whole: then its own sample is learned from, once.
             let sampled = sample.len() as u64;
             let more = self.learn(caller, sample).await?;
             if !answer.would_gain(more.iter().map(|template| template.weight as u64 * missed / sampled.max(1))) {
-                return Ok(Patterns { warnings: warnings.into_iter().collect(), ..answer });
+                return Ok(answer);
             }
             rounds.push(more);
         }
     }
 
     /// Lines of a part of `units` that is chosen by their order and streams; of all of them, when the part has too few.
-    async fn sample(
-        &self,
-        caller: &Caller,
-        plan: &Arc<LogPlan>,
-        units: &[Unit],
-        warnings: &mut BTreeSet<String>,
-    ) -> Result<Sample, QueryError> {
+    async fn sample(&self, caller: &Caller, plan: &Arc<LogPlan>, units: &[Unit], read: &mut Read) -> Result<Sample, QueryError> {
         let chosen = choose(units);
         let part =
             |wanted: bool| units.iter().zip(&chosen).filter(move |(_, chosen)| **chosen == wanted).map(|(unit, _)| unit.clone()).collect();
-        let mut sample = self.sample_of(caller, plan, part(true), warnings).await?;
+        let mut sample = self.sample_of(caller, plan, part(true), read).await?;
         if sample.len() < SAMPLE_LINES_MIN && sample.heap_bytes() < SAMPLE_MEMORY / 2 && chosen.contains(&false) {
-            sample.merge(self.sample_of(caller, plan, part(false), warnings).await?);
+            sample.merge(self.sample_of(caller, plan, part(false), read).await?);
         }
         Ok(sample)
     }
 
-    async fn sample_of(
-        &self,
-        caller: &Caller,
-        plan: &Arc<LogPlan>,
-        units: Vec<Unit>,
-        warnings: &mut BTreeSet<String>,
-    ) -> Result<Sample, QueryError> {
+    async fn sample_of(&self, caller: &Caller, plan: &Arc<LogPlan>, units: Vec<Unit>, read: &mut Read) -> Result<Sample, QueryError> {
         let new_state = {
             let plan = plan.clone();
             move || Sampling::new(plan.clone(), Sample::new(SAMPLE_LINES, SAMPLE_MEMORY))
         };
-        let states = self.read(caller, plan, units, new_state, warnings).await?;
+        let states = self.read(caller, plan, units, new_state, read).await?;
         let mut all = Sample::new(SAMPLE_LINES, SAMPLE_MEMORY);
         states.into_iter().for_each(|state| all.merge(state.sample));
         Ok(all)
@@ -179,17 +174,31 @@ impl Querier {
         plan: &LogPlan,
         units: Vec<Unit>,
         new_state: impl Fn() -> S + Send + Sync + 'static,
-        warnings: &mut BTreeSet<String>,
+        read: &mut Read,
     ) -> Result<Vec<S>, QueryError> {
         let pipeline = plan.pipeline();
         let reading = Reading { needs: pipeline.needs().clone(), probe: pipeline.block_probe().clone(), laziness: Laziness::Whole };
         let (states, outcome) = self.reader(caller).evaluate(units, reading, new_state).await?;
-        warnings.extend(outcome.warnings);
+        read.add(outcome.warnings, &outcome.stats);
         Ok(states)
     }
 
     async fn learn(&self, caller: &Caller, sample: Sample) -> Result<Vec<Template>, QueryError> {
         caller.work().on_pool(move || Ok(learn::learn(&sample.into_lines()))).await
+    }
+}
+
+/// What was read for an answer: lines that are read twice count twice.
+#[derive(Default)]
+struct Read {
+    warnings: BTreeSet<String>,
+    stats: QueryStats,
+}
+
+impl Read {
+    fn add(&mut self, warnings: Vec<String>, stats: &QueryStats) {
+        self.warnings.extend(warnings);
+        self.stats.add(stats);
     }
 }
 

@@ -50,6 +50,8 @@ struct Packed {
 pub(crate) struct Message {
     /// Stream objects with commas between.
     pub(crate) streams: Vec<u8>,
+    /// Number of their entries.
+    pub(crate) entries: usize,
     /// What is missing among them and before.
     pub(crate) missed: Missed,
     /// What is to be said of the history.
@@ -181,7 +183,8 @@ impl Outbox {
                     state.is_behind = false;
                     let (missed, warnings) = (std::mem::take(&mut state.missed), std::mem::take(&mut state.warnings));
                     self.emptied.notify_one();
-                    return Some(Message { streams: packed.unwrap_or_default().streams, missed, warnings });
+                    let Packed { streams, entries } = packed.unwrap_or_default();
+                    return Some(Message { streams, entries, missed, warnings });
                 }
                 if state.closed {
                     return None;
@@ -298,7 +301,7 @@ mod tests {
         let mut missed = Missed::default();
         missed.add(&Labels::empty(), Timestamp(7));
         outbox.note_missed(missed.clone());
-        assert_eq!(take(&outbox), Message { streams: Vec::new(), missed, warnings: Vec::new() });
+        assert_eq!(take(&outbox), Message { streams: Vec::new(), entries: 0, missed, warnings: Vec::new() });
         outbox.offer(entries(0..1), &*clock).now_or_never().expect("there is room");
         outbox.close();
         assert_eq!(ids(&take(&outbox)), [0]);

@@ -55,7 +55,8 @@ impl Querier {
         let live = Live::subscribe(self.ingesters(), tenant, matcher, self.clock().clone()).await?;
         let of_state = renderer.clone();
         let read = self.read_log(caller, renderer.plan.clone(), move || History::new(of_state.clone()));
-        let (histories, warnings, _) = self.in_turn(caller, read).await?;
+        let (histories, warnings, stats) = self.in_turn(caller, read).await?;
+        caller.work().record().answered(&stats, warnings.len());
         let mut history = History::new(renderer.clone());
         histories.into_iter().for_each(|part| history.merge(part));
         let history = history.finish();
