@@ -87,6 +87,32 @@ fn history_and_live_entries_come_once_and_without_a_gap_under_load() {
 }
 
 #[test]
+fn a_tail_leaves_a_line_in_the_log_when_it_ends() {
+    let mut server = Server::start(GENEROUS);
+    push(&server, &["one"]);
+    let mut tail = Tail::open(&server, &[("query", ALL)]);
+    assert_eq!(lines(&tail.entries(1)), ["one"]);
+    push(&server, &["two", "three"]);
+    assert_eq!(lines(&tail.entries(2)), ["two", "three"]);
+    tail.leave();
+    let lines_of_tails = |server: &Server| {
+        let log = server.log();
+        log.lines().filter(|line| line.contains("endpoint=/loki/api/v1/tail")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = until("the tail has ended", || lines_of_tails(&server).pop());
+    for part in ["status=101", "error=\"\"", "kind=tail", "lines=1", "returned=3", "complete=true"] {
+        assert!(line.contains(&format!(" {part} ")), "{part}: {line}");
+    }
+    let mut tail = Tail::open(&server, &[("query", ALL)]);
+    assert_eq!(tail.entries(3).len(), 3);
+    server.terminate();
+    let lines = lines_of_tails(&server);
+    let last = lines.last().unwrap();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(last.contains(" error=\"the server is shutting down\" ") && last.contains(" complete=false "), "{last}");
+}
+
+#[test]
 fn the_newest_entries_come_first_in_order_and_then_what_is_pushed() {
     let server = Server::start(&unlimited());
     let old: Vec<String> = (0..250).map(|i| format!("old {i}")).collect();
