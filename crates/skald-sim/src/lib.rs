@@ -10,7 +10,7 @@ use skald_ingester::Ingester;
 use skald_logql::plan::Rewrites;
 use skald_model::seam::{Connection, CpuPool, Listener, Network, Seams};
 use skald_model::{Labels, TenantId, Timestamp};
-use skald_querier::{Answer, AnswerData, Querier, QueryError, QueryRequest};
+use skald_querier::{Answer, AnswerData, Caller, Querier, QueryError, QueryRequest};
 use skald_rpc::{Ingester as _, PushBatch, PushError, StreamRows};
 use skald_store::{CacheSizes, Catalog, DataDir, LocalStore};
 use skald_testkit::{InlinePool, SeededRandom, SimClock, SimDisk, SimSpawner, rows};
@@ -179,21 +179,24 @@ impl Node {
         self.ask(owner, request)
     }
 
-    /// Answers a query.
+    /// Answers a query. Several owners are joined by `|`.
     ///
     /// # Errors
     /// As the querier says.
     pub fn ask(&self, owner: &str, request: QueryRequest) -> Result<Answer, QueryError> {
-        self.ask_with(owner, request, Rewrites::ALL)
+        self.spawner.run(self.querier.query(&self.caller(owner), request))
     }
 
-    /// Answers a query by a plan that uses these rewrites alone. Several owners are joined by `|`.
+    /// Answers a query without the result cache, by a plan that uses these rewrites alone.
     ///
     /// # Errors
     /// As the querier says.
-    pub fn ask_with(&self, owner: &str, request: QueryRequest, rewrites: Rewrites) -> Result<Answer, QueryError> {
-        let caller = self.querier.caller(owner.split('|').map(tenant).collect(), Default::default());
-        self.spawner.run(self.querier.with_rewrites(rewrites).query(&caller, request))
+    pub fn ask_plainly(&self, owner: &str, request: QueryRequest, rewrites: Rewrites) -> Result<Answer, QueryError> {
+        self.spawner.run(self.querier.with_rewrites(rewrites).query(&self.caller(owner).without_cache(), request))
+    }
+
+    fn caller(&self, owner: &str) -> Caller {
+        self.querier.caller(owner.split('|').map(tenant).collect(), Default::default())
     }
 
     /// Lines of a log query, oldest first, streams merged.

@@ -176,11 +176,11 @@ impl Run {
 
     fn ask(&mut self, node: &Node) {
         let request = self.question();
-        let caller = node.querier.caller(vec![tenant("t")], QueryTags::default());
-        let fresh = caller.clone().without_cache();
-        let want = node.spawner.run(node.querier.query(&fresh, request.clone()));
+        // A caller is of one request.
+        let caller = || node.querier.caller(vec![tenant("t")], QueryTags::default());
+        let want = node.spawner.run(node.querier.query(&caller().without_cache(), request.clone()));
         for time in ["first", "second"] {
-            let got = node.spawner.run(node.querier.query(&caller, request.clone()));
+            let got = node.spawner.run(node.querier.query(&caller(), request.clone()));
             assert_same(&got, &want, &format!("{time} time: {request:?}"));
             if let Ok(answer) = got {
                 self.asked += answer.stats.cache.requested;

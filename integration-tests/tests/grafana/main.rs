@@ -5,5 +5,6 @@ mod context;
 mod drilldown;
 mod explore;
 mod formats;
+mod live;
 mod shop;
 mod tenants;

@@ -51,6 +51,25 @@ pub struct Params {
     pub rewrites: Rewrites,
 }
 
+impl Params {
+    /// Everything from `start` to `end`, newest first, without bounds and with all rewrites; the present is `start`.
+    pub fn over(start: Timestamp, end: Timestamp) -> Self {
+        Params {
+            start,
+            end,
+            step: None,
+            limit: usize::MAX,
+            direction: Direction::Backward,
+            interval: Duration::ZERO,
+            max_series: usize::MAX,
+            now: start,
+            approx_topk: false,
+            profile: None,
+            rewrites: Rewrites::ALL,
+        }
+    }
+}
+
 /// Order in which lines are taken and given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {

@@ -238,6 +238,18 @@ impl LogQuery {
         LogQuery { matchers, stages }
     }
 
+    /// Whether a label filter may be asked before its turn: parsers ask the first one on a name as soon as they write that name, in log queries
+    /// and in some metric queries. It shows where another stage takes the label away in between, or where the filter stands before the parser.
+    pub fn may_filter_early(&self) -> bool {
+        let begins = |stage: &Stage, words: &[&str]| words.iter().any(|word| stage.to_string().starts_with(&format!("| {word}")));
+        let is_filter = |stage: &Stage| matches!(stage, Stage::Labels(_)) || begins(stage, &["took ", "user_id="]);
+        let is_changed = |of: &[Stage], words: &[&str]| of.iter().any(|stage| begins(stage, words));
+        (0..self.stages.len()).filter(|at| is_filter(&self.stages[*at])).any(|at| {
+            is_changed(&self.stages[..at], &["keep", "drop", "label_format"])
+                || is_changed(&self.stages[at..], &["json", "logfmt", "pattern", "regexp", "unpack"])
+        })
+    }
+
     fn has_parser(&self) -> bool {
         self.stages.iter().any(|stage| !matches!(stage, Stage::Line { .. } | Stage::Drop(_) | Stage::Keep(_)))
     }

@@ -148,7 +148,7 @@ pub fn follow(client: &Client, follow: &Follow<'_>, cli: &Cli, console: &mut Con
     let printer = EntryPrinter::new(cli, follow.entries, follow.query, console);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TailError::System)?;
     let resume = Resume::new(follow.start);
-    let mut tail = Tail { client, connector, follow, printer, console, clock: SystemClock::new(), resume };
+    let mut tail = Tail { client, connector, follow, printer, console, clock: SystemClock::new(), resume, gap: None };
     let result = runtime.block_on(tail.run());
     // A lookup of an address that still runs must not keep the process.
     runtime.shutdown_background();
@@ -163,6 +163,14 @@ struct Tail<'a, 'c> {
     console: &'c mut Console,
     clock: SystemClock,
     resume: Resume,
+    gap: Option<Gap>,
+}
+
+/// What may have come while there was no connection.
+struct Gap {
+    until: Timestamp,
+    /// Entries that the server still sends of it at most.
+    left: u64,
 }
 
 /// The end that was asked for.
@@ -203,6 +211,7 @@ impl Tail<'_, '_> {
         self.resume.begin();
         let Follow { query, limit, delay_for, .. } = self.follow;
         let limit = if again { (*limit).max(MISSED_LIMIT) } else { *limit };
+        self.gap = again.then(|| Gap { until: self.clock.now(), left: limit });
         let mut parameters = vec![("limit", limit.to_string()), ("query", (*query).to_owned())];
         parameters.push(("start", epoch_nanos(self.resume.start())));
         if *delay_for > 0 {
@@ -260,12 +269,24 @@ impl Tail<'_, '_> {
         }
         let streams = if streams.is_null() { Value::Array(Vec::new()) } else { streams };
         let mut entries = answer::read_streams(streams)?;
+        self.note_gap(&entries);
         entries.retain(|entry| self.resume.is_new(entry));
         self.printer.follow(&entries, self.console)?;
         if let Some(dropped) = dropped_entries.filter(|dropped| !dropped.is_empty()) {
             self.console.notice(&dropped_text(&dropped));
         }
         Ok(())
+    }
+
+    /// Says so when the server sent as many entries of the time without a connection as it was asked for: there may be more.
+    fn note_gap(&mut self, entries: &[answer::Entry]) {
+        let Some(gap) = &mut self.gap else { return };
+        let inside = entries.iter().filter(|entry| entry.at < gap.until).count() as u64;
+        gap.left = gap.left.saturating_sub(inside);
+        if gap.left == 0 {
+            self.gap = None;
+            self.console.notice("more entries may have come while there was no connection than were sent now");
+        }
     }
 }
 
