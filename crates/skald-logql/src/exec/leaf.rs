@@ -476,6 +476,11 @@ impl LeafState {
         self.series.heap_bytes() + counts + self.samples.capacity() * size_of::<Samples>() + self.nested
     }
 
+    /// Takes over what the stages of another state did, but nothing that it counted.
+    pub fn add_profile_of(&mut self, other: &mut LeafState) {
+        Profile::merge(&mut self.scratch.profile, other.scratch.profile.take());
+    }
+
     /// What the stages did, where the plan was made with a clock.
     pub fn profile(&self) -> Option<&Profile> {
         self.scratch.profile.as_deref()

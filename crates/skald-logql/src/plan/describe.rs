@@ -218,7 +218,7 @@ mod tests {
         check(
             r#"{app="a"} | pod="p" | json | status="200" |= "x" | line_format "{{.a}}""#,
             r#"limit entries=1000 order=oldest first
-  select selector={app="a"} lines=all metadata=all blocks_must_hold=(x & pod=p & (status=200 | 200 | \u00)) rewrites=matchers_from_filters+literals_from_filters+blocks_from_filters+filters_by_column
+  select selector={app="a"} lines=all metadata=all blocks_must_hold=(x & pod=p & (status=200 | 200 | "\u0032 | "2\u0030 | "20\u0030)) rewrites=matchers_from_filters+literals_from_filters+blocks_from_filters+filters_by_column
     - | pod="p" (by column)
     - |= "x" (over lines)
     - |= "200" or "\\u00" (over lines, implied)

@@ -8,6 +8,9 @@ use super::size::human_bytes;
 use serde_json::Value;
 use std::fmt::Write;
 
+/// How much is shown of what blocks must hold.
+const TEXT_LEN_MAX: usize = 100;
+
 /// Runs a query and prints what it did instead of its answer: a table, or with `-o jsonl` the JSON of the server.
 ///
 /// # Errors
@@ -74,7 +77,7 @@ fn leaf(out: &mut String, node: &Value, level: usize) {
     };
     row("rewrites", node["rewrites"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join(", "));
     row("columns", format!("lines {}, metadata {metadata}", word(&node["lines"])));
-    row("must hold", word(&node["blocks_must_hold"]).to_owned());
+    row("must hold", cut(word(&node["blocks_must_hold"])));
     row(
         "index",
         format!(
@@ -125,6 +128,14 @@ fn leaf(out: &mut String, node: &Value, level: usize) {
 fn line(out: &mut String, level: usize, text: &str) {
     if !text.is_empty() {
         let _ = writeln!(out, "{}{text}", "  ".repeat(level));
+    }
+}
+
+/// A text that may be long, in the default output.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(TEXT_LEN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
