@@ -220,10 +220,19 @@ fn labels(given: &[String]) -> Result<Option<Labels>, CliError> {
         if name.is_empty() || value.is_empty() {
             return Err(usage(format!("{label:?}: name and value must not be empty")));
         }
+        if !is_selectable(name) {
+            return Err(usage(format!("{label:?}: a name is of letters, digits and _, and does not begin with a digit")));
+        }
         pairs.push((name, value));
     }
     let labels = (!pairs.is_empty()).then(|| Labels::from_pairs(pairs)).transpose();
     labels.map_err(|error| usage(error.to_string()))
+}
+
+/// Whether queries can select by a label of this name.
+fn is_selectable(name: &str) -> bool {
+    let is_of_words = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_of_words && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn default_labels(path: &Path, is_stdin: bool) -> Labels {
@@ -239,4 +248,26 @@ fn total_len(files: &[std::path::PathBuf]) -> Option<u64> {
 /// Bytes of `path` if it is a file and not a pipe, a terminal or standard input.
 fn regular_len(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(given: &str, want: Result<&str, &str>) {
+        let found = labels(&[given.to_owned()]).map(|labels| labels.map_or_else(String::new, |labels| labels.to_string()));
+        assert_eq!(found.map_err(|error| error.to_string()), want.map(str::to_owned).map_err(str::to_owned), "{given}");
+    }
+
+    #[test]
+    fn labels_have_names_that_queries_can_select_by() {
+        check("a=b", Ok(r#"{a="b"}"#));
+        check("_A9=b c=d", Ok(r#"{_A9="b c=d"}"#));
+        check("a", Err(r#"--label "a": must be NAME=VALUE"#));
+        check("a=", Err(r#"--label "a=": name and value must not be empty"#));
+        for given in ["a b=c", "9a=c", "é=c", "a.b=c"] {
+            check(given, Err(&format!("--label {given:?}: a name is of letters, digits and _, and does not begin with a digit")));
+        }
+    }
 }
