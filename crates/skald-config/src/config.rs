@@ -158,7 +158,7 @@ settings! {
 settings! {
     /// Merging and removing data objects.
     pub struct CompactorConfig {
-        /// Time between runs. Shorter merges small objects and removes old ones sooner, for more reading and writing.
+        /// Time between runs. Shorter removes old objects sooner, for more looks at what there is.
         pub compaction_interval: Duration,
         /// Size of all data objects above which the oldest days are removed, whatever the tenants' `retention_period`. Unset removes nothing for its size.
         pub retention_size: Option<ByteSize>,

@@ -5,6 +5,7 @@
 //! budget by a piece at most before it fails with the reason.
 
 use prometheus_client::metrics::gauge::Gauge;
+use skald_config::ByteSize;
 use skald_model::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BudgetError {
     /// The query has taken all that one may.
-    #[error("the query needs more than its memory budget of {budget} bytes; select fewer streams, a shorter range or fewer series")]
+    #[error("the query needs more than its memory budget of {}; select fewer streams, a shorter range or fewer series", ByteSize(*budget))]
     Query {
         /// Bytes that one query may hold.
         budget: u64,
     },
     /// All queries together have.
-    #[error("the running queries hold all of the {budget} bytes of memory for queries; try again when they are through")]
+    #[error("the running queries hold all of the {} of memory for queries; try again when they are through", ByteSize(*budget))]
     All {
         /// Bytes that all may hold.
         budget: u64,

@@ -479,7 +479,7 @@ pub struct FsckArgs {
 /// # Errors
 /// What clap has to say: help, the version or a usage error, with the exit code for it.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
+    let mut command = without_client_options(Cli::command());
     let switches = switches(&command);
     let mut negated = false;
     let mut options_ended = false;
@@ -501,6 +501,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         command = with_values(command);
     }
     Cli::from_arg_matches(&command.try_get_matches_from_mut(args)?).map_err(|error| error.format(&mut command))
+}
+
+/// Commands that ask no server have no use for the options of clients: their help leaves these out.
+fn without_client_options(mut command: clap::Command) -> clap::Command {
+    // Hands the options down to the commands.
+    command.build();
+    let hide = |arg: clap::Arg| {
+        let is_of_clients = arg.is_global_set();
+        arg.hide(is_of_clients)
+    };
+    ["serve", "config", "fsck"].into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| sub.mut_args(hide)))
 }
 
 fn switches(command: &clap::Command) -> Vec<String> {
@@ -552,6 +563,16 @@ mod tests {
         let cli = parsed("skald --org-id a labels --org-id b --header A:1 --header B:2 --since 1m --since 2m").expect("valid");
         assert_eq!((cli.connection.org_id.as_str(), cli.connection.header.len()), ("b", 2));
         assert!(matches!(cli.command, Command::Ask(Ask::Labels(LabelsArgs { time: TimeArgs { since, .. }, .. })) if since == "2m"));
+    }
+
+    #[test]
+    fn help_shows_options_of_clients_only_to_clients() {
+        let help = |command: &str| parsed(&format!("skald {command} --help")).expect_err("help").to_string();
+        for command in ["serve", "config", "fsck"] {
+            assert!(!help(command).contains("--bearer-token"), "{command}");
+        }
+        assert!(help("labels").contains("--bearer-token") && help("serve").contains("--data-dir"));
+        assert!(parsed("skald serve --quiet").is_ok());
     }
 
     #[test]

@@ -164,7 +164,7 @@ async fn a_query_that_needs_too_much_memory_fails_with_the_reason_and_others_go_
     config.querier.query_memory_budget = ByteSize(4096);
     let world = filled(Limits::default(), config).await;
     let (status, text) = range(&world, r#"{app=~"a|b"}"#, &[]).await;
-    assert!(status == 400 && text.starts_with("the query needs more than its memory budget of 4096 bytes"), "{text}");
+    assert!(status == 400 && text.starts_with("the query needs more than its memory budget of 4KB;"), "{text}");
     assert_eq!(ask(&world, "query", &[("query", "vector(1)+vector(1)")], &[]).await.0, 200);
     assert!(metrics(&world).contains("querier_memory_bytes 0"));
 }
