@@ -225,11 +225,11 @@ impl Querier {
         checks::query(&expr, &request, limits)?;
         request.start = checks::lookback(request.start, request.end, limits, self.now())?;
         let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, caller, self.now()) };
-        let plan = plan(&expr, &params)?;
         checks::selectors(&expr, limits)?;
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
-            let mut answer = match plan {
+            let planned = caller.work().on_pool(move || Ok(plan(&expr, &params)?)).await?;
+            let mut answer = match planned {
                 Plan::Log(plan) => self.log(caller, Arc::new(plan)).await?,
                 Plan::Metric(plan) => self.metric(caller, plan).await?,
             };

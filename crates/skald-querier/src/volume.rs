@@ -136,7 +136,7 @@ impl Querier {
         };
         let (mut totals, sources, units, counted) = caller.work().on_pool(count).await?;
         let columns = match counter.weighing {
-            Weighing::Lines => Columns::Names(Vec::new()),
+            Weighing::Lines => Columns::Names([].into()),
             Weighing::LinesAndMetadata => Columns::All,
         };
         let needs = Needs { lines: LineNeed::Lengths, columns };

@@ -11,6 +11,7 @@ use crate::exec::{
     SeriesKey, StepVectors, Steps, Top, Unbounded, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
 };
 use skald_model::Timestamp;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Most series that a leaf below other functions may count.
@@ -74,7 +75,8 @@ impl MetricPlan {
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
         let Params { max_series: series_max, now, rewrites, approx_topk, .. } = *params;
-        let mut builder = Builder { steps, instant, leaves: Vec::new(), tops: Vec::new(), series_max, now, rewrites, approx_topk };
+        let (leaves, tops, template_cost) = (Vec::new(), Vec::new(), 0);
+        let mut builder = Builder { steps, instant, leaves, tops, template_cost, series_max, now, rewrites, approx_topk };
         let root = builder.node(expr, true)?;
         Ok(MetricPlan {
             root,
@@ -199,6 +201,8 @@ struct Builder {
     instant: bool,
     leaves: Vec<Arc<RangeLeaf>>,
     tops: Vec<Option<Top>>,
+    /// What the patterns in templates cost so far.
+    template_cost: usize,
     series_max: usize,
     approx_topk: bool,
     now: Timestamp,
@@ -261,6 +265,8 @@ impl Builder {
         unwrap.iter().for_each(|unwrap| unwrap.each_name(&mut |name| columns.add(name)));
         let wanted = if let Some(SeriesKey::By(names)) = &wanted { Wanted::Groups(names) } else { Wanted::All };
         let pipeline = stages::compile(log_stages, range.unwrap.as_ref(), self.now, wanted, Needs { lines, columns }, self.rewrites)?;
+        self.template_cost += pipeline.template_cost();
+        stages::patterns_fit(self.template_cost)?;
         let selector = Selector::compile(&range.log.matchers).map_err(PlanError::Regex)?;
         let length = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows { steps: self.steps, range: length, offset: range.offset_nanos };
@@ -295,7 +301,9 @@ impl Builder {
 
 /// Labels of a selector that every stream it could find would have: those with one matcher, an equality.
 fn absent_labels(matchers: &[Matcher]) -> LabelSet {
-    let alone = |matcher: &&Matcher| matchers.iter().filter(|other| other.name == matcher.name).count() == 1;
+    let mut counts = HashMap::<&str, usize>::new();
+    matchers.iter().for_each(|matcher| *counts.entry(&matcher.name).or_default() += 1);
+    let alone = |matcher: &&Matcher| counts[matcher.name.as_str()] == 1;
     let equal = matchers.iter().filter(|matcher| matcher.op == MatchOp::Equal).filter(alone);
     LabelSet::from_pairs(equal.map(|matcher| (matcher.name.clone(), matcher.value.clone())).collect())
 }

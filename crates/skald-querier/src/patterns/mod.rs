@@ -102,10 +102,14 @@ impl Querier {
         checks::length(request.start, request.end, limits)?;
         let start = checks::lookback(request.start, request.end, limits, self.now())?;
         checks::selectors(&expr, limits)?;
-        let Expr::Log(log) = &expr else { return Err(QueryError::Unsupported("only log selector is supported")) };
-        let plan = Arc::new(plan(log, start, request.end, self.now())?);
+        let Expr::Log(log) = expr else { return Err(QueryError::Unsupported("only log selector is supported")) };
         let buckets = Buckets::new(start, whole_seconds(request.step.max(STEP_MIN)));
-        self.in_turn(caller, self.mine(caller, plan, buckets)).await
+        let (end, now) = (request.end, self.now());
+        let mine = async {
+            let plan = caller.work().on_pool(move || plan(&log, start, end, now)).await?;
+            self.mine(caller, Arc::new(plan), buckets).await
+        };
+        self.in_turn(caller, mine).await
     }
 
     async fn mine(&self, caller: &Caller, plan: Arc<LogPlan>, buckets: Buckets) -> Result<Patterns, QueryError> {
@@ -216,7 +220,7 @@ fn plan(log: &LogExpr, start: Timestamp, end: Timestamp, now: Timestamp) -> Resu
         approx_topk: false,
         now,
     };
-    Ok(LogPlan::with_columns(log, &params, Columns::Names(vec![Level::METADATA_NAME.to_owned()]))?)
+    Ok(LogPlan::with_columns(log, &params, Columns::Names([Level::METADATA_NAME.to_owned()].into()))?)
 }
 
 /// Nanoseconds of `step`, rounded up to whole seconds.
