@@ -378,6 +378,25 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_planned_only_while_somebody_waits() {
+        let world = crate::testing::World::new(Config::default(), Limits::default());
+        let ask = |is_cancelled: bool| {
+            let caller = world.querier.caller(vec![crate::testing::tenant("t")], QueryTags::default());
+            if is_cancelled {
+                caller.work().cancel();
+            }
+            let (start, end) = (Timestamp::from_secs(0), Timestamp::from_secs(60));
+            let text = "{a=\"b\"} |~ \"(\"".to_owned();
+            let step = Some(Duration::from_secs(1));
+            let request = QueryRequest { text, start, end, step, interval: Duration::ZERO, limit: 1, forward: true };
+            world.querier.query(&caller, request).now_or_never().expect("it is over at once").map(|_| ())
+        };
+        let refused = ask(false);
+        assert!(matches!(refused, Err(QueryError::Plan(_))), "{refused:?}");
+        assert!(matches!(ask(true), Err(QueryError::Cancelled)));
+    }
+
+    #[test]
     fn ranges_are_aligned_outwards() {
         let secs = Timestamp::from_secs;
         let aligned = |start, end, step| align(secs(start), secs(end), Duration::from_secs(step));

@@ -80,7 +80,8 @@ impl Querier {
             return Err(QueryError::NotFound);
         }
         let started = self.monotonic();
-        let plan = Arc::new(crate::index::plan_of(request.matchers.clone(), request.start, request.end)?);
+        let (matchers, start, end) = (request.matchers.clone(), request.start, request.end);
+        let plan = Arc::new(caller.work().on_pool(move || crate::index::plan_of(matchers, start, end)).await?);
         let mut answer = self
             .in_turn(caller, async {
                 let queue_time = self.monotonic() - started;
