@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use skald_logql::exec::{Batch, LeafState, Selection};
 use skald_logql::parse;
-use skald_logql::plan::{Direction, Params, Plan, Rewrites, plan};
+use skald_logql::plan::{Params, Plan, plan};
 use skald_model::{Labels, Rows, RowsBuilder, Timestamp};
 use std::fmt::Write;
 use std::hint::black_box;
@@ -68,16 +68,10 @@ fn bench(c: &mut Criterion) {
     let (json, logfmt) = (rows(json_line), rows(logfmt_line));
     let labels = Labels::from_pairs([("app", "api"), ("env", "prod"), ("pod", "api-1")]).unwrap();
     let params = Params {
-        now: Timestamp(0),
-        approx_topk: false,
-        rewrites: Rewrites::ALL,
-        start: Timestamp(0),
-        end: Timestamp(ROWS as i64 * 10_000_000),
         step: Some(Duration::from_secs(5)),
         limit: 100,
-        direction: Direction::Backward,
-        interval: Duration::ZERO,
         max_series: 500,
+        ..Params::over(Timestamp(0), Timestamp(ROWS as i64 * 10_000_000))
     };
     let mut group = c.benchmark_group("leaf");
     group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));

@@ -136,6 +136,7 @@ impl Evaluation for Counting {
         let mut states = states.into_iter().map(|state| state.0).chain(part.counted.lock().take());
         let Some(mut all) = states.next() else { return Ok(()) };
         states.try_for_each(|state| all.merge(state))?;
+        rest.0.add_profile_of(&mut all);
         let all = Arc::new(all.into_partial());
         rest.0.add_partial(&all)?;
         if let Some(shelf) = self.shelf.as_ref().filter(|_| is_complete && !all.has_failed()) {

@@ -143,6 +143,12 @@ pub(crate) async fn gather(
             }
             for matched in opened.objects {
                 work.check()?;
+                if let Some(profiler) = work.profiler() {
+                    let can_match =
+                        |stream: &&u32| builder.pipeline.stream_can_match(&view.labels(&matched.open.labels[**stream as usize]));
+                    let wanted: Vec<u32> = matched.streams.iter().filter(can_match).copied().collect();
+                    profiler.object(&matched.open, &wanted, range);
+                }
                 builder.add_object(&view, matched)?;
             }
             builder.sources.stats.unreadable += opened.warnings.len() as u64;

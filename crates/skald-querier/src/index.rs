@@ -9,13 +9,12 @@ use crate::volume::Counter;
 use crate::work::Work;
 use skald_logql::ast::{Expr, LogExpr, Matcher};
 use skald_logql::exec::Selector;
-use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Plan, Rewrites, plan};
+use skald_logql::plan::{LogPlan, Params as PlanParams, Plan, plan};
 use skald_model::{Labels, TenantId, TimeRange, Timestamp};
 use skald_rpc::{LabelMatcher, SelectRequest, Selected};
 use skald_store::OpenObject;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Counts of an index/stats answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -32,18 +31,7 @@ pub struct IndexStats {
 
 /// The streams of a selector between two instants, both inside.
 pub(crate) fn plan_of(matchers: Vec<Matcher>, start: Timestamp, end: Timestamp) -> Result<LogPlan, QueryError> {
-    let params = PlanParams {
-        start,
-        end,
-        step: None,
-        limit: 1,
-        direction: Direction::Backward,
-        interval: Duration::ZERO,
-        max_series: 1,
-        now: start,
-        approx_topk: false,
-        rewrites: Rewrites::ALL,
-    };
+    let params = PlanParams::over(start, end);
     match plan(&Expr::Log(LogExpr { matchers, stages: Vec::new() }), &params)? {
         Plan::Log(plan) => Ok(plan),
         Plan::Metric(_) => Err(QueryError::Unsupported("only label matchers are supported")),

@@ -16,6 +16,7 @@ mod detected_fields;
 mod detected_labels;
 mod encode;
 mod error;
+mod explain;
 mod fetch;
 mod filter;
 mod gather;

@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::error::QueryError;
+use crate::explain::Step;
 use crate::read::{Laziness, Reading, State, units};
 use crate::service::{Answer, AnswerData, Querier, joined};
 use crate::stats::QueryStats;
@@ -16,12 +17,19 @@ impl Querier {
         let mut collector = plan.collector();
         let of_state = plan.clone();
         let new_state = move || LogState { collector: of_state.collector(), forward };
+        let profiler = caller.work().profiler();
+        profiler.iter().for_each(|profiler| profiler.begin_leaf());
         let (states, warnings, mut stats) = self.read_log(caller, plan, new_state).await?;
-        let work = caller.work().clone();
+        let (work, of_leaf) = (caller.work().clone(), stats.clone());
         let merge = move || {
+            let timer = work.time(Step::Merge);
             for state in states {
                 work.check()?;
                 collector.merge(state.collector)?;
+            }
+            drop(timer);
+            if let Some(profiler) = work.profiler() {
+                profiler.end_leaf(&of_leaf, &QueryStats::default(), collector.profile());
             }
             Ok(collector.finish())
         };

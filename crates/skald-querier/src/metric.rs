@@ -4,6 +4,7 @@ use crate::cache::Shelf;
 use crate::caller::Caller;
 use crate::counting::Counting;
 use crate::error::QueryError;
+use crate::explain::Step;
 use crate::read::{Laziness, Reading, units};
 use crate::service::{Answer, AnswerData, Querier, joined};
 use crate::stats::QueryStats;
@@ -21,7 +22,9 @@ impl Querier {
             warnings.extend(of_leaf);
         }
         let metered = caller.work().metered();
+        let timed = caller.work().clone();
         let finish = move || {
+            let _timer = timed.time(Step::Finish);
             let result = plan.finish_within(states, &metered);
             metered.result(result)
         };
@@ -37,11 +40,14 @@ impl Querier {
     }
 
     async fn leaf(&self, caller: &Caller, leaf: &Arc<RangeLeaf>) -> Result<(LeafState, Vec<String>, QueryStats), QueryError> {
+        let profiler = caller.work().profiler();
+        profiler.iter().for_each(|profiler| profiler.begin_leaf());
         let sources = self.sources(caller, leaf.clone(), leaf.fetch()).await?;
         let reader = self.reader(caller);
         let shelf = Shelf::of(self.cache(), &reader.catalog, caller, leaf);
         let (of_leaf, work) = (leaf.clone(), caller.work().clone());
         let begin = move || {
+            let _timer = work.time(Step::Directory);
             let (counting, mut sources, stats) = Counting::begin(of_leaf, shelf, sources, &work)?;
             // What was counted without reading is taken by the first units to be read; before that it must fit.
             work.budget().hold(counting.heap_bytes())?;
@@ -54,6 +60,7 @@ impl Querier {
         let (states, outcome) = reader.evaluate_parts(units, reading, counting.clone()).await?;
         let work = caller.work().clone();
         let finish = move || {
+            let _timer = work.time(Step::Merge);
             let nothing_read = states.is_empty();
             let (state, kept) = counting.finish(states)?;
             if nothing_read {
@@ -65,6 +72,7 @@ impl Querier {
         let (warnings, mut stats) = joined(sources, outcome);
         stats.add(&counted);
         stats.cache.add(&kept);
+        profiler.iter().for_each(|profiler| profiler.end_leaf(&stats, &counted, state.profile()));
         Ok((state, warnings, stats))
     }
 }

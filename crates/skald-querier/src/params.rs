@@ -61,6 +61,15 @@ impl Params {
         Ok(timestamp(self.get("time"))?.unwrap_or(now))
     }
 
+    /// Whether the plan and its cost are asked for instead of the answer.
+    pub fn explain(&self) -> Result<bool, ParamError> {
+        match self.get("explain") {
+            "" | "false" => Ok(false),
+            "true" => Ok(true),
+            other => Err(ParamError(format!("invalid explain parameter {other:?}: it is true or false"))),
+        }
+    }
+
     /// `limit`, else 100.
     pub fn limit(&self) -> Result<u64, ParamError> {
         self.positive(&["limit"], LIMIT_DEFAULT)

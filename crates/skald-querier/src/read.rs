@@ -5,6 +5,7 @@
 
 use crate::budget::Held;
 use crate::error::QueryError;
+use crate::explain::Step;
 use crate::fetch::{self, BlockColumns, BlockRef, Fetch, FramesOf, RawBlock};
 use crate::filter;
 use crate::gather::{Place, RunSource, Sources};
@@ -212,7 +213,9 @@ impl Reader {
         use futures::TryStreamExt;
         let Reading { needs, probe, laziness } = reading;
         let mut outcome = Outcome::default();
+        let timer = self.work.time(Step::Filters);
         let units = filter::skip_blocks(self, units, &probe, &mut outcome).await?;
+        drop(timer);
         let shared = Arc::new(Shared {
             parts: Mutex::new(open_parts(evaluation.as_ref(), &units)),
             evaluation,
@@ -279,6 +282,7 @@ impl Reader {
         extents: &[&Extent],
         shared: &Shared<E>,
     ) -> Result<Result<RawBlock, ReadError>, QueryError> {
+        let _timer = self.work.time(Step::Fetch);
         let raw = Fetch::new(&self.work, block.entry(), extents)?.read(&self.catalog, &block.open).await;
         Ok(raw.inspect(|raw| shared.outcome.lock().stats.compressed_bytes += raw.bytes))
     }
@@ -421,14 +425,19 @@ impl<E: Evaluation> Shared<E> {
             self.with_state(part, |state, decoder| {
                 match (unit, raw) {
                     (Unit::Memory { labels, rows, order, keep }, _) => {
+                        let _timer = self.work.time(Step::Evaluate);
                         let found = state.add(&Batch::new(&labels, &rows), &selection(keep), order)?;
                         stats.memory_lines += found.rows;
                         stats.memory_bytes += found.line_bytes;
                         stats.post_filter_lines += found.matched;
                     }
                     (Unit::Block { block, runs }, Some(raw)) => {
-                        match raw.decode(decoder, block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs))) {
+                        let timer = self.work.time(Step::Decode);
+                        let decoded = raw.decode(decoder, block.entry(), &self.needs, &FramesOf(&self.rows_at_once(&runs)));
+                        drop(timer);
+                        match decoded {
                             Ok(columns) => {
+                                let _timer = self.work.time(Step::Evaluate);
                                 stats.blocks_read += 1;
                                 if self.is_lazy() {
                                     lazy.push(LazyBlock { block, runs, columns, _raw: raw });
@@ -456,8 +465,15 @@ impl<E: Evaluation> Shared<E> {
         let mut stats = QueryStats::default();
         let rows: Vec<Range<usize>> = block.runs.iter().map(|run| run.run.row_range()).collect();
         let len = FramesOf(&rows).bytes_of(frame, &block.columns.line_ends);
-        let damaged = self.with_state(None, |state, decoder| match raw.decode_frame(decoder, frame, len) {
-            Ok(lines) => add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None),
+        let decode = |decoder: &mut Decoder| {
+            let _timer = self.work.time(Step::Decode);
+            raw.decode_frame(decoder, frame, len)
+        };
+        let damaged = self.with_state(None, |state, decoder| match decode(decoder) {
+            Ok(lines) => {
+                let _timer = self.work.time(Step::Evaluate);
+                add_frame(state, &block.columns, &block.runs, frame, &lines, &mut stats).map(|()| None)
+            }
             Err(error) => Ok(Some(block.block.damaged(error))),
         })?;
         self.outcome.lock().stats.add(&stats);

@@ -5,6 +5,7 @@ use crate::cache::ResultCache;
 use crate::caller::{Caller, QueryTags};
 use crate::checks;
 use crate::error::QueryError;
+use crate::explain::Step;
 use crate::gather::{self, Sources, Wanted};
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
@@ -228,7 +229,15 @@ impl Querier {
         checks::selectors(&expr, limits)?;
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
-            let planned = caller.work().on_pool(move || Ok(plan(&expr, &params)?)).await?;
+            let work = caller.work().clone();
+            let make = move || {
+                let plan = plan(&expr, &params)?;
+                if let Some(profiler) = work.profiler() {
+                    profiler.planned(expr.to_string(), plan.describe(&expr));
+                }
+                Ok(plan)
+            };
+            let planned = caller.work().on_pool(make).await?;
             let mut answer = match planned {
                 Plan::Log(plan) => self.log(caller, Arc::new(plan)).await?,
                 Plan::Metric(plan) => self.metric(caller, plan).await?,
@@ -274,8 +283,14 @@ impl Querier {
             return Ok(Sources::default());
         }
         let reader = self.reader(caller);
+        let timer = caller.work().time(Step::Index);
         let sources = gather::gather(self.ingester(), &reader, caller.tenants(), wanted, range).await?;
+        drop(timer);
+        if let Some(profiler) = caller.work().profiler() {
+            profiler.sources(&sources);
+        }
         checks::bytes(&sources, range, caller.limits())?;
+        let _timer = caller.work().time(Step::Overlap);
         overlap::drop_duplicates(&reader, sources).await
     }
 
@@ -313,6 +328,7 @@ fn plan_params(expr: &Expr, request: &QueryRequest, caller: &Caller, now: Timest
         max_series: checks::series_max(caller),
         now,
         approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
+        profile: caller.work().profiler().map(|profiler| profiler.stage_clock()),
         rewrites: Rewrites::ALL,
     }
 }

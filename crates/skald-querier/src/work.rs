@@ -2,13 +2,14 @@
 
 use crate::budget::{Budget, Held};
 use crate::error::QueryError;
+use crate::explain::{Profiler, Step, Timer};
 use crate::query_log::Record;
 use parking_lot::Mutex;
 use skald_logql::exec::{Bounds, EvalError};
-use skald_model::seam::{CpuPool, run_on_pool};
+use skald_model::seam::{Clock, CpuPool, run_on_pool};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes by which what an evaluation holds may differ from what its budget knows.
 const ACCOUNT_STEP: u64 = 64 << 10;
@@ -24,6 +25,8 @@ struct Inner {
     budget: Budget,
     pool: Arc<dyn CpuPool>,
     record: Record,
+    /// Measures, where what is done is to be seen.
+    profiler: OnceLock<Arc<Profiler>>,
     /// Memory of results that live as long as the request.
     kept: Mutex<Vec<Held>>,
 }
@@ -31,7 +34,16 @@ struct Inner {
 impl Work {
     /// Work that may hold what `budget` has, and computes on `pool`.
     pub(crate) fn new(budget: Budget, pool: Arc<dyn CpuPool>, record: Record) -> Self {
-        Work { inner: Arc::new(Inner { cancelled: AtomicBool::new(false), budget, pool, record, kept: Mutex::default() }) }
+        Work {
+            inner: Arc::new(Inner {
+                cancelled: AtomicBool::new(false),
+                budget,
+                pool,
+                record,
+                profiler: OnceLock::new(),
+                kept: Mutex::default(),
+            }),
+        }
     }
 
     /// Says that nobody waits for the result any more: jobs end within a few thousand rows, and no further one starts.
@@ -60,6 +72,21 @@ impl Work {
     /// What is said of it in the log.
     pub(crate) fn record(&self) -> &Record {
         &self.inner.record
+    }
+
+    /// Measures from now on what is done.
+    pub(crate) fn profile(&self, clock: Arc<dyn Clock>) -> Arc<Profiler> {
+        self.inner.profiler.get_or_init(|| Arc::new(Profiler::new(clock))).clone()
+    }
+
+    /// What measures, if anything does.
+    pub(crate) fn profiler(&self) -> Option<&Arc<Profiler>> {
+        self.inner.profiler.get()
+    }
+
+    /// Measures a step until it is dropped, if anything measures.
+    pub(crate) fn time(&self, step: Step) -> Option<Timer> {
+        self.profiler().map(|profiler| profiler.time(step))
     }
 
     /// Keeps memory counted until the request has ended.

@@ -3,6 +3,7 @@ use super::error::EvalError;
 use super::format::Origin;
 use super::label_set::LabelSet;
 use super::pipeline::{Columns, Needs, Pipeline, Scratch};
+use super::profile::{Profile, ProfileClock};
 use super::row::{EXTRACTED, names_error};
 use super::samples::{SampleFold, Samples};
 use super::selector::Selector;
@@ -32,6 +33,8 @@ pub struct RangeLeaf {
     pub(crate) by_column: bool,
     /// Whether runs may be counted without reading them.
     pub(crate) counts_runs: bool,
+    /// Reads the time where what stages do is to be seen.
+    pub(crate) profile: Option<ProfileClock>,
 }
 
 /// What a leaf gives per step.
@@ -156,6 +159,7 @@ impl LeafState {
     }
 
     pub(super) fn over(leaf: Arc<RangeLeaf>, windows: Windows) -> Self {
+        let scratch = Scratch::for_runs(&leaf.pipeline, leaf.profile.as_ref());
         LeafState {
             leaf,
             windows,
@@ -164,7 +168,7 @@ impl LeafState {
             bytes: Vec::new(),
             samples: Vec::new(),
             failed: None,
-            scratch: Scratch::default(),
+            scratch,
             key: Vec::new(),
             nested: 0,
         }
@@ -177,7 +181,7 @@ impl LeafState {
     pub fn add_batch(&mut self, batch: &Batch<'_>, selection: &Selection) -> Result<Stats, EvalError> {
         let leaf = Arc::clone(&self.leaf);
         let mut stats = leaf.pipeline.stats(batch, selection);
-        let (selected, first) = leaf.pipeline.select(batch, selection);
+        let (selected, first) = leaf.pipeline.select(batch, selection, &mut self.scratch.profile);
         if selected.is_empty(batch.len()) {
             return Ok(stats);
         }
@@ -431,6 +435,7 @@ impl LeafState {
     pub fn merge(&mut self, other: LeafState) -> Result<(), EvalError> {
         debug_assert_eq!(self.windows, other.windows, "states of one leaf");
         let steps = self.windows.steps.count();
+        Profile::merge(&mut self.scratch.profile, other.scratch.profile);
         self.failed = match (self.failed.take(), other.failed) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
@@ -469,6 +474,16 @@ impl LeafState {
     pub fn heap_bytes(&self) -> usize {
         let counts = (self.rows.capacity() + self.bytes.capacity()) * size_of::<Differences>();
         self.series.heap_bytes() + counts + self.samples.capacity() * size_of::<Samples>() + self.nested
+    }
+
+    /// Takes over what the stages of another state did, but nothing that it counted.
+    pub fn add_profile_of(&mut self, other: &mut LeafState) {
+        Profile::merge(&mut self.scratch.profile, other.scratch.profile.take());
+    }
+
+    /// What the stages did, where the plan was made with a clock.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.scratch.profile.as_deref()
     }
 
     /// The leaf that it counts for.

@@ -2,6 +2,7 @@ use super::batch::{Batch, Selection, Stats};
 use super::error::EvalError;
 use super::label_set::LabelSet;
 use super::pipeline::{Entry, Pipeline, Scratch};
+use super::profile::{Profile, ProfileClock};
 use super::row::Category;
 use crate::plan::Direction;
 use skald_model::{TimeRange, Timestamp};
@@ -23,6 +24,8 @@ pub(crate) struct LogRequest {
     pub(crate) limit: usize,
     /// Nanoseconds; 0 takes all.
     pub(crate) interval: i64,
+    /// Reads the time where what stages do is to be seen.
+    pub(crate) profile: Option<ProfileClock>,
 }
 
 /// Keeps the first `limit` entries in the order of the query, whatever order batches come in.
@@ -94,7 +97,8 @@ impl Kept {
 
 impl LogCollector {
     pub(crate) fn new(request: Arc<LogRequest>) -> Self {
-        LogCollector { request, kept: BTreeMap::new(), held_bytes: 0, scratch: Scratch::default() }
+        let scratch = Scratch::for_runs(&request.pipeline, request.profile.as_ref());
+        LogCollector { request, kept: BTreeMap::new(), held_bytes: 0, scratch }
     }
 
     /// Takes the selected rows of a batch that are in the range and pass the stages.
@@ -172,7 +176,13 @@ impl LogCollector {
     /// # Errors
     /// [`EvalError::TooLarge`], with an interval only.
     pub fn merge(&mut self, other: LogCollector) -> Result<(), EvalError> {
+        Profile::merge(&mut self.scratch.profile, other.scratch.profile);
         other.kept.into_values().flatten().try_for_each(|kept| self.push(kept))
+    }
+
+    /// What the stages did, where the plan was made with a clock.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.scratch.profile.as_deref()
     }
 
     /// Bytes of memory held, about.

@@ -9,6 +9,7 @@ use super::label_filter::{Condition, Named, Test};
 use super::line_filter::LineMatcher;
 use super::logfmt::{self, LogfmtBuffers, LogfmtOptions};
 use super::probe::Probe;
+use super::profile::{Profile, ProfileClock};
 use super::row::{ERROR, EXTRACTED, RowLabels, names_error};
 use super::text_parser::{PatternParser, RegexpParser};
 use super::unpack;
@@ -176,6 +177,8 @@ pub(crate) struct PipelineParts {
     /// What steps demand of lines.
     pub(crate) implied: Vec<ImpliedFilter>,
     pub(crate) steps: Vec<Step>,
+    /// All of these, as they run.
+    pub(crate) stages: Vec<PlannedStage>,
     pub(crate) hints: Hints,
     pub(crate) needs: Needs,
     pub(crate) probe: Probe,
@@ -184,6 +187,40 @@ pub(crate) struct PipelineParts {
     pub(crate) by_column: usize,
     /// Rewrites that made a difference.
     pub(crate) applied: Rewrites,
+}
+
+/// A stage, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStage {
+    /// As the query could say it.
+    pub text: String,
+    /// How it runs.
+    pub runs: StageRuns,
+}
+
+/// How a stage runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageRuns {
+    /// On columns and stream labels; where they do not decide it, row by row.
+    ByColumn,
+    /// On the bytes of many lines at a time.
+    OverLines,
+    /// The same; a label filter implies it.
+    OverLinesImplied,
+    /// Entry by entry.
+    ByRow,
+}
+
+impl StageRuns {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            StageRuns::ByColumn => "by column",
+            StageRuns::OverLines => "over lines",
+            StageRuns::OverLinesImplied => "over lines, implied",
+            StageRuns::ByRow => "row by row",
+        }
+    }
 }
 
 /// One entry that passed.
@@ -207,9 +244,17 @@ pub struct Scratch {
     /// The line, where a step changed it.
     line: Vec<u8>,
     line_changed: bool,
+    /// What stages do, where it is to be seen.
+    pub(crate) profile: Option<Box<Profile>>,
 }
 
 impl Scratch {
+    /// For runs of `pipeline`; with a clock they are profiled.
+    pub(crate) fn for_runs(pipeline: &Pipeline, clock: Option<&ProfileClock>) -> Self {
+        let profile = clock.map(|clock| Box::new(Profile::new(clock.clone(), pipeline.parts.stages.len())));
+        Scratch { profile, ..Scratch::default() }
+    }
+
     /// The line of the entry that went through last; `original` unless a step changed it.
     pub(crate) fn line<'a>(&'a self, original: &'a [u8]) -> &'a [u8] {
         if self.line_changed { &self.line } else { original }
@@ -261,6 +306,11 @@ impl Pipeline {
         self.parts.implied.iter().map(ImpliedFilter::text)
     }
 
+    /// Everything that entries pass, in the order in which it runs.
+    pub fn stages(&self) -> &[PlannedStage] {
+        &self.parts.stages
+    }
+
     /// Rewrites that changed what it does.
     pub fn applied(&self) -> Rewrites {
         self.parts.applied
@@ -292,7 +342,7 @@ impl Pipeline {
     }
 
     /// The rows that pass what can be decided column by column, and the first step that is left to decide row by row.
-    pub(crate) fn select(&self, batch: &Batch<'_>, selection: &Selection) -> (Selection, usize) {
+    pub(crate) fn select(&self, batch: &Batch<'_>, selection: &Selection, profile: &mut Option<Box<Profile>>) -> (Selection, usize) {
         assert!(batch.lines.is_some() || self.parts.needs.lines == LineNeed::None, "lines are there where they are needed");
         let len = batch.len();
         let mut selection = selection.clone();
@@ -307,21 +357,30 @@ impl Pipeline {
                 }
                 _ => break,
             };
+            let before = profile.as_ref().map(|profile| (profile.now(), selection.len(len)));
             match ColumnTest::new(condition, batch) {
                 None => break,
                 Some(ColumnTest::Constant(true)) => {}
                 Some(ColumnTest::Constant(false)) => selection = Selection::Rows(Vec::new()),
                 Some(test) => selection = selection.filter(len, |row| test.eval(batch, row)),
             }
+            if let (Some(profile), Some((since, rows))) = (&mut *profile, before) {
+                profile.add(done, rows, selection.len(len), since);
+            }
             done += 1;
         }
         if let Some(lines) = &batch.lines {
-            let implied = self.parts.implied.iter().filter_map(|implied| implied.for_batch(batch));
-            for filter in self.parts.line_filters.iter().chain(implied) {
+            let implied = self.parts.implied.iter().map(|implied| implied.for_batch(batch));
+            for (at, filter) in self.parts.line_filters.iter().map(Some).chain(implied).enumerate() {
                 if selection.is_empty(len) {
                     break;
                 }
+                let Some(filter) = filter else { continue };
+                let before = profile.as_ref().map(|profile| (profile.now(), selection.len(len)));
                 selection = filter.filter(lines, &selection);
+                if let (Some(profile), Some((since, rows))) = (&mut *profile, before) {
+                    profile.add(self.parts.by_column + at, rows, selection.len(len), since);
+                }
             }
         }
         (selection, done)
@@ -339,88 +398,109 @@ impl Pipeline {
 
     /// Runs the steps from `first` on over one entry; false drops it.
     pub(crate) fn run_steps(&self, first: usize, entry: Origin<'_>, scratch: &mut Scratch) -> bool {
-        let Scratch { row, parsers, line: changed, line_changed } = scratch;
-        *line_changed = false;
-        for step in &self.parts.steps[first..] {
-            let line = if *line_changed { changed.as_slice() } else { entry.line };
-            match step {
-                Step::Filter(condition) => {
-                    if !condition.eval(row) {
-                        return false;
-                    }
+        scratch.line_changed = false;
+        if scratch.profile.is_some() {
+            return self.run_steps_profiled(first, entry, scratch);
+        }
+        self.parts.steps[first..].iter().all(|step| self.run_step(step, entry, scratch))
+    }
+
+    /// The same, and notes what each step does.
+    fn run_steps_profiled(&self, first: usize, entry: Origin<'_>, scratch: &mut Scratch) -> bool {
+        let Some(mut profile) = scratch.profile.take() else { return false };
+        let over_lines = self.parts.line_filters.len() + self.parts.implied.len();
+        let passes = self.parts.steps.iter().enumerate().skip(first).all(|(at, step)| {
+            let since = profile.now();
+            let passes = self.run_step(step, entry, scratch);
+            profile.add(if at < self.parts.by_column { at } else { over_lines + at }, 1, usize::from(passes), since);
+            passes
+        });
+        scratch.profile = Some(profile);
+        passes
+    }
+
+    /// Runs one step; false drops the entry.
+    #[inline(always)]
+    fn run_step(&self, step: &Step, entry: Origin<'_>, scratch: &mut Scratch) -> bool {
+        let Scratch { row, parsers, line: changed, line_changed, .. } = scratch;
+        let line = if *line_changed { changed.as_slice() } else { entry.line };
+        match step {
+            Step::Filter(condition) => {
+                if !condition.eval(row) {
+                    return false;
                 }
-                Step::Json => {
-                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
-                    let result = json::extract(line, &mut parsers.json, &mut out);
-                    if out.dropped {
-                        return false;
-                    }
-                    if let Err(details) = result {
-                        row.set_error(json::JSON_ERROR, Some(details));
-                    }
-                }
-                Step::Logfmt(options) => {
-                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
-                    let result = logfmt::extract(line, *options, &mut parsers.logfmt, &mut out);
-                    if out.dropped {
-                        return false;
-                    }
-                    if let Err(details) = result {
-                        row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
-                    }
-                }
-                Step::Regexp(parser) => {
-                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
-                    parser.extract(line, &mut out);
-                    if out.dropped {
-                        return false;
-                    }
-                }
-                Step::Pattern(parser) => {
-                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
-                    parser.extract(line, &mut out);
-                    if out.dropped {
-                        return false;
-                    }
-                }
-                Step::Unpack => {
-                    let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
-                    let result = unpack::extract(line, &mut parsers.json, &mut parsers.line, &mut out);
-                    if out.dropped {
-                        return false;
-                    }
-                    match result {
-                        Ok(true) => {
-                            std::mem::swap(changed, &mut parsers.line);
-                            *line_changed = true;
-                        }
-                        Ok(false) => {}
-                        Err(details) => row.set_error(json::JSON_ERROR, Some(details)),
-                    }
-                }
-                Step::Decolorize => {
-                    if decolorize(line, &mut parsers.line) {
-                        std::mem::swap(changed, &mut parsers.line);
-                        *line_changed = true;
-                    }
-                }
-                Step::LineFormat(format) => {
-                    if format.format(Origin { line, ..entry }, row, &mut parsers.line) {
-                        std::mem::swap(changed, &mut parsers.line);
-                        *line_changed = true;
-                    }
-                }
-                Step::LabelFormat(format) => format.format(Origin { line, ..entry }, row),
-                Step::Line(filter) => {
-                    if !filter.matches(line) {
-                        return false;
-                    }
-                }
-                Step::JsonPaths(paths) => extract_paths(paths, line, row, &mut parsers.put),
-                Step::LogfmtKeys { strict, keys } => extract_keys(*strict, keys, line, row, &mut parsers.logfmt),
-                Step::Drop(items) => Named::drop_all(items, row),
-                Step::Keep(items) => Named::keep_only(items, row),
             }
+            Step::Json => {
+                let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
+                let result = json::extract(line, &mut parsers.json, &mut out);
+                if out.dropped {
+                    return false;
+                }
+                if let Err(details) = result {
+                    row.set_error(json::JSON_ERROR, Some(details));
+                }
+            }
+            Step::Logfmt(options) => {
+                let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
+                let result = logfmt::extract(line, *options, &mut parsers.logfmt, &mut out);
+                if out.dropped {
+                    return false;
+                }
+                if let Err(details) = result {
+                    row.set_error(logfmt::LOGFMT_ERROR, Some(&details));
+                }
+            }
+            Step::Regexp(parser) => {
+                let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
+                parser.extract(line, &mut out);
+                if out.dropped {
+                    return false;
+                }
+            }
+            Step::Pattern(parser) => {
+                let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
+                parser.extract(line, &mut out);
+                if out.dropped {
+                    return false;
+                }
+            }
+            Step::Unpack => {
+                let mut out = Extractor::new(row, &self.parts.hints, &mut parsers.put);
+                let result = unpack::extract(line, &mut parsers.json, &mut parsers.line, &mut out);
+                if out.dropped {
+                    return false;
+                }
+                match result {
+                    Ok(true) => {
+                        std::mem::swap(changed, &mut parsers.line);
+                        *line_changed = true;
+                    }
+                    Ok(false) => {}
+                    Err(details) => row.set_error(json::JSON_ERROR, Some(details)),
+                }
+            }
+            Step::Decolorize => {
+                if decolorize(line, &mut parsers.line) {
+                    std::mem::swap(changed, &mut parsers.line);
+                    *line_changed = true;
+                }
+            }
+            Step::LineFormat(format) => {
+                if format.format(Origin { line, ..entry }, row, &mut parsers.line) {
+                    std::mem::swap(changed, &mut parsers.line);
+                    *line_changed = true;
+                }
+            }
+            Step::LabelFormat(format) => format.format(Origin { line, ..entry }, row),
+            Step::Line(filter) => {
+                if !filter.matches(line) {
+                    return false;
+                }
+            }
+            Step::JsonPaths(paths) => extract_paths(paths, line, row, &mut parsers.put),
+            Step::LogfmtKeys { strict, keys } => extract_keys(*strict, keys, line, row, &mut parsers.logfmt),
+            Step::Drop(items) => Named::drop_all(items, row),
+            Step::Keep(items) => Named::keep_only(items, row),
         }
         true
     }
@@ -434,7 +514,7 @@ impl Pipeline {
         scratch: &mut Scratch,
         sink: &mut dyn FnMut(&Entry<'_>) -> ControlFlow<()>,
     ) -> Stats {
-        let (selected, first) = self.select(batch, selection);
+        let (selected, first) = self.select(batch, selection, &mut scratch.profile);
         let mut stats = self.stats(batch, selection);
         let columns = self.columns(batch.columns);
         scratch.row.begin(batch.labels);

@@ -29,7 +29,8 @@ impl LogPlan {
         let pipeline = stages::compile(&log.stages, None, params.now, Wanted::All, needs, params.rewrites)?;
         let stops_at_limit = rewrite::stops(params.rewrites.has(Rewrite::StopAtLimit), &pipeline);
         let interval = i64::try_from(params.interval.as_nanos()).unwrap_or(i64::MAX);
-        let request = LogRequest { pipeline, range: params.log_range(), direction: params.direction, limit: params.limit, interval };
+        let (direction, limit, profile) = (params.direction, params.limit, params.profile.clone());
+        let request = LogRequest { pipeline, range: params.log_range(), direction, limit, interval, profile };
         Ok(LogPlan { selector, request: Arc::new(request), stops_at_limit })
     }
 

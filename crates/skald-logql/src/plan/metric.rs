@@ -7,8 +7,9 @@ use crate::ast::{
     VectorOp,
 };
 use crate::exec::{
-    Account, Bounds, EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, RangeLeaf, Replacer, SampleFold, Selector,
-    SeriesKey, StepVectors, Steps, Top, Unbounded, Windows, aggregate, apply, apply_scalar, join, result, scalar_result,
+    Account, Bounds, EvalError, LabelSet, LeafState, LeafValue, LineNeed, MetricResult, Needs, ProfileClock, RangeLeaf, Replacer,
+    SampleFold, Selector, SeriesKey, StepVectors, Steps, Top, Unbounded, Windows, aggregate, apply, apply_scalar, join, result,
+    scalar_result,
 };
 use skald_model::Timestamp;
 use std::collections::HashMap;
@@ -20,10 +21,12 @@ const INNER_SERIES_MAX: usize = 200_000;
 /// A query that gives numbers.
 #[derive(Debug)]
 pub struct MetricPlan {
-    root: Node,
-    leaves: Vec<Arc<RangeLeaf>>,
+    pub(super) root: Node,
+    pub(super) leaves: Vec<Arc<RangeLeaf>>,
     /// By leaf: how many of its series decide the answer, where not all do.
-    tops: Vec<Option<Top>>,
+    pub(super) tops: Vec<Option<Top>>,
+    /// By leaf: whether a sum above it is made by its groups.
+    pub(super) sums: Vec<bool>,
     steps: Steps,
     instant: bool,
     keep_order: bool,
@@ -32,7 +35,7 @@ pub struct MetricPlan {
 
 /// A step of evaluation above the leaves.
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Leaf(usize),
     Number(f64),
     /// `vector(…)`
@@ -75,13 +78,26 @@ impl MetricPlan {
         };
         let instant = params.step.is_none_or(|step| step.is_zero());
         let Params { max_series: series_max, now, rewrites, approx_topk, .. } = *params;
-        let (leaves, tops, template_cost) = (Vec::new(), Vec::new(), 0);
-        let mut builder = Builder { steps, instant, leaves, tops, template_cost, series_max, now, rewrites, approx_topk };
+        let profile = params.profile.clone();
+        let mut builder = Builder {
+            steps,
+            profile,
+            instant,
+            leaves: Vec::new(),
+            tops: Vec::new(),
+            sums: Vec::new(),
+            template_cost: 0,
+            series_max,
+            now,
+            rewrites,
+            approx_topk,
+        };
         let root = builder.node(expr, true)?;
         Ok(MetricPlan {
             root,
             leaves: builder.leaves,
             tops: builder.tops,
+            sums: builder.sums,
             steps,
             instant,
             keep_order: sorts(expr),
@@ -198,9 +214,11 @@ fn sorts(expr: &MetricExpr) -> bool {
 
 struct Builder {
     steps: Steps,
+    profile: Option<ProfileClock>,
     instant: bool,
     leaves: Vec<Arc<RangeLeaf>>,
     tops: Vec<Option<Top>>,
+    sums: Vec<bool>,
     /// What the patterns in templates cost so far.
     template_cost: usize,
     series_max: usize,
@@ -287,8 +305,10 @@ impl Builder {
             fragment,
             by_column,
             counts_runs,
+            profile: self.profile.clone(),
         }));
         self.tops.push(None);
+        self.sums.push(sum.is_some() && !sum_above);
         let leaf = Node::Leaf(self.leaves.len() - 1);
         Ok(match sum {
             Some(grouping) if sum_above => {

@@ -1,5 +1,6 @@
 //! A checked query: what to read, what to do with each batch, and how the parts become an answer.
 
+mod describe;
 mod error;
 mod fragment;
 mod hints;
@@ -11,9 +12,11 @@ mod stages;
 mod tests;
 
 use crate::ast::Expr;
+use crate::exec::ProfileClock;
 use skald_model::{TimeRange, Timestamp};
 use std::time::Duration;
 
+pub use describe::{Operator, Property};
 pub use error::PlanError;
 pub use log::LogPlan;
 pub use metric::MetricPlan;
@@ -42,8 +45,29 @@ pub struct Params {
     pub now: Timestamp,
     /// Whether `approx_topk` is answered.
     pub approx_topk: bool,
+    /// Reads the time where what each stage does is to be seen.
+    pub profile: Option<ProfileClock>,
     /// What the plan may do to be cheaper.
     pub rewrites: Rewrites,
+}
+
+impl Params {
+    /// Everything from `start` to `end`, newest first, without bounds and with all rewrites; the present is `start`.
+    pub fn over(start: Timestamp, end: Timestamp) -> Self {
+        Params {
+            start,
+            end,
+            step: None,
+            limit: usize::MAX,
+            direction: Direction::Backward,
+            interval: Duration::ZERO,
+            max_series: usize::MAX,
+            now: start,
+            approx_topk: false,
+            profile: None,
+            rewrites: Rewrites::ALL,
+        }
+    }
 }
 
 /// Order in which lines are taken and given.

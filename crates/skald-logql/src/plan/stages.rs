@@ -20,11 +20,12 @@ pub(super) fn compile(
     needs: Needs,
     rewrites: Rewrites,
 ) -> Result<Pipeline, PlanError> {
-    let (mut line_filters, mut steps, mut template_cost) = (Vec::new(), Vec::new(), 0);
+    let (mut line_filters, mut steps, mut texts, mut template_cost) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for run in in_order(stages) {
         match run {
             Run::Lines(filters) if steps.iter().any(Step::changes_line) => {
-                steps.extend(compile_line_filters(&filters)?.into_iter().map(Step::Line));
+                steps.extend(compile_line_filters(&filters)?.into_iter().map(|(filter, _)| Step::Line(filter)));
+                texts.extend(filters.iter().map(ToString::to_string));
             }
             Run::Lines(filters) => line_filters.extend(compile_line_filters(&filters)?),
             Run::Stage(stage) => {
@@ -32,14 +33,16 @@ pub(super) fn compile(
                 template_cost += step.as_ref().map_or(0, Step::template_cost);
                 patterns_fit(template_cost)?;
                 steps.extend(step);
+                texts.push(stage.to_string());
             }
         }
     }
     let hints = hints(stages, &steps, unwrap, wanted)?;
     if hints.required.as_ref().is_some_and(Vec::is_empty) {
-        steps.retain(|step| !step.is_parser());
+        let kept = steps.into_iter().zip(texts).filter(|(step, _)| !step.is_parser());
+        (steps, texts) = kept.unzip();
     }
-    Ok(rewrite::pipeline(line_filters, steps, hints, needs, rewrites))
+    Ok(rewrite::pipeline(line_filters, steps, texts, hints, needs, rewrites))
 }
 
 /// Refuses templates whose patterns are too large together.
@@ -76,10 +79,11 @@ fn in_order(stages: &[Stage]) -> Vec<Run<'_>> {
     runs
 }
 
-fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<LineMatcher>, PlanError> {
+/// The filters, each with its text.
+fn compile_line_filters(filters: &[&LineFilter]) -> Result<Vec<(LineMatcher, String)>, PlanError> {
     let joined = || filters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let failed = |cause| PlanError::Stage { stage: joined(), cause };
-    let compile = |filter: &&LineFilter| LineMatcher::compile(filter).map_err(failed);
+    let compile = |filter: &&LineFilter| Ok((LineMatcher::compile(filter).map_err(failed)?, filter.to_string()));
     filters.iter().map(compile).collect()
 }
 

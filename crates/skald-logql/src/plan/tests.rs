@@ -93,6 +93,7 @@ fn params() -> Params {
         max_series: 500,
         now: Timestamp::from_secs(20_000),
         approx_topk: true,
+        profile: None,
         rewrites: Rewrites::ALL,
     }
 }

@@ -4,7 +4,7 @@ use futures::executor::block_on;
 use skald_block::{ObjectInfo, ObjectWriter, WriterOptions};
 use skald_config::Limits;
 use skald_logql::exec::{Batch, LeafState, Selection};
-use skald_logql::plan::{Direction, Params, Plan, Rewrites, plan};
+use skald_logql::plan::{Params, Plan, plan};
 use skald_model::{Day, DiskId, Generation, GenerationPart, TimeRange};
 use skald_store::ObjectName;
 use skald_testkit::{labels, rows};
@@ -36,18 +36,7 @@ fn catalog(objects: i64) -> Catalog {
 }
 
 fn leaf(text: &str) -> Arc<RangeLeaf> {
-    let params = Params {
-        start: Timestamp(0),
-        end: Timestamp::from_secs(1000),
-        step: Some(Duration::from_secs(10)),
-        limit: 1,
-        direction: Direction::Forward,
-        interval: Duration::ZERO,
-        max_series: 100_000,
-        now: Timestamp(0),
-        rewrites: Rewrites::ALL,
-        approx_topk: false,
-    };
+    let params = Params { step: Some(Duration::from_secs(10)), ..Params::over(Timestamp(0), Timestamp::from_secs(1000)) };
     match plan(&skald_logql::parse(text).expect("a query"), &params).expect("plans") {
         Plan::Metric(metric) => metric.leaves()[0].clone(),
         Plan::Log(_) => panic!("a metric query"),

@@ -2,9 +2,9 @@
 
 use super::{Asked, Refused, asked, json};
 use crate::caller::Caller;
-use crate::encode;
-use crate::params::check_order;
+use crate::params::{Params, check_order};
 use crate::service::{Answer, AnswerData, Querier, QueryRequest};
+use crate::{encode, explain};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -26,7 +26,7 @@ pub(super) async fn query_range(State(querier): State<Querier>, request: Request
         step: Some(params.step(start, end)?),
         interval: params.interval()?,
     };
-    answer(&querier, &caller, request, &headers).await
+    answer(&querier, &caller, request, &params, &headers).await
 }
 
 pub(super) async fn query(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
@@ -41,10 +41,21 @@ pub(super) async fn query(State(querier): State<Querier>, request: Request) -> R
         step: None,
         interval: Duration::ZERO,
     };
-    answer(&querier, &caller, request, &headers).await
+    answer(&querier, &caller, request, &params, &headers).await
 }
 
-async fn answer(querier: &Querier, caller: &Caller, request: QueryRequest, headers: &HeaderMap) -> Result<Response, Refused> {
+async fn answer(
+    querier: &Querier,
+    caller: &Caller,
+    request: QueryRequest,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<Response, Refused> {
+    if params.explain()? {
+        let profiler = caller.work().profile(querier.clock().clone());
+        let encode = move |answer: Answer| explain::encode(&profiler, &answer);
+        return Ok(json(querier.query_and(caller, request, encode).await?));
+    }
     let (flags, work) = (encoding_flags(headers), caller.work().clone());
     let encode = move |Answer { data, warnings, stats }| match data {
         AnswerData::Metric(result) => encode::metric(&result, &warnings, &stats, &work),

@@ -22,7 +22,7 @@ use count::{Buckets, Counting, Sampling};
 use sample::Sample;
 use skald_logql::ast::{Expr, LogExpr};
 use skald_logql::exec::Columns;
-use skald_logql::plan::{Direction, LogPlan, Params as PlanParams, Rewrites};
+use skald_logql::plan::{Direction, LogPlan, Params as PlanParams};
 use skald_model::{Level, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -208,18 +208,7 @@ impl Patterns {
 }
 
 fn plan(log: &LogExpr, start: Timestamp, end: Timestamp, now: Timestamp) -> Result<LogPlan, QueryError> {
-    let params = PlanParams {
-        start,
-        end,
-        step: None,
-        limit: 0,
-        direction: Direction::Forward,
-        interval: Duration::ZERO,
-        max_series: 0,
-        rewrites: Rewrites::ALL,
-        approx_topk: false,
-        now,
-    };
+    let params = PlanParams { direction: Direction::Forward, now, ..PlanParams::over(start, end) };
     Ok(LogPlan::with_columns(log, &params, Columns::Names([Level::METADATA_NAME.to_owned()].into()))?)
 }
 

@@ -115,19 +115,8 @@ impl Renderer {
 /// Of a query, for tests.
 #[cfg(test)]
 pub(super) fn renderer(query: &str, form: Form) -> Renderer {
-    use skald_logql::plan::{Params, Plan, Rewrites, plan};
-    let params = Params {
-        start: Timestamp(0),
-        end: Timestamp::MAX,
-        step: None,
-        limit: 10,
-        direction: Direction::Backward,
-        interval: std::time::Duration::ZERO,
-        max_series: 1,
-        now: Timestamp(0),
-        rewrites: Rewrites::ALL,
-        approx_topk: false,
-    };
+    use skald_logql::plan::{Params, Plan, plan};
+    let params = Params::over(Timestamp(0), Timestamp::MAX);
     let Plan::Log(plan) = plan(&skald_logql::parse(query).expect("LogQL"), &params).expect("it can be planned") else { panic!("lines") };
     Renderer { plan: Arc::new(plan), form }
 }

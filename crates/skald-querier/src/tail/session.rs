@@ -11,7 +11,7 @@ use crate::error::QueryError;
 use crate::gather::Matching;
 use crate::service::{Querier, QueryRequest};
 use skald_logql::ast::Expr;
-use skald_logql::plan::{Direction, Params as PlanParams, Plan, Rewrites, plan};
+use skald_logql::plan::{Params as PlanParams, Plan, plan};
 use skald_model::seam::{Clock, CpuPool, run_on_pool};
 use skald_model::{TenantId, Timestamp};
 use skald_rpc::TailBatch;
@@ -85,19 +85,10 @@ impl Querier {
         }
         checks::query(&request.expr, &checked, limits)?;
         checks::selectors(&request.expr, limits)?;
-        let params = PlanParams {
-            start: checks::lookback(request.start, end, limits, now)?,
-            // Entries may lie in the future a little; those that were acknowledged do not come again.
-            end: Timestamp::MAX,
-            step: None,
-            limit: usize::try_from(request.limit).unwrap_or(usize::MAX),
-            direction: Direction::Backward,
-            interval: Duration::ZERO,
-            max_series: limits.max_query_series,
-            now,
-            rewrites: Rewrites::ALL,
-            approx_topk: false,
-        };
+        let start = checks::lookback(request.start, end, limits, now)?;
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        // Entries may lie in the future a little; those that were acknowledged do not come again.
+        let params = PlanParams { limit, now, ..PlanParams::over(start, Timestamp::MAX) };
         let expr = request.expr.clone();
         match caller.work().on_pool(move || Ok(plan(&expr, &params)?)).await? {
             Plan::Log(plan) => Ok(plan),

@@ -262,6 +262,9 @@ pub struct QueryArgs {
     /// Oldest first.
     #[arg(long)]
     pub forward: bool,
+    /// Print what the query did, operator by operator, instead of its answer.
+    #[arg(long, conflicts_with_all = ["tail", "follow"])]
+    pub explain: bool,
     /// Go on with new entries as they come.
     #[arg(short, long)]
     pub tail: bool,
@@ -332,6 +335,9 @@ pub struct InstantQueryArgs {
     /// Most entries to print.
     #[arg(long, default_value_t = 30)]
     pub limit: u64,
+    /// Print what the query did, operator by operator, instead of its answer.
+    #[arg(long)]
+    pub explain: bool,
     /// How to print entries.
     #[command(flatten)]
     pub entries: EntryArgs,

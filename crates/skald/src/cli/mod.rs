@@ -9,6 +9,7 @@ mod client;
 mod console;
 mod entries;
 mod error;
+mod explain;
 mod fields;
 mod highlight;
 mod lookup;

@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::paging::{Page, Paging};
 use super::progress::Progress;
 use super::tail::{self, Follow};
-use super::{statistics, time};
+use super::{explain, statistics, time};
 use skald_model::Timestamp;
 
 /// Runs a query over a span of time, page by page.
@@ -24,6 +24,11 @@ pub fn range(client: &Client, args: &QueryArgs, cli: &Cli, console: &mut Console
         return tail::follow(client, &Follow { query, start: range.start, limit: *limit, delay_for: *delay_for, entries }, cli, console);
     }
     let (step, interval) = (seconds("--step", args.step.as_deref())?, seconds("--interval", args.interval.as_deref())?);
+    if args.explain {
+        let limit = if args.limit == 0 { u64::from(args.batch) } else { args.limit };
+        let parameters = range_parameters(args, &Page { range, limit }, step.as_deref(), interval.as_deref());
+        return explain::run(client, "/loki/api/v1/query_range", parameters, &args.query, cli, console);
+    }
     let printer = EntryPrinter::new(cli, &args.entries, &args.query, console);
     let is_long = args.limit == 0 || args.limit > u64::from(args.batch);
     let progress = match is_long && !console.stdout_is_terminal {
@@ -65,6 +70,9 @@ pub fn instant(client: &Client, args: &InstantQueryArgs, cli: &Cli, console: &mu
     let now = console.clock.now();
     let at = time::parse_flag("--now", args.now.as_deref(), now, &time::zone(cli.output.timezone))?.unwrap_or(now);
     let parameters = [("limit", args.limit.to_string()), ("query", args.query.clone()), ("time", epoch_nanos(at))];
+    if args.explain {
+        return explain::run(client, "/loki/api/v1/query", parameters.to_vec(), &args.query, cli, console);
+    }
     let answer = ask(client, "/loki/api/v1/query", &parameters, &args.query, console)?;
     show_remarks(&answer, cli, console);
     match answer.result {

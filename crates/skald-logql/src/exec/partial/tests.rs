@@ -1,7 +1,7 @@
 use super::*;
 use crate::exec::{Batch, MetricResult, Selection};
 use crate::parse;
-use crate::plan::{Direction, MetricPlan, Params, Plan, Rewrites, plan};
+use crate::plan::{MetricPlan, Params, Plan, plan};
 use proptest::prelude::*;
 use skald_model::{Labels, Rows, RowsBuilder};
 use std::time::Duration;
@@ -50,18 +50,9 @@ fn metric_plan(query: &str, range: u64, step: i64, asked: &Asked) -> MetricPlan 
     let window = if offset == 0 { format!("[{range}s]") } else { format!("[{range}s] offset {offset}s") };
     let expr = parse(&query.replace("$W", &window).replace('\'', "\"")).expect("a query");
     let at = |step_number: i64| Timestamp::from_secs(step_number * step);
-    let params = Params {
-        start: at(asked.first),
-        end: at(asked.first + asked.count - 1),
-        step: Some(Duration::from_secs(step as u64)),
-        limit: 10,
-        direction: Direction::Forward,
-        interval: Duration::ZERO,
-        max_series: 1000,
-        now: Timestamp(0),
-        rewrites: Rewrites::ALL,
-        approx_topk: false,
-    };
+    let end = at(asked.first + asked.count - 1);
+    let params =
+        Params { step: Some(Duration::from_secs(step as u64)), max_series: 1000, now: Timestamp(0), ..Params::over(at(asked.first), end) };
     match plan(&expr, &params).expect("plans") {
         Plan::Metric(metric) => metric,
         Plan::Log(_) => panic!("a metric query"),

@@ -6,7 +6,8 @@
 //! What makes it exact:
 //! - `regexp` and `pattern` take values from the line as they stand. `json` and `logfmt` resolve escapes: there text is cut into pieces at every character that can be written
 //!   shorter than by `\uXXXX` (as `\/`, `\"`, `\n`), at blanks, which may stand for bytes that are no text, and at what is not ASCII.
-//!   A character of a piece stands in the line itself, or as `\u00XX`: the line holds the piece, or `\u00`.
+//!   A character of a piece stands in the line itself, or as `\u00XX`: the line holds the piece, or what stands before its first escaped
+//!   character, and the escape.
 //! - Metadata and stream labels come before parsed labels of the same name. Rows of a stream with such a label, and rows beside a metadata column of
 //!   that name, are not searched; blocks with such rows are not skipped.
 //! - An entry that the filter drops shows no error, so it may be dropped before a parser could mark it.
@@ -19,6 +20,8 @@ use std::collections::HashSet;
 const ASCII_ESCAPE: &str = "\\u00";
 /// Shorter pieces stand in nearly every line.
 const PIECE_LEN_MIN: usize = 2;
+/// How much of a piece is looked for in blocks. Each character of it is looked for as an escape, too.
+const PIECE_LEN_MAX: usize = 32;
 
 /// Lines that a label filter lets pass, where it is a parser that sets its labels.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ impl ImpliedFilter {
 struct Source {
     /// Whether a parser that resolves escapes may have read them.
     escapes: bool,
+    /// Whether a value with escapes stands behind a quote.
+    quoted: bool,
 }
 
 /// The line filters, and the questions to blocks, that label filters behind parsers imply.
@@ -65,8 +70,12 @@ pub(super) fn implied(steps: &[Step]) -> (Vec<ImpliedFilter>, Vec<Probe>) {
                 probes.push(probe(condition, source));
                 filters.extend(filter(condition, source));
             }
-            Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) | Step::LogfmtKeys { .. } => source = Some(Source { escapes: true }),
-            Step::Regexp(_) | Step::Pattern(_) => source = source.or(Some(Source { escapes: false })),
+            Step::Json | Step::Logfmt(_) | Step::LogfmtKeys { .. } => {
+                source = Some(Source { escapes: true, quoted: source.is_none_or(|source| source.quoted) });
+            }
+            // A path can lead to an array, which is one value with its brackets.
+            Step::JsonPaths(_) => source = Some(Source { escapes: true, quoted: false }),
+            Step::Regexp(_) | Step::Pattern(_) => source = source.or(Some(Source { escapes: false, quoted: true })),
             Step::LabelFormat(format) => format.each_name(&mut |name| {
                 written.insert(name.to_owned());
             }),
@@ -87,9 +96,15 @@ fn probe(condition: &Condition, source: Source) -> Probe {
         Condition::Or(a, b) => Probe::any([probe(a, source), probe(b, source)]),
         Condition::One { name, test } => {
             let Some(texts) = test.needed_texts().filter(|_| is_plain_name(name)) else { return Probe::ANYTHING };
+            let whole = test.only_values().is_some();
             let in_line = |text: &str| {
-                let held = Probe::all(pieces(text, source).map(contains));
-                if source.escapes { Probe::any([held, contains(ASCII_ESCAPE)]) } else { held }
+                let begins_value = |piece: &str| whole && source.quoted && piece.as_ptr() == text.as_ptr();
+                Probe::all(pieces(text, source).map(|piece| {
+                    let piece_at_start = begins_value(piece);
+                    let piece = &piece[..if source.escapes { piece.len().min(PIECE_LEN_MAX) } else { piece.len() }];
+                    let escaped = if source.escapes { escaped(piece, piece_at_start) } else { Vec::new() };
+                    Probe::any(std::iter::once(contains(piece)).chain(escaped))
+                }))
             };
             let are_values = test.only_values().is_some();
             let in_metadata = |text: &str| match are_values {
@@ -103,6 +118,18 @@ fn probe(condition: &Condition, source: Source) -> Probe {
 
 fn contains(text: &str) -> Probe {
     Probe::Contains { literal: text.as_bytes().to_vec(), ignore_case: false }
+}
+
+/// How a line can hold an ASCII text, some characters of which are escaped: by the first of these.
+fn escaped(text: &str, behind_quote: bool) -> Vec<Probe> {
+    let quote = if behind_quote { "\"" } else { "" };
+    let by_first = |(at, c): (usize, char)| {
+        let literal = format!("{quote}{}{ASCII_ESCAPE}{:02x}", &text[..at], u32::from(c));
+        // The digits of the escape may be of either case.
+        let ignore_case = u32::from(c) % 16 > 9;
+        Probe::Contains { literal: literal.into_bytes(), ignore_case }
+    };
+    text.char_indices().map(by_first).collect()
 }
 
 /// The line filter of a condition, if some text of useful length must be there.
@@ -161,17 +188,23 @@ mod tests {
 
     #[test]
     fn a_value_behind_a_parser_is_looked_for_in_lines() {
-        check(r#"| json | id="4bf92f""#, r#"|= "4bf92f" or "\\u00""#, r"(id=4bf92f | 4bf92f | \u00)");
+        let xx = r#"xx | "\u0078 | "x\u0078"#;
+        check(r#"| json | id="4z""#, r#"|= "4z" or "\\u00""#, r#"(id=4z | 4z | "\u0034 | "4\u007a/i)"#);
         check(r#"| pattern "<m> <p>" | m="GET""#, r#"|= "GET""#, "(m=GET | GET)");
         check(
-            r#"| logfmt | path="/api/push x" | line_format "a""#,
-            r#"|= "\\u00" or "push""#,
-            r"(path=/api/push x | (api & push & x) | \u00)",
+            r#"| logfmt | p="/ab x" | line_format "a""#,
+            r#"|= "\\u00" or "ab""#,
+            r"(p=/ab x | ((ab | \u0061 | a\u0062) & (x | \u0078)))",
         );
-        check(r#"| json | a=~"xx|yy""#, r#"|= "\\u00" or "xx" or "yy""#, r"(a=xx | xx | \u00 | a=yy | yy | \u00)");
-        check(r#"| json | msg=~".*timeout.*""#, r#"|= "\\u00" or "timeout""#, r"(msg=? | timeout | \u00)");
-        check(r#"| json | a="xx" or b="yy""#, r#"|= "\\u00" or "xx" or "yy""#, r"(a=xx | xx | \u00 | b=yy | yy | \u00)");
-        check(r#"| json | a="xx", b>5"#, r#"|= "\\u00" or "xx""#, r"(a=xx | xx | \u00)");
+        check(r#"| json | a=~"xx|yy""#, r#"|= "\\u00" or "xx" or "yy""#, &format!(r#"(a=xx | {xx} | a=yy | yy | "\u0079 | "y\u0079)"#));
+        check(r#"| json | m=~".*xx.*""#, r#"|= "\\u00" or "xx""#, r"(m=? | xx | \u0078 | x\u0078)");
+        check(r#"| json a="b" | a="xx""#, r#"|= "\\u00" or "xx""#, r"(a=xx | xx | \u0078 | x\u0078)");
+        check(
+            r#"| json | a="xx" or b="yy""#,
+            r#"|= "\\u00" or "xx" or "yy""#,
+            &format!(r#"(a=xx | {xx} | b=yy | yy | "\u0079 | "y\u0079)"#),
+        );
+        check(r#"| json | a="xx", b>5"#, r#"|= "\\u00" or "xx""#, &format!("(a=xx | {xx})"));
     }
 
     #[test]

@@ -23,10 +23,10 @@ mod series_by_column;
 mod stop_at_limit;
 mod sum_at_leaf;
 #[cfg(test)]
-mod tests;
+pub(in crate::plan) mod tests;
 mod top_at_leaf;
 
-use crate::exec::{Hints, LineMatcher, Needs, Pipeline, PipelineParts, Step};
+use crate::exec::{Hints, LineMatcher, Needs, Pipeline, PipelineParts, PlannedStage, StageRuns, Step};
 
 pub(crate) use literals_from_filters::ImpliedFilter;
 pub(crate) use matchers_from_filters::StreamTest;
@@ -129,9 +129,18 @@ impl Rewrites {
     }
 }
 
-/// Puts compiled stages together, with what the rewrites make of them. `result` is what the use of their result needs.
-pub(super) fn pipeline(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: Hints, result: Needs, rewrites: Rewrites) -> Pipeline {
-    let line_filters: Vec<LineMatcher> = line_filters.into_iter().filter(|filter| !filter.is_always_true()).collect();
+/// Puts compiled stages together, with what the rewrites make of them. `texts` are those of the steps, `result` is what the use of their
+/// result needs.
+pub(super) fn pipeline(
+    line_filters: Vec<(LineMatcher, String)>,
+    steps: Vec<Step>,
+    texts: Vec<String>,
+    hints: Hints,
+    result: Needs,
+    rewrites: Rewrites,
+) -> Pipeline {
+    let useful = line_filters.into_iter().filter(|(filter, _)| !filter.is_always_true());
+    let (line_filters, mut line_texts): (Vec<LineMatcher>, Vec<String>) = useful.unzip();
     let on = |rewrite| rewrites.has(rewrite);
     let mut applied = Rewrites::NONE;
     let mut note = |rewrite, changes: bool| {
@@ -151,5 +160,12 @@ pub(super) fn pipeline(line_filters: Vec<LineMatcher>, steps: Vec<Step>, hints: 
     note(Rewrite::BlocksFromFilters, !probe.is_anything());
     let by_column = if on(Rewrite::FiltersByColumn) { filters_by_column::leading(&steps) } else { 0 };
     note(Rewrite::FiltersByColumn, by_column > 0);
-    Pipeline::new(PipelineParts { line_filters, implied, steps, hints, needs, probe, stream_tests, by_column, applied })
+    let mut stages: Vec<PlannedStage> = Vec::new();
+    let mut describe = |texts: &mut dyn Iterator<Item = String>, runs| stages.extend(texts.map(|text| PlannedStage { text, runs }));
+    let mut texts = texts.into_iter();
+    describe(&mut texts.by_ref().take(by_column), StageRuns::ByColumn);
+    describe(&mut line_texts.drain(..), StageRuns::OverLines);
+    describe(&mut implied.iter().map(|filter| filter.text().to_owned()), StageRuns::OverLinesImplied);
+    describe(&mut texts, StageRuns::ByRow);
+    Pipeline::new(PipelineParts { line_filters, implied, steps, stages, hints, needs, probe, stream_tests, by_column, applied })
 }

@@ -46,7 +46,7 @@ pub(super) fn stream(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied()).expect("distinct names")
 }
 
-pub(super) fn plan_of(query: &str, rewrites: Rewrites) -> Result<Plan, PlanError> {
+pub(in crate::plan) fn plan_of(query: &str, rewrites: Rewrites) -> Result<Plan, PlanError> {
     plan(&crate::parse(query).unwrap_or_else(|error| panic!("{query}: {error}")), &Params { rewrites, ..params() })
 }
 
@@ -61,6 +61,7 @@ fn params() -> Params {
         max_series: 100_000,
         now: Timestamp(1000),
         approx_topk: true,
+        profile: None,
         rewrites: Rewrites::ALL,
     }
 }
