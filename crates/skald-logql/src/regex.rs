@@ -4,10 +4,12 @@
 //! in Go; `{,3}` and `[a&&b]` are plain characters) the translation says it in full.
 
 mod class;
+mod cost;
 mod error;
 mod simplify;
 mod translate;
 
+pub use cost::{COST_MAX, cost};
 pub use error::RegexError;
 pub use simplify::simplifies;
 pub(crate) use simplify::{Piece, Simple, simplify};

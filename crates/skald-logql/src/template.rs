@@ -16,11 +16,12 @@ mod source;
 mod strings;
 mod value;
 
+use crate::regex;
+use ::regex::bytes::Regex;
 use check::Names;
 use gotmpl::TemplateError;
 use gotmpl::parse::{ListNode, Node, Parser};
 use print::Printers;
-use regex::bytes::Regex;
 use std::collections::HashMap;
 use value::Value;
 
@@ -46,6 +47,8 @@ pub(crate) struct Template {
     names: Names,
     /// Of patterns that are written out.
     regexes: HashMap<String, Regex>,
+    /// What these cost.
+    regex_cost: usize,
     printers: Printers,
     now: i64,
 }
@@ -103,10 +106,23 @@ impl Template {
         if let Some((line, function)) = names.unknown.first() {
             return Err(failed(*line, &format!("function {function:?} not defined")));
         }
-        let compiled = |pattern: &String| Some((pattern.clone(), strings::compile(pattern).ok()?));
-        let regexes = names.patterns.iter().take(COMPILED_MAX).filter_map(compiled).collect();
+        let (mut regexes, mut regex_cost) = (HashMap::new(), 0);
+        for pattern in names.patterns.iter().take(COMPILED_MAX) {
+            let cost = regex::cost(pattern);
+            if regex_cost + cost <= regex::COST_MAX
+                && let Ok(compiled) = strings::compile(pattern)
+            {
+                regexes.insert(pattern.clone(), compiled);
+                regex_cost += cost;
+            }
+        }
         let printers = Printers::new(&names.printed);
-        Ok(Template { name, source: source.to_owned(), main, defines: bodies, names, regexes, printers, now })
+        Ok(Template { name, source: source.to_owned(), main, defines: bodies, names, regexes, regex_cost, printers, now })
+    }
+
+    /// What its compiled patterns cost, in the measure of [`regex::cost`].
+    pub(crate) fn regex_cost(&self) -> usize {
+        self.regex_cost
     }
 
     /// Labels that it names.

@@ -1,8 +1,9 @@
 //! Which fields lines have: structured metadata, what the query's own stages made, and what JSON and logfmt lines hold.
 
-use skald_logql::exec::{FieldParser, FieldReader, LabelSet, LogEntry, LogStream, json_path_of};
+use skald_logql::exec::{FieldParser, FieldReader, JsonPaths, LabelSet, LogEntry, LogStream};
 use skald_logql::units::{parse_float, parse_go_duration, parse_size};
 use skald_model::Labels;
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Labels that tell of an error.
@@ -94,11 +95,12 @@ impl Fields {
             found.push(name.to_owned());
             self.add_value(stream, name, value);
         });
+        let paths = OnceCell::new();
         for name in found {
             let Some(field) = self.fields.get_mut(&name) else { continue };
             field.parsers.extend(parser);
             if parser == Some(FieldParser::Json) && field.json_path.is_empty() {
-                field.json_path = json_path_of(&entry.line, &name).unwrap_or_default();
+                field.json_path = paths.get_or_init(|| JsonPaths::of(&entry.line)).get(&name).unwrap_or_default().to_vec();
             }
         }
     }
@@ -202,5 +204,14 @@ mod tests {
     fn the_first_value_of_the_last_stream_decides_the_type() {
         let streams = [stream("x", vec![entry("n=1", &[]), entry("n=x", &[])]), stream("y", vec![entry("n=1.5", &[]), entry("n=2", &[])])];
         assert_eq!(detect(&streams).to_json(1)[0]["type"], "float");
+    }
+
+    /// It would take long if the line were read anew for each field.
+    #[test]
+    fn a_line_of_many_fields_is_walked_through_once() {
+        let members: Vec<String> = (0..5_000).map(|at| format!("\"f.{at}\":{at}")).collect();
+        let fields = detect(&[stream("x", vec![entry(&format!("{{{}}}", members.join(",")), &[])])]);
+        assert_eq!(fields.to_json(usize::MAX).len(), 5_000);
+        assert_eq!(fields.fields["f_4999"].json_path, ["f.4999"]);
     }
 }

@@ -121,7 +121,7 @@ pub(crate) async fn gather(
     range: TimeRange,
 ) -> Result<Sources, QueryError> {
     let mut found = Vec::new();
-    for view in View::of_all(tenants, wanted.selector())? {
+    for view in View::of_all(tenants, wanted.selector()) {
         let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
         let request = SelectRequest { matcher, range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;

@@ -53,7 +53,7 @@ impl Querier {
         let find = async {
             let mut by_tenant = BTreeMap::<TenantId, Vec<View>>::new();
             for selector in selectors {
-                for view in View::of_all(caller.tenants(), selector)? {
+                for view in View::of_all(caller.tenants(), selector) {
                     by_tenant.entry(view.tenant().clone()).or_default().push(view);
                 }
             }
@@ -113,7 +113,7 @@ impl Querier {
         start: Timestamp,
         end: Timestamp,
     ) -> Result<(IndexStats, Vec<String>), QueryError> {
-        let plan = Arc::new(plan_of(matchers, start, end)?);
+        let plan = Arc::new(caller.work().on_pool(move || plan_of(matchers, start, end)).await?);
         let count = async {
             let range = TimeRange::new(start, Timestamp(end.0.saturating_add(1)));
             let sources = self.sources_to_count(caller, plan, range).await?;

@@ -211,7 +211,7 @@ impl Finder<'_> {
         if let Some(known) = self.blocks.get(&(object, number)) {
             return Ok(known.clone());
         }
-        let times_only = Needs { lines: LineNeed::None, columns: Columns::Names(Vec::new()) };
+        let times_only = Needs { lines: LineNeed::None, columns: Columns::Names([].into()) };
         if self.blocks.len() >= BLOCKS_MAX {
             self.blocks.clear();
         }

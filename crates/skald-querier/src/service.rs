@@ -226,14 +226,19 @@ impl Querier {
         checks::query(&expr, &request, limits)?;
         request.start = checks::lookback(request.start, request.end, limits, self.now())?;
         let params = PlanParams { rewrites: self.rewrites, ..plan_params(&expr, &request, caller, self.now()) };
-        let plan = plan(&expr, &params)?;
         checks::selectors(&expr, limits)?;
-        if let Some(profiler) = caller.work().profiler() {
-            profiler.planned(expr.to_string(), plan.describe(&expr));
-        }
         let evaluate = async {
             let queue_time = self.inner.clock.monotonic() - started;
-            let mut answer = match plan {
+            let work = caller.work().clone();
+            let make = move || {
+                let plan = plan(&expr, &params)?;
+                if let Some(profiler) = work.profiler() {
+                    profiler.planned(expr.to_string(), plan.describe(&expr));
+                }
+                Ok(plan)
+            };
+            let planned = caller.work().on_pool(make).await?;
+            let mut answer = match planned {
                 Plan::Log(plan) => self.log(caller, Arc::new(plan)).await?,
                 Plan::Metric(plan) => self.metric(caller, plan).await?,
             };
@@ -386,6 +391,25 @@ mod tests {
         assert!((&mut series).now_or_never().is_none());
         world.clock.advance(Duration::from_secs(10));
         assert!(matches!(series.now_or_never(), Some(Err(QueryError::Timeout))));
+    }
+
+    #[test]
+    fn a_query_is_planned_only_while_somebody_waits() {
+        let world = crate::testing::World::new(Config::default(), Limits::default());
+        let ask = |is_cancelled: bool| {
+            let caller = world.querier.caller(vec![crate::testing::tenant("t")], QueryTags::default());
+            if is_cancelled {
+                caller.work().cancel();
+            }
+            let (start, end) = (Timestamp::from_secs(0), Timestamp::from_secs(60));
+            let text = "{a=\"b\"} |~ \"(\"".to_owned();
+            let step = Some(Duration::from_secs(1));
+            let request = QueryRequest { text, start, end, step, interval: Duration::ZERO, limit: 1, forward: true };
+            world.querier.query(&caller, request).now_or_never().expect("it is over at once").map(|_| ())
+        };
+        let refused = ask(false);
+        assert!(matches!(refused, Err(QueryError::Plan(_))), "{refused:?}");
+        assert!(matches!(ask(true), Err(QueryError::Cancelled)));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Queries over several tenants: each tenant's streams carry its name.
 
-use crate::error::QueryError;
-use crate::params::ParamError;
 use skald_logql::ast::Matcher;
 use skald_logql::exec::Selector;
 use skald_model::{Labels, TenantId};
@@ -22,19 +20,18 @@ pub(crate) struct View {
 
 impl View {
     /// The tenants that a selector leaves in. Of several tenants, matchers on [`TENANT_LABEL`] choose, and are not asked of streams.
-    pub(crate) fn of_all(tenants: &[TenantId], selector: &Selector) -> Result<Vec<View>, QueryError> {
+    pub(crate) fn of_all(tenants: &[TenantId], selector: &Selector) -> Vec<View> {
         if let [tenant] = tenants {
-            return Ok(vec![View { tenant: tenant.clone(), selector: selector.clone(), is_named: false }]);
+            return vec![View { tenant: tenant.clone(), selector: selector.clone(), is_named: false }];
         }
         let of_tenant = |matcher: &Matcher| matcher.name == TENANT_LABEL;
-        let own: Vec<Matcher> = selector.matchers().iter().filter(|matcher| !of_tenant(matcher)).cloned().collect();
-        let own = Selector::compile(&own).map_err(ParamError)?;
+        let own = selector.without_label(TENANT_LABEL);
         let chosen = |tenant: &&TenantId| {
             let mut matchers = selector.matchers().iter().enumerate().filter(|(_, matcher)| of_tenant(matcher));
             matchers.all(|(i, _)| selector.matcher_matches(i, tenant.as_str()))
         };
         let view = |tenant: &TenantId| View { tenant: tenant.clone(), selector: own.clone(), is_named: true };
-        Ok(tenants.iter().filter(chosen).map(view).collect())
+        tenants.iter().filter(chosen).map(view).collect()
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -81,7 +78,7 @@ mod tests {
 
     fn views(ids: &[&str], text: &str) -> Vec<View> {
         let selector = Selector::compile(&parse_matchers(text, true).expect("a selector")).expect("it compiles");
-        View::of_all(&tenants(ids), &selector).expect("it compiles")
+        View::of_all(&tenants(ids), &selector)
     }
 
     #[track_caller]

@@ -80,7 +80,8 @@ impl Querier {
             return Err(QueryError::NotFound);
         }
         let started = self.monotonic();
-        let plan = Arc::new(crate::index::plan_of(request.matchers.clone(), request.start, request.end)?);
+        let (matchers, start, end) = (request.matchers.clone(), request.start, request.end);
+        let plan = Arc::new(caller.work().on_pool(move || crate::index::plan_of(matchers, start, end)).await?);
         let mut answer = self
             .in_turn(caller, async {
                 let queue_time = self.monotonic() - started;
@@ -136,7 +137,7 @@ impl Querier {
         };
         let (mut totals, sources, units, counted) = caller.work().on_pool(count).await?;
         let columns = match counter.weighing {
-            Weighing::Lines => Columns::Names(Vec::new()),
+            Weighing::Lines => Columns::Names([].into()),
             Weighing::LinesAndMetadata => Columns::All,
         };
         let needs = Needs { lines: LineNeed::Lengths, columns };

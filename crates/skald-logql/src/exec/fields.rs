@@ -7,6 +7,7 @@ use super::pipeline::Hints;
 use super::row::{Category, RowLabels};
 use serde_json::Value;
 use skald_model::Labels;
+use std::collections::HashMap;
 
 /// What a line's fields were read by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,33 +69,43 @@ impl FieldReader {
     }
 }
 
-/// The member names that lead to the JSON value which `| json` calls `name`, in a line that it reads.
-pub fn json_path_of(line: &[u8], name: &str) -> Option<Vec<String>> {
-    let mut values = serde_json::Deserializer::from_slice(line).into_iter::<Value>();
-    let value = values.next()?.ok()?;
-    let mut path = Vec::new();
-    let base = name.strip_suffix(super::row::EXTRACTED);
-    let found = find(&value, name.as_bytes(), &mut Vec::new(), &mut path)
-        || base.is_some_and(|base| find(&value, base.as_bytes(), &mut Vec::new(), &mut path));
-    found.then_some(path)
-}
+/// The member names that lead to the values of a JSON line, by the labels that `| json` gives them.
+#[derive(Debug, Default)]
+pub struct JsonPaths(HashMap<Vec<u8>, Vec<String>>);
 
-/// Whether a text, number or truth value below `value` gets the label `wanted`; `label` is that of `value`, `path` becomes the way there.
-fn find(value: &Value, wanted: &[u8], label: &mut Vec<u8>, path: &mut Vec<String>) -> bool {
-    match value {
-        Value::Object(members) => members.iter().any(|(key, member)| {
-            let len = label.len();
-            json::push_path(label, key.as_bytes());
-            path.push(key.clone());
-            let found = wanted.starts_with(label) && find(member, wanted, label, path);
-            label.truncate(len);
-            if !found {
+impl JsonPaths {
+    /// Of a line that `| json` reads; none of other lines. Takes one walk through the line.
+    pub fn of(line: &[u8]) -> Self {
+        let mut paths = JsonPaths::default();
+        let mut values = serde_json::Deserializer::from_slice(line).into_iter::<Value>();
+        if let Some(Ok(value)) = values.next() {
+            paths.add(&value, &mut Vec::new(), &mut Vec::new());
+        }
+        paths
+    }
+
+    /// The way to the value that `| json` calls `name`.
+    pub fn get(&self, name: &str) -> Option<&[String]> {
+        let base = || self.0.get(name.strip_suffix(super::row::EXTRACTED)?.as_bytes());
+        self.0.get(name.as_bytes()).or_else(base).map(Vec::as_slice)
+    }
+
+    /// Adds the texts, numbers and truth values below `value`; `label` is that of `value`, `path` the way there. Of one label the first stays.
+    fn add(&mut self, value: &Value, label: &mut Vec<u8>, path: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(key, member)| {
+                let len = label.len();
+                json::push_path(label, key.as_bytes());
+                path.push(key.clone());
+                self.add(member, label, path);
                 path.pop();
+                label.truncate(len);
+            }),
+            Value::Array(_) | Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.0.entry(label.clone()).or_insert_with(|| path.clone());
             }
-            found
-        }),
-        Value::Array(_) | Value::Null => false,
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => label == wanted,
+        }
     }
 }
 
@@ -125,7 +136,8 @@ mod tests {
     #[test]
     fn paths_lead_to_what_a_label_is_made_of() {
         let line = br#"{"k8s.io/name":"n","user":{"id":7,"x":{}},"user_id":8,"app":"y","list":[1]} tail"#;
-        let path = |name| json_path_of(line, name).map(|path| path.join("|"));
+        let paths = JsonPaths::of(line);
+        let path = |name| paths.get(name).map(|path| path.join("|"));
         assert_eq!(path("k8s_io_name").as_deref(), Some("k8s.io/name"));
         assert_eq!(path("user_id").as_deref(), Some("user|id"));
         assert_eq!(path("app_extracted").as_deref(), Some("app"));

@@ -4,6 +4,7 @@ use super::batch::text;
 use super::row::{ERROR, ERROR_DETAILS, RowLabels};
 use crate::ast::LabelFormat;
 use crate::template::{LabelMap, Subject, Template};
+use std::collections::HashSet;
 
 /// What a template reports that cannot be rendered.
 const TEMPLATE_ERROR: &str = "TemplateFormatErr";
@@ -64,16 +65,15 @@ enum Item {
 impl LabelFormatter {
     /// The error is the cause, for the user. `now` is what templates see as the current time.
     pub(crate) fn compile(formats: &[LabelFormat], now: i64) -> Result<Self, String> {
-        let mut names: Vec<&str> = Vec::new();
+        let mut names = HashSet::new();
         for format in formats {
             let (LabelFormat::Rename { dst, .. } | LabelFormat::Template { dst, .. }) = format;
             if dst == ERROR {
                 return Err(format!("{ERROR} cannot be formatted"));
             }
-            if names.contains(&dst.as_str()) {
+            if !names.insert(dst.as_str()) {
                 return Err(format!("multiple label name '{dst}' not allowed in a single format operation"));
             }
-            names.push(dst);
         }
         let item = |format: &LabelFormat| -> Result<Item, String> {
             match format {

@@ -587,7 +587,7 @@ fn by_level<'a>(needs: &Needs, labels: &Labels, metadata: impl IntoIterator<Item
         let hidden = labels.get(name).is_some();
         match &needs.columns {
             // Under a name of the stream it is seen under the longer name alone.
-            Columns::Names(names) if hidden && !names_error(name) && !names.iter().any(|n| n.strip_suffix(EXTRACTED) == Some(name)) => {}
+            Columns::Names(names) if hidden && !names_error(name) && !names.contains(&format!("{name}{EXTRACTED}")) => {}
             _ if !hidden && name == Level::METADATA_NAME => by_level = true,
             _ => return None,
         }

@@ -5,7 +5,7 @@ use super::pattern_filter::LinePattern;
 use super::probe::{self, Probe};
 use crate::ast::{LineFilter, LineOp, LineOperand};
 use crate::regex::{Piece, Simple, simplify};
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 use regex::bytes::Regex;
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
@@ -13,6 +13,9 @@ use std::ops::Range;
 
 /// Prefilters shorter than this hit nearly every line and cost more than they save.
 const PREFILTER_LEN_MIN: usize = 2;
+
+/// Steps that making a literal search faster may take.
+const DFA_STEPS_MAX: usize = 1 << 20;
 
 /// A compiled line filter.
 ///
@@ -79,7 +82,7 @@ impl LineMatcher {
             }
         }
         let probe = if negated || parts.is_empty() { Probe::ANYTHING } else { Probe::any(parts.probes.clone()) };
-        Ok(LineMatcher { negated, tests: parts.into_tests(), probe })
+        Ok(LineMatcher { negated, tests: parts.into_tests()?, probe })
     }
 
     /// What a matching line must hold.
@@ -184,7 +187,7 @@ impl Parts {
         Ok(())
     }
 
-    fn into_tests(self) -> Vec<LineTest> {
+    fn into_tests(self) -> Result<Vec<LineTest>, String> {
         let mut tests = Vec::new();
         if self.non_empty {
             tests.push(LineTest::Each { prefilter: None, test: EachTest::NonEmpty });
@@ -193,13 +196,13 @@ impl Parts {
             tests.push(LineTest::Literals(Searcher::literals(self.literals.iter().map(String::as_bytes))));
         }
         if !self.folded.is_empty() {
-            tests.push(LineTest::Literals(Searcher::Folded(folded_regex(&self.folded))));
+            tests.push(LineTest::Literals(Searcher::Folded(folded_regex(&self.folded)?)));
         }
         let each = |prefilter, test| LineTest::Each { prefilter, test };
         tests.extend(self.regexes.into_iter().map(|(regex, probe)| each(prefilter(&probe), EachTest::Regex(regex))));
         tests.extend(self.patterns.into_iter().map(|(pattern, probe)| each(prefilter(&probe), EachTest::Pattern(pattern))));
         tests.extend(self.addresses.into_iter().map(|address| each(None, EachTest::Ip(address))));
-        tests
+        Ok(tests)
     }
 }
 
@@ -220,11 +223,11 @@ fn prefilter(probe: &Probe) -> Option<Searcher> {
 }
 
 /// Matches any of `texts` in any case: a character matches when its lower case is the text's lower case.
-fn folded_regex(texts: &[String]) -> Regex {
+fn folded_regex(texts: &[String]) -> Result<Regex, String> {
     let mut texts: Vec<&String> = texts.iter().collect();
     texts.sort_by_key(|text| text.len());
     let branches: Vec<String> = texts.iter().map(|text| folded_pattern(text)).collect();
-    pattern::compile(&branches.join("|")).expect("classes of single characters are a small regular expression")
+    pattern::compile(&branches.join("|"))
 }
 
 /// The pattern of one text in any case.
@@ -293,7 +296,7 @@ impl Searcher {
         if let [literal] = literals.as_slice() {
             return Searcher::One(Box::new(memmem::Finder::new(literal).into_owned()));
         }
-        let built = AhoCorasick::builder().match_kind(aho_corasick::MatchKind::LeftmostFirst).build(&literals);
+        let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).kind(Some(automaton_kind(&literals))).build(&literals);
         Searcher::Many(built.expect("the literals of a query of bounded length fit an automaton"))
     }
 
@@ -322,6 +325,18 @@ impl Searcher {
             }
         }
     }
+}
+
+/// The fastest automaton that is made quickly: that of a DFA follows, for each state and each byte that occurs, as many states as the longest
+/// literal has.
+fn automaton_kind(literals: &[&[u8]]) -> AhoCorasickKind {
+    let states: usize = literals.iter().map(|literal| literal.len()).sum();
+    let longest = literals.iter().map(|literal| literal.len()).max().unwrap_or(0);
+    let mut occurs = [false; 256];
+    literals.iter().flat_map(|literal| literal.iter()).for_each(|byte| occurs[usize::from(*byte)] = true);
+    let bytes = occurs.iter().filter(|occurs| **occurs).count();
+    let steps = states.saturating_mul(longest).saturating_mul(bytes);
+    if steps <= DFA_STEPS_MAX { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA }
 }
 
 /// The row, not before `row`, whose line holds the byte at `at`.

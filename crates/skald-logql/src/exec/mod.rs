@@ -43,7 +43,7 @@ mod vector;
 pub use batch::{Batch, Lines, Selection, Stats};
 pub use bounds::{Bounds, Unbounded};
 pub use error::EvalError;
-pub use fields::{FieldParser, FieldReader, json_path_of};
+pub use fields::{FieldParser, FieldReader, JsonPaths};
 pub use label_set::LabelSet;
 pub use leaf::{LeafState, RangeLeaf, RunCounts};
 pub use log_result::{LogCollector, LogEntries, LogEntry, LogStream};

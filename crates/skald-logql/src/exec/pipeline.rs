@@ -16,6 +16,7 @@ use super::unpack;
 use crate::plan::{Direction, ImpliedFilter, Rewrites, StreamTest};
 use crate::template::Template;
 use skald_model::{Column, Labels, Timestamp};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// What has to be read for a pipeline.
@@ -49,7 +50,7 @@ pub enum Columns {
     /// Every one.
     All,
     /// Those of these names.
-    Names(Vec<String>),
+    Names(BTreeSet<String>),
 }
 
 impl Columns {
@@ -57,7 +58,7 @@ impl Columns {
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Columns::All => true,
-            Columns::Names(names) => names_error(name) || names.iter().any(|n| n == name),
+            Columns::Names(names) => names_error(name) || names.contains(name),
         }
     }
 
@@ -74,8 +75,8 @@ impl Columns {
         if let Columns::Names(names) = self {
             // Metadata under a name of the stream is seen under the longer name.
             for name in [name, name.strip_suffix(EXTRACTED).unwrap_or(name)] {
-                if name != ERROR && !names.iter().any(|n| n == name) {
-                    names.push(name.to_owned());
+                if name != ERROR && !names.contains(name) {
+                    names.insert(name.to_owned());
                 }
             }
         }
@@ -133,6 +134,15 @@ impl Step {
             Step::LineFormat(format) => format.template().sees_clock(),
             Step::LabelFormat(format) => format.templates().any(Template::sees_clock),
             _ => false,
+        }
+    }
+
+    /// What the patterns of its templates cost, in the measure of [`crate::regex::cost`].
+    pub(crate) fn template_cost(&self) -> usize {
+        match self {
+            Step::LineFormat(format) => format.template().regex_cost(),
+            Step::LabelFormat(format) => format.templates().map(Template::regex_cost).sum(),
+            _ => 0,
         }
     }
 
@@ -319,6 +329,11 @@ impl Pipeline {
     /// Whether it may make something else of an entry at another time.
     pub(crate) fn sees_clock(&self) -> bool {
         self.parts.steps.iter().any(Step::sees_clock)
+    }
+
+    /// What the patterns of its templates cost, in the measure of [`crate::regex::cost`].
+    pub(crate) fn template_cost(&self) -> usize {
+        self.parts.steps.iter().map(Step::template_cost).sum()
     }
 
     /// What parsers are told about the rest of the query.

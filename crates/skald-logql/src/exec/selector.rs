@@ -22,6 +22,13 @@ impl Selector {
         Ok(Selector { matchers: matchers.to_vec(), regexes })
     }
 
+    /// The same without the matchers on the label `name`.
+    pub fn without_label(&self, name: &str) -> Self {
+        let pairs = self.matchers.iter().zip(&self.regexes).filter(|(matcher, _)| matcher.name != name);
+        let (matchers, regexes) = pairs.map(|(matcher, regex)| (matcher.clone(), regex.clone())).unzip();
+        Selector { matchers, regexes }
+    }
+
     /// Whether all matchers hold; a missing label counts as the empty text.
     pub fn matches(&self, labels: &Labels) -> bool {
         (0..self.matchers.len()).all(|i| self.matcher_matches(i, labels.get(&self.matchers[i].name).unwrap_or_default()))
@@ -54,6 +61,16 @@ impl Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn matchers_on_a_label_are_left_out_with_their_regexes() {
+        let matcher = |name: &str, op, value: &str| Matcher { name: name.to_owned(), op, value: value.to_owned() };
+        let matchers = [matcher("a", MatchOp::Regex, "x"), matcher("b", MatchOp::Equal, "y"), matcher("c", MatchOp::Regex, "z.")];
+        let rest = Selector::compile(&matchers).expect("compiles").without_label("a");
+        assert_eq!(rest.matchers(), &matchers[1..]);
+        assert!(rest.matches(&Labels::from_pairs([("a", "no"), ("b", "y"), ("c", "zz")]).expect("distinct")));
+        assert!(!rest.matches(&Labels::from_pairs([("b", "y"), ("c", "x")]).expect("distinct")));
+    }
 
     #[test]
     fn regexes_are_anchored_and_missing_labels_are_empty() {

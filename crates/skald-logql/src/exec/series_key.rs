@@ -5,13 +5,14 @@ use super::row::{ERROR, ERROR_DETAILS, EXTRACTED, RowLabels};
 use skald_model::{Column, Labels};
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// Which labels of an entry name its series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SeriesKey {
     /// These, sorted, where present.
     By(Vec<String>),
-    /// All but these.
+    /// All but these, sorted.
     Without { names: Vec<String>, drop_empty: bool },
 }
 
@@ -21,7 +22,7 @@ impl SeriesKey {
         match self {
             SeriesKey::Without { .. } => Columns::All,
             SeriesKey::By(names) => {
-                let mut columns: Vec<String> = names.iter().filter(|name| *name != ERROR && *name != ERROR_DETAILS).cloned().collect();
+                let mut columns: BTreeSet<String> = names.iter().filter(|name| *name != ERROR && *name != ERROR_DETAILS).cloned().collect();
                 columns.extend(names.iter().filter_map(|name| name.strip_suffix(EXTRACTED)).map(str::to_owned));
                 Columns::Names(columns)
             }
@@ -30,8 +31,8 @@ impl SeriesKey {
 
     fn has(&self, name: &str) -> bool {
         match self {
-            SeriesKey::By(names) => names.iter().any(|n| n == name),
-            SeriesKey::Without { names, .. } => !names.iter().any(|n| n == name),
+            SeriesKey::By(names) => names.binary_search_by(|n| n.as_str().cmp(name)).is_ok(),
+            SeriesKey::Without { names, .. } => names.binary_search_by(|n| n.as_str().cmp(name)).is_err(),
         }
     }
 
@@ -49,7 +50,7 @@ impl SeriesKey {
             SeriesKey::Without { names, drop_empty } => {
                 let mut pairs: Vec<(&[u8], &[u8])> = Vec::new();
                 row.for_each(|name, value, _| {
-                    if !names.iter().any(|n| n.as_bytes() == name) {
+                    if names.binary_search_by(|n| n.as_bytes().cmp(name)).is_err() {
                         pairs.push((name, value));
                     }
                 });

@@ -15,11 +15,13 @@ pub(super) struct Parser<'a> {
     depth: usize,
     /// Wide classes in all regular expressions so far.
     wide_classes: usize,
+    /// What all regular expressions so far cost to compile.
+    regex_cost: usize,
 }
 
 impl<'a> Parser<'a> {
     pub fn new(text: &'a str) -> Self {
-        Parser { lexer: Lexer::new(text), ahead: None, depth: 0, wide_classes: 0 }
+        Parser { lexer: Lexer::new(text), ahead: None, depth: 0, wide_classes: 0, regex_cost: 0 }
     }
 
     pub fn peek(&mut self) -> Result<&TokenKind, ParseError> {
@@ -92,11 +94,14 @@ impl<'a> Parser<'a> {
         Err(ParseError::at(token.at, message))
     }
 
-    /// Counts what a regular expression costs to read, and refuses a query of many dear ones.
+    /// Counts what a regular expression costs to read and to compile, and refuses a query of many dear ones.
     pub fn count_regex(&mut self, pattern: &str) -> Result<(), ParseError> {
         self.wide_classes += regex::wide_classes(pattern);
         if self.wide_classes <= regex::WIDE_CLASSES_MAX {
-            return Ok(());
+            self.regex_cost = self.regex_cost.saturating_add(regex::cost(pattern));
+            if self.regex_cost <= regex::COST_MAX {
+                return Ok(());
+            }
         }
         Err(ParseError::new(RegexError::TooLarge(pattern.to_owned()).to_string()))
     }

@@ -91,7 +91,7 @@ impl Operator {
         let mut said = self.text("selector", format!("{{{}}}", matchers.join(", "))).text("lines", lines);
         said = match &pipeline.needs().columns {
             Columns::All => said.text("metadata", "all"),
-            Columns::Names(names) => said.list("metadata", names.clone()),
+            Columns::Names(names) => said.list("metadata", names.iter().cloned().collect()),
         };
         said.properties.insert(1, ("range", Property::Range(range)));
         if !pipeline.block_probe().is_anything() {

@@ -5,6 +5,7 @@
 use super::PlanError;
 use crate::ast::{LabelFilter, LabelFormat, Stage, Unwrap};
 use crate::exec::{Condition, ERROR, EXTRACTED, Hints, Step};
+use std::collections::HashSet;
 
 /// Which labels of entries the rest of the query looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +28,11 @@ pub(super) fn hints(stages: &[Stage], steps: &[Step], unwrap: Option<&Unwrap>, w
 }
 
 fn required(stages: &[Stage], steps: &[Step], unwrap: Option<&Unwrap>, groups: &[String]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut known) = (Vec::new(), HashSet::new());
     let mut add = |name: &str| {
         for name in [name, name.strip_suffix(EXTRACTED).unwrap_or(name)] {
-            if !names.iter().any(|n| n == name) {
+            if !known.contains(name) {
+                known.insert(name.to_owned());
                 names.push(name.to_owned());
             }
         }
@@ -77,12 +79,13 @@ fn each_name(filter: &LabelFilter, visit: &mut impl FnMut(&str)) {
 
 /// The first filter of each name that is neither `and` nor `or`.
 fn early_filters(stages: &[Stage]) -> Result<Vec<(String, crate::exec::Test)>, PlanError> {
-    let mut early: Vec<(String, crate::exec::Test)> = Vec::new();
+    let (mut early, mut known) = (Vec::new(), HashSet::new());
     for stage in stages {
         let Stage::LabelFilter(filter) = stage else { continue };
-        if let Condition::One { name, test } = super::stages::condition(filter)?
-            && !early.iter().any(|(known, _)| *known == name)
-        {
+        let mut is_early = !matches!(filter, LabelFilter::And(..) | LabelFilter::Or(..));
+        each_name(filter, &mut |name| is_early &= !known.contains(name));
+        if is_early && let Condition::One { name, test } = super::stages::condition(filter)? {
+            known.insert(name.clone());
             early.push((name, test));
         }
     }

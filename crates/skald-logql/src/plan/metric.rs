@@ -12,6 +12,7 @@ use crate::exec::{
     scalar_result,
 };
 use skald_model::Timestamp;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Most series that a leaf below other functions may count.
@@ -85,6 +86,7 @@ impl MetricPlan {
             leaves: Vec::new(),
             tops: Vec::new(),
             sums: Vec::new(),
+            template_cost: 0,
             series_max,
             now,
             rewrites,
@@ -217,6 +219,8 @@ struct Builder {
     leaves: Vec<Arc<RangeLeaf>>,
     tops: Vec<Option<Top>>,
     sums: Vec<bool>,
+    /// What the patterns in templates cost so far.
+    template_cost: usize,
     series_max: usize,
     approx_topk: bool,
     now: Timestamp,
@@ -279,6 +283,8 @@ impl Builder {
         unwrap.iter().for_each(|unwrap| unwrap.each_name(&mut |name| columns.add(name)));
         let wanted = if let Some(SeriesKey::By(names)) = &wanted { Wanted::Groups(names) } else { Wanted::All };
         let pipeline = stages::compile(log_stages, range.unwrap.as_ref(), self.now, wanted, Needs { lines, columns }, self.rewrites)?;
+        self.template_cost += pipeline.template_cost();
+        stages::patterns_fit(self.template_cost)?;
         let selector = Selector::compile(&range.log.matchers).map_err(PlanError::Regex)?;
         let length = i64::try_from(range.range.as_nanos()).unwrap_or(i64::MAX);
         let windows = Windows { steps: self.steps, range: length, offset: range.offset_nanos };
@@ -315,7 +321,9 @@ impl Builder {
 
 /// Labels of a selector that every stream it could find would have: those with one matcher, an equality.
 fn absent_labels(matchers: &[Matcher]) -> LabelSet {
-    let alone = |matcher: &&Matcher| matchers.iter().filter(|other| other.name == matcher.name).count() == 1;
+    let mut counts = HashMap::<&str, usize>::new();
+    matchers.iter().for_each(|matcher| *counts.entry(&matcher.name).or_default() += 1);
+    let alone = |matcher: &&Matcher| counts[matcher.name.as_str()] == 1;
     let equal = matchers.iter().filter(|matcher| matcher.op == MatchOp::Equal).filter(alone);
     LabelSet::from_pairs(equal.map(|matcher| (matcher.name.clone(), matcher.value.clone())).collect())
 }

@@ -7,6 +7,7 @@ use crate::exec::{
     Condition, ConditionError, LabelFormatter, LineFormatter, LineMatcher, LogfmtOptions, Named, Needs, PatternParser, Pipeline,
     RegexpParser, Step, Unwrapper, parse_key, parse_path,
 };
+use crate::regex;
 use skald_model::Timestamp;
 
 /// Compiles `stages`, after which `unwrap` takes a value. `needs` is what the use of their result needs, `wanted` the labels that it
@@ -19,7 +20,7 @@ pub(super) fn compile(
     needs: Needs,
     rewrites: Rewrites,
 ) -> Result<Pipeline, PlanError> {
-    let (mut line_filters, mut steps, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut line_filters, mut steps, mut texts, mut template_cost) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for run in in_order(stages) {
         match run {
             Run::Lines(filters) if steps.iter().any(Step::changes_line) => {
@@ -28,7 +29,10 @@ pub(super) fn compile(
             }
             Run::Lines(filters) => line_filters.extend(compile_line_filters(&filters)?),
             Run::Stage(stage) => {
-                steps.extend(step(stage, now)?);
+                let step = step(stage, now)?;
+                template_cost += step.as_ref().map_or(0, Step::template_cost);
+                patterns_fit(template_cost)?;
+                steps.extend(step);
                 texts.push(stage.to_string());
             }
         }
@@ -39,6 +43,14 @@ pub(super) fn compile(
         (steps, texts) = kept.unzip();
     }
     Ok(rewrite::pipeline(line_filters, steps, texts, hints, needs, rewrites))
+}
+
+/// Refuses templates whose patterns are too large together.
+pub(super) fn patterns_fit(template_cost: usize) -> Result<(), PlanError> {
+    if template_cost <= regex::COST_MAX {
+        return Ok(());
+    }
+    Err(PlanError::Regex("the patterns in the templates of the query are too large together".to_owned()))
 }
 
 /// One stage, or line filters that run together.

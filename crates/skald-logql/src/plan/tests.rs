@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 mod hostile;
 mod log_queries;
+mod long_queries;
 mod metric_queries;
 mod stages;
 mod unwrapped;

@@ -3,12 +3,14 @@
 use super::signature;
 use super::source::string_len;
 use gotmpl::parse::{CommandNode, Expr, ListNode, Node, PipeNode};
+use std::collections::HashSet;
 
 /// What a template uses.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Labels.
     pub(super) fields: Vec<String>,
+    known: HashSet<String>,
     /// Whether it uses the dot, or `$`, as a whole.
     pub(super) sees_all: bool,
     pub(super) sees_line: bool,
@@ -84,7 +86,8 @@ impl Names {
     }
 
     fn field(&mut self, name: &str) {
-        if !self.fields.iter().any(|known| known == name) {
+        if !self.known.contains(name) {
+            self.known.insert(name.to_owned());
             self.fields.push(name.to_owned());
         }
     }

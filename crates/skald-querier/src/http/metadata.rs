@@ -28,15 +28,16 @@ fn window(querier: &Querier, caller: &Caller, params: &Params, query: &str) -> R
     Ok(TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
 }
 
-fn compile(matchers: &[Matcher]) -> Result<Selector, ParamError> {
-    Selector::compile(matchers).map_err(ParamError)
+/// Compiles on the CPU pool: large regular expressions take a while.
+async fn compile(caller: &Caller, matchers: Vec<Matcher>) -> Result<Selector, QueryError> {
+    caller.work().on_pool(move || Ok(Selector::compile(&matchers).map_err(ParamError)?)).await
 }
 
 pub(super) async fn streams_of(querier: &Querier, asked: &Asked) -> Result<(BTreeSet<Labels>, Vec<String>), Refused> {
     let text = asked.params.get("query");
     let range = window(querier, &asked.caller, &asked.params, text)?;
     let matchers = if text.is_empty() { Vec::new() } else { parse_matchers(text, false).map_err(QueryError::Matchers)? };
-    Ok(querier.series(&asked.caller, &[compile(&matchers)?], range).await?)
+    Ok(querier.series(&asked.caller, &[compile(&asked.caller, matchers).await?], range).await?)
 }
 
 pub(super) async fn labels(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
@@ -73,10 +74,10 @@ pub(super) async fn series(State(querier): State<Querier>, request: Request) -> 
         if matchers.is_empty() && texts.len() > 1 {
             return Err(ParamError(format!("0 matchers in group: {text}")).into());
         }
-        selectors.push(compile(&matchers)?);
+        selectors.push(compile(&asked.caller, matchers).await?);
     }
     if selectors.is_empty() {
-        selectors.push(compile(&[])?);
+        selectors.push(compile(&asked.caller, Vec::new()).await?);
     }
     let (streams, warnings) = querier.series(&asked.caller, &selectors, range).await?;
     Ok(json(encode::series(&streams, &warnings)))

@@ -103,11 +103,15 @@ impl Querier {
         checks::length(request.start, request.end, limits)?;
         let start = checks::lookback(request.start, request.end, limits, self.now())?;
         checks::selectors(&expr, limits)?;
-        let Expr::Log(log) = &expr else { return Err(QueryError::Unsupported("only log selector is supported")) };
-        let plan = Arc::new(plan(log, start, request.end, self.now())?);
+        let Expr::Log(log) = expr else { return Err(QueryError::Unsupported("only log selector is supported")) };
         let buckets = Buckets::new(start, whole_seconds(request.step.max(STEP_MIN)));
+        let (end, now) = (request.end, self.now());
         let (started, mut read) = (self.monotonic(), Read::default());
-        let found = self.in_turn(caller, self.mine(caller, plan, buckets, &mut read)).await?;
+        let mine = async {
+            let plan = caller.work().on_pool(move || plan(&log, start, end, now)).await?;
+            self.mine(caller, Arc::new(plan), buckets, &mut read).await
+        };
+        let found = self.in_turn(caller, mine).await?;
         let Read { warnings, mut stats } = read;
         stats.entries_returned = found.patterns.len() as u64;
         stats.exec_time = self.monotonic() - started;
@@ -214,7 +218,7 @@ impl Patterns {
 
 fn plan(log: &LogExpr, start: Timestamp, end: Timestamp, now: Timestamp) -> Result<LogPlan, QueryError> {
     let params = PlanParams { direction: Direction::Forward, now, ..PlanParams::over(start, end) };
-    Ok(LogPlan::with_columns(log, &params, Columns::Names(vec![Level::METADATA_NAME.to_owned()]))?)
+    Ok(LogPlan::with_columns(log, &params, Columns::Names([Level::METADATA_NAME.to_owned()].into()))?)
 }
 
 /// Nanoseconds of `step`, rounded up to whole seconds.

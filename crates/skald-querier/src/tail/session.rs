@@ -48,7 +48,7 @@ impl Querier {
     /// # Errors
     /// Why it ended.
     pub(crate) async fn tail(&self, caller: &Caller, request: &TailRequest, outbox: &Outbox) -> Result<Infallible, QueryError> {
-        let renderer = Arc::new(Renderer { plan: Arc::new(self.tail_plan(caller, request)?), form: request.form });
+        let renderer = Arc::new(Renderer { plan: Arc::new(self.tail_plan(caller, request).await?), form: request.form });
         let tenant = only_tenant(caller)?.clone();
         let matcher = Arc::new(Matching(renderer.plan.selector().clone()));
         // First, so that nothing is lost between history and this; what both have is dropped by the merger.
@@ -69,7 +69,7 @@ impl Querier {
         pump.run(outbox).await
     }
 
-    fn tail_plan(&self, caller: &Caller, request: &TailRequest) -> Result<skald_logql::plan::LogPlan, QueryError> {
+    async fn tail_plan(&self, caller: &Caller, request: &TailRequest) -> Result<skald_logql::plan::LogPlan, QueryError> {
         let (limits, now) = (caller.limits(), self.now());
         let end = now.max(request.start);
         let checked = QueryRequest {
@@ -90,7 +90,8 @@ impl Querier {
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
         // Entries may lie in the future a little; those that were acknowledged do not come again.
         let params = PlanParams { limit, now, ..PlanParams::over(start, Timestamp::MAX) };
-        match plan(&request.expr, &params)? {
+        let expr = request.expr.clone();
+        match caller.work().on_pool(move || Ok(plan(&expr, &params)?)).await? {
             Plan::Log(plan) => Ok(plan),
             Plan::Metric(_) => Err(QueryError::Unsupported("only log selector is supported")),
         }

@@ -129,3 +129,16 @@ fn naive(op: LineOp, operands: &[String], line: &str) -> bool {
     let matched = kept.is_empty() || kept.iter().any(one);
     matched != matches!(op, LineOp::NotContains | LineOp::NotRegex)
 }
+
+#[test]
+fn literals_become_a_dfa_only_where_that_is_quickly_made() {
+    let kind = |literals: &[&str]| match Searcher::literals(literals.iter().map(|literal| literal.as_bytes())) {
+        Searcher::Many(automaton) => automaton.kind(),
+        other => panic!("several literals: {other:?}"),
+    };
+    assert_eq!(kind(&["error", "warn"]), AhoCorasickKind::DFA);
+    let long = "y".repeat(60_000);
+    assert_eq!(kind(&["x", &long]), AhoCorasickKind::ContiguousNFA);
+    let words: Vec<String> = (0..20_000).map(|at| format!("word{at}")).collect();
+    assert_eq!(kind(&words.iter().map(String::as_str).collect::<Vec<_>>()), AhoCorasickKind::ContiguousNFA);
+}

@@ -106,9 +106,10 @@ fn probe(condition: &Condition, source: Source) -> Probe {
                     Probe::any(std::iter::once(contains(piece)).chain(escaped))
                 }))
             };
-            let in_metadata = |text: &str| match test.only_values() {
-                Some(_) => Probe::MetadataEquals { name: name.clone(), value: text.to_owned() },
-                None => Probe::HasMetadata { name: name.clone() },
+            let are_values = test.only_values().is_some();
+            let in_metadata = |text: &str| match are_values {
+                true => Probe::MetadataEquals { name: name.clone(), value: text.to_owned() },
+                false => Probe::HasMetadata { name: name.clone() },
             };
             Probe::any(texts.iter().flat_map(|text| [in_metadata(text), in_line(text)]))
         }

@@ -8,13 +8,14 @@ pub(super) fn of_stages(line_filters: &[LineMatcher], steps: &[Step], hints: &Hi
     if steps.iter().any(Step::reads_line) || !line_filters.is_empty() {
         needs.lines = LineNeed::Bytes;
     }
+    // A parser that finds the name of a metadata column gives its label another name.
+    if steps.iter().any(|step| matches!(step, Step::Json | Step::Logfmt(_) | Step::Regexp(_) | Step::Pattern(_))) {
+        hints.required.iter().flatten().for_each(|name| needs.columns.add(name));
+    }
     for step in steps {
         match step {
             Step::Filter(condition) => condition.each_name(&mut |name| needs.columns.add(name)),
-            // A parser that finds the name of a metadata column gives its label another name.
-            Step::Json | Step::Logfmt(_) | Step::Regexp(_) | Step::Pattern(_) => {
-                hints.required.iter().flatten().for_each(|name| needs.columns.add(name));
-            }
+            Step::Json | Step::Logfmt(_) | Step::Regexp(_) | Step::Pattern(_) => {}
             // Here the name as it stands in the line decides, which may become any of the labels.
             Step::Unpack => needs.columns = Columns::All,
             Step::JsonPaths(paths) => paths.iter().for_each(|(name, _)| needs.columns.add(name)),

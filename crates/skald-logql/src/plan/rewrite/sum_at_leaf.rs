@@ -30,6 +30,7 @@ impl LeafGrouping {
         let asked_for = matches!(wanted, Some(SeriesKey::By(_)));
         if let (SeriesKey::Without { names, .. }, Some(unwrap), false) = (&mut key, &range.unwrap, asked_for) {
             names.push(unwrap.label.clone());
+            *names = sorted_names(names);
         }
         LeafGrouping { wanted, key, sum_above }
     }
