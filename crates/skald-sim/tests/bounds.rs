@@ -110,7 +110,7 @@ fn every_query_is_exact_or_fails_for_its_memory_and_gives_it_back() {
                     answered += 1;
                 }
                 Err(QueryError::Budget(error)) => {
-                    assert!(error.to_string().contains(&(1u64 << power).to_string()), "{error}");
+                    assert!(error.to_string().contains(&ByteSize(1 << power).to_string()), "{error}");
                     failed += 1;
                 }
                 Err(error) => panic!("{query} with 2^{power} bytes: {error:?}"),
