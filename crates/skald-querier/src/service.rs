@@ -350,25 +350,6 @@ mod tests {
     use futures::FutureExt;
     use skald_config::Limits;
     use skald_logql::exec::Selector;
-    use skald_rpc::{PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
-
-    /// An ingester that never answers.
-    struct Silent;
-
-    #[async_trait::async_trait]
-    impl Ingester for Silent {
-        async fn push(&self, _tenant: &TenantId, _batch: PushBatch) -> Result<(), PushError> {
-            futures::future::pending().await
-        }
-
-        async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
-            futures::future::pending().await
-        }
-
-        async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
-            futures::future::pending().await
-        }
-    }
 
     #[test]
     fn a_question_for_series_ends_with_the_query_timeout() {
@@ -381,7 +362,7 @@ mod tests {
             seams: world.seams(),
             config: Arc::default(),
             limits: Arc::new(Limits { query_timeout: Duration::from_secs(10), ..Limits::default() }),
-            ingester: Arc::new(Silent),
+            ingester: Arc::new(crate::testing::Silent),
             catalog: Arc::new(catalog),
             metrics: Metrics::register(&mut Default::default()),
         });

@@ -4,6 +4,7 @@ use crate::{Metrics, Parts, Querier};
 use skald_block::{ObjectInfo, ObjectWriter, WriterOptions};
 use skald_config::{Config, Limits};
 use skald_model::{Day, DiskId, Generation, GenerationPart, Labels, Rows, TenantId, Timestamp};
+use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 use skald_store::{CacheSizes, Catalog, MemoryStore, ObjectName, ObjectStore};
 use skald_testkit::{FakeIngester, SimWorld};
 use std::sync::Arc;
@@ -69,5 +70,23 @@ impl World {
             }
         };
         futures::executor::block_on(damage);
+    }
+}
+
+/// An ingester that never answers.
+pub(crate) struct Silent;
+
+#[async_trait::async_trait]
+impl Ingester for Silent {
+    async fn push(&self, _tenant: &TenantId, _batch: PushBatch) -> Result<(), PushError> {
+        futures::future::pending().await
+    }
+
+    async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
+        futures::future::pending().await
+    }
+
+    async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
+        futures::future::pending().await
     }
 }

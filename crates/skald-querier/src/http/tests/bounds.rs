@@ -1,5 +1,6 @@
 use crate::caller::QueryTags;
 use crate::service::{Parts, Querier};
+use crate::testing::Silent;
 use axum::body::Body;
 use axum::http::Request as HttpRequest;
 use http_body_util::BodyExt;
@@ -8,7 +9,7 @@ use prometheus_client::registry::Registry;
 use skald_config::{BlockedQuery, ByteSize, Config, Limits};
 use skald_model::TenantId;
 use skald_model::seam::{Connection, Network};
-use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, StreamRows, TailError, TailRequest, TailStream};
+use skald_rpc::{Ingester, PushBatch, StreamRows};
 use skald_runtime::{HttpServer, SystemClock, TokioNetwork, TokioSpawner};
 use skald_testkit::{FakeIngester, SimWorld, labels, rows};
 use std::sync::Arc;
@@ -167,24 +168,6 @@ async fn a_query_that_needs_too_much_memory_fails_with_the_reason_and_others_go_
     assert!(status == 400 && text.starts_with("the query needs more than its memory budget of 4KB;"), "{text}");
     assert_eq!(ask(&world, "query", &[("query", "vector(1)+vector(1)")], &[]).await.0, 200);
     assert!(metrics(&world).contains("querier_memory_bytes 0"));
-}
-
-/// An ingester that never answers.
-struct Silent;
-
-#[async_trait::async_trait]
-impl Ingester for Silent {
-    async fn push(&self, _tenant: &TenantId, _batch: PushBatch) -> Result<(), PushError> {
-        futures::future::pending().await
-    }
-
-    async fn select(&self, _tenant: &TenantId, _request: SelectRequest) -> Result<Selected, SelectError> {
-        futures::future::pending().await
-    }
-
-    async fn tail(&self, _tenant: &TenantId, _request: TailRequest) -> Result<TailStream, TailError> {
-        futures::future::pending().await
-    }
 }
 
 /// Waits for something to become true, without a bound on how long that takes.
