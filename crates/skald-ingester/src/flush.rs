@@ -7,7 +7,7 @@ use skald_block::{EncodeError, EncodedObject, MergeError, ObjectInfo, ObjectWrit
 use skald_model::seam::{Seams, run_blocking, run_on_pool};
 use skald_model::{Day, DiskId, Rows, TenantId, Timestamp};
 use skald_runtime::chain;
-use skald_store::{Catalog, ObjectName, PublishError};
+use skald_store::{Catalog, ObjectName, PublishError, TableId};
 use skald_wal::Wal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,7 +111,7 @@ impl Flusher {
     }
 
     async fn flush_object(&self, memtable: &Arc<Memtable>, tenant: &TenantId, day: Day) -> Result<u64, FlushError> {
-        let name = ObjectName::incoming(tenant.clone(), day, self.disk_id, memtable.at(), CLASS);
+        let name = ObjectName::incoming(TableId { tenant: tenant.clone(), day }, self.disk_id, memtable.at(), CLASS);
         let (memtable, owner, disk_id) = (memtable.clone(), tenant.clone(), self.disk_id);
         let encode = move || encode(&memtable, &owner, day, disk_id);
         let encoded = run_on_pool(self.seams.cpu.as_ref(), encode).await.map_err(|_| FlushError::Stopped)?;

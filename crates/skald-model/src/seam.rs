@@ -92,6 +92,8 @@ pub struct DirEntry {
     pub is_dir: bool,
     /// Bytes, 0 for a directory.
     pub len: u64,
+    /// When it was last written, by the clock of the file system.
+    pub modified: Timestamp,
 }
 
 /// Room on the file system that holds a path.

@@ -117,7 +117,7 @@ impl Shelf {
     }
 
     fn key(&self, object: &DataObject) -> Key {
-        let deletes = self.deletes.get(&object.name.tenant).copied().unwrap_or_default();
+        let deletes = self.deletes.get(&object.name.table.tenant).copied().unwrap_or_default();
         Key { object: object.id(), deletes, is_named: self.is_named, fragment: self.fragment.clone() }
     }
 

@@ -188,7 +188,7 @@ pub(crate) async fn open_objects(
     use futures::StreamExt;
     let covered: HashSet<_> = selected.generations.iter().collect();
     let live = reader.catalog.objects(tenant, range);
-    let wanted = live.into_iter().filter(|object| object.name.disk != selected.disk || !covered.contains(&object.name.at));
+    let wanted = live.into_iter().filter(|object| object.name.flushed_from(selected.disk).is_none_or(|at| !covered.contains(&at)));
     let streams = Arc::new(streams);
     let open = |object| {
         let streams = streams.clone();
@@ -292,7 +292,7 @@ impl Builder<'_> {
             let mut is_inside = true;
             for (at, run) in open.footer.runs_of(stream) {
                 let run = *run;
-                let order = order(open.object.name.at, first_row);
+                let order = order(at_of(&open), first_row);
                 first_row += u64::from(run.rows);
                 is_inside &= range.covers(run.min_time, run.max_time);
                 if range.overlaps(run.min_time, run.max_time) {
@@ -307,6 +307,11 @@ impl Builder<'_> {
         self.sources.objects.push(open);
         Ok(())
     }
+}
+
+/// The earliest rows of an object.
+fn at_of(open: &OpenObject) -> GenerationPart {
+    GenerationPart { generation: open.footer.info.generation, part: open.footer.info.part }
 }
 
 /// Sources come in the order of their generations, rows of a part of one after those of the part before.

@@ -5,7 +5,7 @@ use skald_block::{ObjectInfo, ObjectWriter, WriterOptions};
 use skald_config::{Config, Limits};
 use skald_model::{Day, DiskId, Generation, GenerationPart, Labels, Rows, TenantId, Timestamp};
 use skald_rpc::{Ingester, PushBatch, PushError, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
-use skald_store::{CacheSizes, Catalog, MemoryStore, ObjectName, ObjectStore};
+use skald_store::{CacheSizes, Catalog, MemoryStore, ObjectName, ObjectStore, TableId};
 use skald_testkit::{FakeIngester, SimWorld};
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl World {
         let first = streams.iter().find_map(|(_, rows)| rows.timestamps().first());
         let (day, disk) = (Day::of(Timestamp(*first.expect("there are rows"))), DiskId(1));
         let (tenant, class) = (tenant.clone(), "default".to_owned());
-        let name = ObjectName::incoming(tenant.clone(), day, disk, at, &class);
+        let name = ObjectName::incoming(TableId { tenant: tenant.clone(), day }, disk, at, &class);
         let info = ObjectInfo { tenant, day, class, disk, generation: at.generation, part: at.part, replaces: Vec::new() };
         let mut writer = ObjectWriter::new(info, WriterOptions { block_bytes, ..WriterOptions::default() }).expect("a valid object");
         streams.iter().for_each(|(labels, rows)| writer.add_stream(labels, rows).expect("rows in order"));

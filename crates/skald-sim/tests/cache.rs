@@ -7,7 +7,7 @@ use skald_logql::exec::MetricResult;
 use skald_model::{Day, DiskId, Generation, GenerationPart, Labels, Timestamp};
 use skald_querier::{Answer, AnswerData, QueryError, QueryRequest, QueryTags};
 use skald_sim::{Node, World, tenant};
-use skald_store::ObjectName;
+use skald_store::{ObjectName, TableId};
 use skald_testkit::{SeededRandom, labels, rows};
 use std::time::Duration;
 
@@ -151,7 +151,7 @@ impl Run {
                 writer.add_stream(&labels(&pairs), &rows(&borrowed)).expect("in order");
             }
         }
-        let name = ObjectName::incoming(owner.clone(), day, disk, at, "default");
+        let name = ObjectName::incoming(TableId { tenant: owner.clone(), day }, disk, at, "default");
         node.spawner.run(node.catalog.remove_day(&owner, day)).expect("removed");
         node.spawner.run(node.catalog.publish(name, writer.finish().expect("has rows"))).expect("published");
     }

@@ -3,15 +3,15 @@
 mod catalog;
 pub mod conformance;
 mod data_dir;
-mod data_object_name;
 mod local;
 mod memory;
 mod name;
+mod object_name;
 mod object_store;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError};
 pub use data_dir::{DataDir, DataDirError};
-pub use data_object_name::{NotAnObjectName, ObjectName};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
 pub use object_store::{ObjectMeta, ObjectStore, StoreError};

@@ -3,6 +3,7 @@ use crate::{ObjectMeta, ObjectStore, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use skald_model::Timestamp;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
@@ -51,7 +52,7 @@ impl ObjectStore for MemoryStore {
         check_prefix(prefix)?;
         let objects = self.0.lock();
         let inside = objects.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
-        Ok(inside.map(|(name, bytes)| ObjectMeta { name: name.clone(), size: bytes.len() as u64 }).collect())
+        Ok(inside.map(|(name, bytes)| ObjectMeta { name: name.clone(), size: bytes.len() as u64, modified: Timestamp(0) }).collect())
     }
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {

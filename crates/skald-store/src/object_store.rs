@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use bytes::Bytes;
-use skald_model::ErrorKind;
+use skald_model::{ErrorKind, Timestamp};
 use std::ops::Range;
 
 /// Named, immutable byte strings.
@@ -38,6 +38,8 @@ pub struct ObjectMeta {
     pub name: String,
     /// Bytes.
     pub size: u64,
+    /// When it was put, by the clock of the store.
+    pub modified: Timestamp,
 }
 
 /// Why the store did not do it.

@@ -5,6 +5,7 @@ mod tests;
 
 use crate::SeededRandom;
 use parking_lot::Mutex;
+use skald_model::Timestamp;
 use skald_model::seam::{DirEntry, Disk, DiskFile, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -253,7 +254,7 @@ impl Disk for SimDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let entries = self.0.lock().perform(Op::Read, |state| state.tree.list(path))?;
-        Ok(entries.into_iter().map(|(name, is_dir, len)| DirEntry { name, is_dir, len }).collect())
+        Ok(entries.into_iter().map(|(name, is_dir, len)| DirEntry { name, is_dir, len, modified: Timestamp(0) }).collect())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

@@ -6,7 +6,7 @@ use skald_config::Limits;
 use skald_logql::exec::{Batch, LeafState, Selection};
 use skald_logql::plan::{Params, Plan, plan};
 use skald_model::{Day, DiskId, Generation, GenerationPart, TimeRange};
-use skald_store::ObjectName;
+use skald_store::{ObjectName, TableId};
 use skald_testkit::{labels, rows};
 use std::time::Duration;
 
@@ -29,7 +29,12 @@ fn catalog(objects: i64) -> Catalog {
         let info = ObjectInfo { tenant, day, class, disk: DiskId(1), generation: Generation(1), part: 0, replaces: Vec::new() };
         let mut writer = ObjectWriter::new(info, WriterOptions::default()).expect("valid");
         writer.add_stream(&labels(&[("app", "a")]), &rows(&[(at.0, "line")])).expect("in order");
-        let name = ObjectName::incoming(owner(), day, DiskId(1), GenerationPart { generation: Generation(1), part: 0 }, "default");
+        let name = ObjectName::incoming(
+            TableId { tenant: owner(), day },
+            DiskId(1),
+            GenerationPart { generation: Generation(1), part: 0 },
+            "default",
+        );
         block_on(catalog.publish(name, writer.finish().expect("has rows"))).expect("published");
     }
     catalog

@@ -24,12 +24,16 @@ impl Default for SystemClock {
     }
 }
 
+/// Nanoseconds since 1970.
+pub(super) fn timestamp(at: SystemTime) -> Timestamp {
+    let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+    Timestamp(at.duration_since(UNIX_EPOCH).map_or_else(|before| -nanos(before.duration()), nanos))
+}
+
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "this is the real clock")]
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-        Timestamp(since.map_or_else(|before| -nanos(before.duration()), nanos))
+        timestamp(SystemTime::now())
     }
 
     fn monotonic(&self) -> Duration {

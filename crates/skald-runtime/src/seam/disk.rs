@@ -1,3 +1,5 @@
+use super::clock::timestamp;
+use skald_model::Timestamp;
 use skald_model::seam::{DirEntry, Disk, DiskFile, Space};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -69,7 +71,9 @@ impl Disk for StdDisk {
             };
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_dir = metadata.is_dir();
-            found.push(DirEntry { name, is_dir, len: if is_dir { 0 } else { metadata.len() } });
+            // A file system without such times has files that are as old as can be.
+            let modified = metadata.modified().map_or(Timestamp(0), timestamp);
+            found.push(DirEntry { name, is_dir, len: if is_dir { 0 } else { metadata.len() }, modified });
         }
         found.sort();
         Ok(found)
@@ -135,7 +139,8 @@ mod tests {
         let again = disk.create_new(&path.join("f")).err().expect("the name is taken");
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         let entries = disk.list(&dir.path().join("a")).expect("the directory is there");
-        assert_eq!(entries, [DirEntry { name: "b".to_owned(), is_dir: true, len: 0 }]);
+        assert_eq!(entries.iter().map(|entry| (entry.name.as_str(), entry.is_dir, entry.len)).collect::<Vec<_>>(), [("b", true, 0)]);
+        assert!(entries[0].modified > Timestamp(0), "files have times");
         disk.remove_dir_all(&dir.path().join("a")).expect("it is there");
         assert_eq!(disk.list(&path).expect_err("it was removed").kind(), io::ErrorKind::NotFound);
     }

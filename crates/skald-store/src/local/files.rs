@@ -194,7 +194,7 @@ impl Files {
                 match entry.is_dir {
                     true if folder.is_empty() && is_own(&name) => {}
                     true => folders.push(name + "/"),
-                    false if check_name(&name).is_ok() => objects.push(ObjectMeta { name, size: entry.len }),
+                    false if check_name(&name).is_ok() => objects.push(ObjectMeta { name, size: entry.len, modified: entry.modified }),
                     false => {}
                 }
             }

@@ -1,0 +1,1 @@
+//! Builds, merges and queries the index file of a table.

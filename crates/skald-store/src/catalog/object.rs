@@ -1,0 +1,81 @@
+use crate::{ObjectName, StoreError};
+use skald_block::{Footer, FormatError};
+use skald_model::{ErrorKind, Labels};
+use std::sync::Arc;
+
+/// A live data object.
+#[derive(Debug)]
+pub struct DataObject {
+    pub(super) id: u64,
+    /// What its name says.
+    pub name: ObjectName,
+    /// Name in the store.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl DataObject {
+    /// Number of the object in this process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// A data object with its footer at hand.
+pub struct OpenObject {
+    /// The object.
+    pub object: Arc<DataObject>,
+    /// Its footer.
+    pub footer: Footer,
+    /// Labels of its streams, by stream number.
+    pub labels: Vec<Labels>,
+}
+
+impl OpenObject {
+    /// Bytes of memory held, about.
+    pub fn heap_bytes(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|labels| labels.text_len() + 16 * labels.len() + 64).sum();
+        self.footer.heap_bytes() + labels
+    }
+}
+
+/// Why a part of a data object could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// The store did not give the bytes.
+    #[error("read data object '{path}'")]
+    Store {
+        /// Its name.
+        path: String,
+        /// Cause.
+        #[source]
+        source: Arc<StoreError>,
+    },
+    /// Its footer was not taken apart: the process stops, or a fault of ours.
+    #[error("the footer of data object '{path}' was not read to its end")]
+    Stopped {
+        /// Its name.
+        path: String,
+    },
+    /// The bytes are not what was written.
+    #[error("data object '{path}' is damaged")]
+    Damaged {
+        /// Its name.
+        path: String,
+        /// Cause.
+        #[source]
+        source: FormatError,
+    },
+}
+
+impl ReadError {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store { source, .. } => source.kind(),
+            Self::Stopped { .. } => ErrorKind::Internal,
+            Self::Damaged { .. } => ErrorKind::Corrupt,
+        }
+    }
+}

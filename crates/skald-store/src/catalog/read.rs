@@ -1,0 +1,125 @@
+//! Footers, filter pages and other parts of live objects.
+
+use super::{Catalog, DataObject, OpenObject, ReadError};
+use bytes::Bytes;
+use quick_cache::Weighter;
+use skald_block::{FilterIndex, FilterPage, Footer, Trailer};
+use skald_model::seam::{CpuPool, Stopped, run_on_pool};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes read at first from an object's end: most footers fit.
+const TAIL_BYTES: u64 = 64 * 1024;
+
+impl Catalog {
+    /// The object with its footer, from the cache if it is there; else the footer is taken apart on `pool`.
+    ///
+    /// # Errors
+    /// When the store does not give it, or it is damaged.
+    pub async fn open_object(&self, object: &Arc<DataObject>, pool: &dyn CpuPool) -> Result<Arc<OpenObject>, ReadError> {
+        if let Some(open) = self.footers.get(&object.id) {
+            self.metrics.footer_hits.inc();
+            return Ok(open);
+        }
+        self.metrics.footer_misses.inc();
+        let (trailer, bytes) = self.read_footer(object).await?;
+        let of_object = object.clone();
+        let parse = move || {
+            let footer = parse_footer(&of_object, &trailer, &bytes)?;
+            let labels = (0..footer.streams.len() as u32).map(|stream| footer.streams.labels(stream)).collect();
+            Ok(Arc::new(OpenObject { object: of_object, footer, labels }))
+        };
+        let stopped = |Stopped| ReadError::Stopped { path: object.path.clone() };
+        let open = run_on_pool(pool, parse).await.map_err(stopped)??;
+        self.footers.insert(object.id, open.clone());
+        self.metrics.footer_bytes.set(self.footers.weight() as i64);
+        Ok(open)
+    }
+
+    pub(super) async fn load_footer(&self, object: &DataObject) -> Result<Footer, ReadError> {
+        let (trailer, bytes) = self.read_footer(object).await?;
+        parse_footer(object, &trailer, &bytes)
+    }
+
+    async fn read_footer(&self, object: &DataObject) -> Result<(Trailer, Bytes), ReadError> {
+        let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
+        let tail_start = object.size.saturating_sub(TAIL_BYTES.max(Trailer::LEN as u64));
+        let tail = self.read(object, tail_start..object.size).await?;
+        let trailer = Trailer::parse(&tail, object.size).map_err(damaged)?;
+        let range = trailer.footer_range();
+        let footer = if range.start >= tail_start {
+            tail.slice((range.start - tail_start) as usize..(range.end - tail_start) as usize)
+        } else {
+            self.read(object, range).await?
+        };
+        Ok((trailer, footer))
+    }
+
+    /// Bytes of an object.
+    ///
+    /// # Errors
+    /// When the store does not give them.
+    pub async fn read(&self, object: &DataObject, range: Range<u64>) -> Result<Bytes, ReadError> {
+        let read = self.store.get_range(&object.path, range).await;
+        read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
+    }
+
+    /// Several ranges of an object's bytes at once.
+    ///
+    /// # Errors
+    /// When the store does not give them.
+    pub async fn read_ranges(&self, object: &DataObject, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ReadError> {
+        let read = self.store.get_ranges(&object.path, ranges).await;
+        read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
+    }
+
+    /// Pages of an object's filters by number, from the cache where they are there.
+    ///
+    /// # Errors
+    /// When the store does not give one, or it is damaged.
+    pub async fn filter_pages(
+        &self,
+        open: &OpenObject,
+        filters: &FilterIndex,
+        numbers: &[u32],
+    ) -> Result<HashMap<u32, FilterPage>, ReadError> {
+        let object = &open.object;
+        let cached = |number: &u32| self.pages.get(&(object.id, *number)).map(|page| (*number, page));
+        let mut pages: HashMap<u32, FilterPage> = numbers.iter().filter_map(cached).collect();
+        let missing: Vec<u32> = numbers.iter().copied().filter(|number| !pages.contains_key(number)).collect();
+        if !missing.is_empty() {
+            let ranges = missing.iter().map(|number| filters.page_range(*number)).collect();
+            for (number, bytes) in missing.into_iter().zip(self.read_ranges(object, ranges).await?) {
+                let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
+                let page = filters.parse_page(number, &bytes).map_err(damaged)?;
+                self.pages.insert((object.id, number), page.clone());
+                pages.insert(number, page);
+            }
+            self.metrics.page_bytes.set(self.pages.weight() as i64);
+        }
+        Ok(pages)
+    }
+}
+
+fn parse_footer(object: &DataObject, trailer: &Trailer, bytes: &[u8]) -> Result<Footer, ReadError> {
+    Footer::parse(trailer, bytes).map_err(|source| ReadError::Damaged { path: object.path.clone(), source })
+}
+
+#[derive(Clone)]
+pub(super) struct FooterWeight;
+
+impl Weighter<u64, Arc<OpenObject>> for FooterWeight {
+    fn weight(&self, _id: &u64, open: &Arc<OpenObject>) -> u64 {
+        open.heap_bytes() as u64
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct PageWeight;
+
+impl Weighter<(u64, u32), FilterPage> for PageWeight {
+    fn weight(&self, _key: &(u64, u32), page: &FilterPage) -> u64 {
+        page.heap_bytes() as u64 + 64
+    }
+}
