@@ -9,7 +9,7 @@ mod name;
 mod object_name;
 mod object_store;
 
-pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError};
+pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};
 pub use data_dir::{DataDir, DataDirError};
 pub use local::LocalStore;
 pub use memory::MemoryStore;

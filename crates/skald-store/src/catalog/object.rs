@@ -16,6 +16,10 @@ pub struct DataObject {
 }
 
 impl DataObject {
+    pub(super) fn new(id: u64, name: ObjectName, size: u64) -> Self {
+        DataObject { id, path: name.to_string(), name, size }
+    }
+
     /// Number of the object in this process.
     pub fn id(&self) -> u64 {
         self.id
