@@ -8,6 +8,8 @@ mod memory;
 mod name;
 mod object_name;
 mod object_store;
+mod remote;
+pub mod s3;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};
 pub use data_dir::{DataDir, DataDirError};
@@ -15,3 +17,4 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
 pub use object_store::{ObjectMeta, ObjectStore, StoreError};
+pub use remote::{RemoteAnswer, RemoteFailure, RemoteProblem};

@@ -1,12 +1,14 @@
+use crate::RemoteFailure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Timestamp};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Named, immutable byte strings.
 ///
 /// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`, without control characters, up to 255 bytes a segment and 1024
-/// in all. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
+/// in all; `~tmp` and `~lock` are no first segments. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
 /// has all its bytes, and once a put has returned it survives a power cut; so does the object on whose account `put_if_absent` was refused.
 /// Implemented by the local file backend, by S3, and by the fakes; the suite in [`crate::conformance`] runs on all of them.
 #[async_trait]
@@ -29,6 +31,13 @@ pub trait ObjectStore: Send + Sync + 'static {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
+    /// Removes several names, as [`ObjectStore::delete`] does. On an error some may be gone; calling again is safe.
+    async fn delete_many(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            self.delete(name).await?;
+        }
+        Ok(())
+    }
 }
 
 /// A name in the store and how large it is.
@@ -73,15 +82,27 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// A remote store failed, or refused.
+    #[error(transparent)]
+    Remote(Box<RemoteFailure>),
 }
 
 impl StoreError {
-    /// What the caller can do about it.
+    /// What the caller can do about it: `Unavailable` is worth another try, the others are not.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
             Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Remote(failure) => failure.problem.kind(),
+        }
+    }
+
+    /// How long the store asks to be left alone, where it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Remote(failure) => failure.answer.as_ref().and_then(|answer| answer.retry_after),
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) | Self::Io { .. } => None,
         }
     }
 }
