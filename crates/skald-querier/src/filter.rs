@@ -2,7 +2,7 @@
 
 use crate::error::QueryError;
 use crate::fetch::BlockRef;
-use crate::gather::OPEN_MAX;
+use crate::tables::OPEN_MAX;
 use crate::read::{Outcome, Reader, Unit, UnitRun};
 use futures::{StreamExt, TryStreamExt};
 use skald_block::{BlockSet, FilterQuery};
