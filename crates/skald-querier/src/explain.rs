@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use skald_block::Run;
 use skald_logql::exec::{Profile, ProfileClock, StageProfile};
 use skald_logql::plan::{Operator, Property};
-use skald_model::{Labels, TimeRange};
 use skald_model::seam::Clock;
+use skald_model::{Labels, TimeRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +152,7 @@ impl Profiler {
         let (with_streams, in_time, all) = (blocks(false), blocks(true), open.footer.blocks.len() as u64);
         self.leaf(|leaf| {
             leaf.index.objects += 1;
-            leaf.index.streams_ruled_out += (open.footer.streams.len() - wanted.len()) as u64;
+            leaf.index.streams_ruled_out += u64::from(open.footer.stream_count).saturating_sub(wanted.len() as u64);
             leaf.index.blocks += all;
             leaf.index.blocks_without_streams += all - with_streams;
             leaf.index.blocks_outside_time += with_streams - in_time;

@@ -8,7 +8,7 @@ use crate::tables::{self, Matched};
 use crate::tenants::{TENANT_LABEL, View};
 use futures::TryStreamExt;
 use rustc_hash::FxHashMap;
-use skald_block::{ColumnEntry, Run};
+use skald_block::{ColumnEntry, Run, StreamTable};
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
@@ -127,8 +127,8 @@ pub(crate) async fn gather(
         let objects = tables::live_objects(reader, view.tenant(), range, &selected);
         let label_values = wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL);
         let label_values: Vec<_> = label_values.map(|(name, values)| (name.to_owned(), values)).collect();
-        let choose = move |open: &OpenObject| {
-            let mut streams = tables::matching_streams(open, matcher.view.selector(), &label_values);
+        let choose = move |table: &StreamTable| {
+            let mut streams = tables::matching_streams(table, matcher.view.selector(), &label_values);
             streams.retain(|(_, labels)| matcher.can_match(labels));
             streams
         };

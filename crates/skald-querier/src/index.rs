@@ -47,7 +47,6 @@ impl Querier {
     ) -> Result<(IndexStats, Vec<String>), QueryError> {
         let started = self.monotonic();
         let selector = compile(caller, matchers).await?;
-        let range = both_inside(start, end);
         let survey = StatsSurvey { buckets: Buckets::whole(start, end), streams: FxHashSet::default(), found: IndexStats::default() };
         let asked = self.survey(caller, std::slice::from_ref(&selector), both_inside(start, end), survey);
         let (survey, warnings, mut stats) = self.in_turn(caller, asked).await?;

@@ -15,10 +15,11 @@ use crate::stats::QueryStats;
 use crate::tables::{self, Matched};
 use crate::tenants::View;
 use futures::StreamExt;
+use skald_block::StreamTable;
 use skald_logql::exec::Selector;
 use skald_model::{Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest, Selected};
-use skald_store::{DataObject, OpenObject};
+use skald_store::DataObject;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -109,10 +110,15 @@ impl<S: Survey> Asking<S> {
     }
 
     /// Hands the survey to a job on the CPU pool, and counts what it holds then.
-    async fn on_pool(&mut self, job: impl FnOnce(&mut S) -> Result<(), QueryError> + Send + 'static) -> Result<(), QueryError> {
+    async fn on_pool(
+        &mut self,
+        job: impl FnOnce(&mut S, &mut QueryStats) -> Result<(), QueryError> + Send + 'static,
+    ) -> Result<(), QueryError> {
         let mut survey = self.survey.take().expect("it is given back by each job, and no job follows one that failed");
-        let job = move || job(&mut survey).map(|()| survey);
-        let survey = self.reader.work.on_pool(job).await?;
+        let mut stats = QueryStats::default();
+        let job = move || job(&mut survey, &mut stats).map(|()| (survey, stats));
+        let (survey, stats) = self.reader.work.on_pool(job).await?;
+        self.stats.add(&stats);
         self.held.resize(survey.heap_bytes() as u64)?;
         self.survey = Some(survey);
         Ok(())
@@ -121,7 +127,7 @@ impl<S: Survey> Asking<S> {
     async fn add_memory(&mut self, views: &Arc<[View]>, selected: Selected) -> Result<(), QueryError> {
         let (views, work) = (views.clone(), self.reader.work.clone());
         if !S::COUNTS {
-            let list = move |survey: &mut S| {
+            let list = move |survey: &mut S, _: &mut QueryStats| {
                 selected.streams.iter().try_for_each(|stream| survey.add(&Stream { view: &views[0], labels: &stream.labels }, &Found::Some))
             };
             return self.on_pool(list).await;
@@ -129,14 +135,15 @@ impl<S: Survey> Asking<S> {
         let sources = gather::memory(&self.reader, selected, self.range).await?;
         let sources = overlap::drop_duplicates(&self.reader, sources).await?;
         self.stats.add(&sources.stats);
-        let count = move |survey: &mut S| {
+        let count = move |survey: &mut S, counted: &mut QueryStats| {
             for stream in &sources.streams {
                 work.check()?;
                 let of = Stream { view: &views[0], labels: &stream.labels };
                 for run in &stream.runs {
                     if let Place::Memory(rows) = &run.place {
+                        counted.memory_lines += run.keep.as_ref().map_or(rows.len(), Vec::len) as u64;
+                        counted.memory_bytes += rows.line_bytes().len() as u64;
                         let found = Found::Rows(rows, run.keep.as_deref());
-                        noted.memory(&found, range);
                         survey.add(&of, &found)?;
                     }
                 }
@@ -149,10 +156,10 @@ impl<S: Survey> Asking<S> {
     /// Objects that no index covers: their footers know their streams.
     async fn add_objects(&mut self, views: &Arc<[View]>, objects: Vec<Arc<DataObject>>) -> Result<(), QueryError> {
         let of_views = views.clone();
-        let choose = move |open: &OpenObject| match &*of_views {
-            [view] => tables::matching_streams(open, view.selector(), &[]),
+        let choose = move |table: &StreamTable| match &*of_views {
+            [view] => tables::matching_streams(table, view.selector(), &[]),
             views => {
-                let found = views.iter().flat_map(|view| tables::matching_streams(open, view.selector(), &[]));
+                let found = views.iter().flat_map(|view| tables::matching_streams(table, view.selector(), &[]));
                 found.collect::<BTreeMap<u32, Labels>>().into_iter().collect()
             }
         };
@@ -170,7 +177,7 @@ impl<S: Survey> Asking<S> {
     /// What the directory of an object says of streams.
     async fn add_runs(&mut self, views: &Arc<[View]>, matched: Matched) -> Result<(), QueryError> {
         let (views, range, work) = (views.clone(), self.range, self.reader.work.clone());
-        let add = move |survey: &mut S| {
+        let add = move |survey: &mut S, counted: &mut QueryStats| {
             let mut pieces = Vec::new();
             for (at, (stream, labels)) in matched.streams.iter().enumerate() {
                 if at % STREAMS_UNCHECKED == 0 {
@@ -187,13 +194,20 @@ impl<S: Survey> Asking<S> {
                 pieces.clear();
                 pieces.extend(runs.filter(|run| range.overlaps(run.min_time, run.max_time)).map(Piece::of_run));
                 if !pieces.is_empty() {
-                    survey.add(&of, &found)?;
+                    count_pieces(counted, &pieces);
+                    survey.add(&of, &Found::Pieces(&pieces))?;
                 }
             }
             Ok(())
         };
         self.on_pool(add).await
     }
+}
+
+/// Entries that were counted by what a directory says of them.
+fn count_pieces(counted: &mut QueryStats, pieces: &[Piece]) {
+    counted.object_lines += pieces.iter().map(|piece| piece.rows).sum::<u64>();
+    counted.object_bytes += pieces.iter().map(|piece| piece.line_bytes).sum::<u64>();
 }
 
 /// Streams that any of several selectors wants.

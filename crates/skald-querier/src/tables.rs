@@ -4,11 +4,12 @@ use crate::budget::Held;
 use crate::error::QueryError;
 use crate::read::Reader;
 use futures::{Stream, StreamExt};
+use skald_block::StreamTable;
 use skald_logql::exec::Selector;
 use skald_model::{Labels, TenantId, TimeRange};
 use skald_rpc::Selected;
 use skald_runtime::chain;
-use skald_store::{DataObject, OpenObject};
+use skald_store::{DataObject, OpenObject, ReadError};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub(crate) struct Matched {
 }
 
 /// Which streams of an object are wanted.
-pub(crate) type Choose = dyn Fn(&OpenObject) -> Vec<(u32, Labels)> + Send + Sync;
+pub(crate) type Choose = dyn Fn(&StreamTable) -> Vec<(u32, Labels)> + Send + Sync;
 
 /// The live objects of a tenant that may have entries in `range`, without those that memory answered for.
 pub(crate) fn live_objects(reader: &Reader, tenant: &TenantId, range: TimeRange, selected: &Selected) -> Vec<Arc<DataObject>> {
@@ -43,17 +44,17 @@ pub(crate) fn open<'a>(
     let one = move |object: Arc<DataObject>| {
         let choose = choose.clone();
         async move {
-            let open = match reader.catalog.open_object(&object, reader.pool.as_ref()).await {
-                Ok(open) => open,
+            let (open, table) = match reader.catalog.open_with_streams(&object, reader.pool.as_ref()).await {
+                Ok(opened) => opened,
                 Err(error) => return Ok(Some(Err(missing(&error)))),
             };
             let (min, max) = open.footer.summary.time_span();
             if !range.overlaps(min, max) {
                 return Ok(None);
             }
-            let mut held = reader.work.budget().hold(open.heap_bytes() as u64)?;
-            let of_object = open.clone();
-            let streams = reader.work.on_pool(move || Ok(choose(&of_object))).await?;
+            let mut held = reader.work.budget().hold((open.heap_bytes() + table.heap_bytes()) as u64)?;
+            let streams = reader.work.on_pool(move || Ok(choose(&table))).await?;
+            held.resize(open.heap_bytes() as u64)?;
             held.grow(streams.iter().map(|(_, labels)| label_bytes(labels)).sum())?;
             Ok((!streams.is_empty()).then_some(Ok(Matched { open, streams, held })))
         }
@@ -68,14 +69,13 @@ pub(crate) fn label_bytes(labels: &Labels) -> u64 {
 }
 
 /// What an answer says of a part that could not be read.
-pub(crate) fn missing(error: &dyn std::error::Error) -> String {
+pub(crate) fn missing(error: &ReadError) -> String {
     format!("entries are missing from this answer: {}", chain(error))
 }
 
 /// Streams of an object that a selector wants, and that have one of the values wherever all streams have the name. Equality matchers go through the
 /// postings, the others look at what those leave.
-pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector, label_values: &[(String, Vec<String>)]) -> Vec<(u32, Labels)> {
-    let table = &open.footer.streams;
+pub(crate) fn matching_streams(table: &StreamTable, selector: &Selector, label_values: &[(String, Vec<String>)]) -> Vec<(u32, Labels)> {
     let mut narrowed: Option<Vec<u32>> = None;
     for (name, value) in selector.equalities() {
         let with = table.streams_with(name, value);

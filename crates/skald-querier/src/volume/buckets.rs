@@ -50,6 +50,12 @@ impl Buckets {
         Some(bucket as u32)
     }
 
+    /// The number of the last bucket.
+    #[cfg(test)]
+    pub(crate) fn last(&self) -> u32 {
+        (self.count - 1) as u32
+    }
+
     /// The bucket that holds the whole of a span.
     pub(crate) fn bucket_around(&self, min: Timestamp, max: Timestamp) -> Option<u32> {
         let bucket = self.bucket_of(min)?;
