@@ -41,13 +41,27 @@ mod tests {
     #[test]
     fn names_are_paths_without_tricks() {
         let long = "x".repeat(255);
-        for name in
-            ["a", "a/b", ".hidden", "a/...", "ä ö", "a\\b", "a:b", "~owner/1", "~tmpx/1", "a/~tmp", &long, &format!("{long}/{long}")]
-        {
+        for name in [
+            "a",
+            "a/b",
+            ".hidden",
+            "a/...",
+            "ä ö",
+            "a\\b",
+            "a:b",
+            "~owner/1",
+            "~probe/a",
+            "a/~tmp",
+            "~tmpx",
+            &long,
+            &format!("{long}/{long}"),
+        ] {
             assert!(check_name(name).is_ok(), "{name:?}");
         }
         let (too_long, deep) = ("x".repeat(256), "x/".repeat(512) + "x");
-        for name in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", "a\nb", "~tmp", "~tmp/1", "~lock", &too_long, &deep] {
+        for name in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", "a\nb", "~tmp", "~tmp/a", "~lock", "~lock/a", &too_long, &deep,
+        ] {
             assert!(matches!(check_name(name), Err(StoreError::InvalidName(refused)) if refused == name), "{name:?}");
         }
     }

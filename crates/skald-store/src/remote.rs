@@ -103,6 +103,26 @@ impl RemoteProblem {
         }
     }
 
+    /// Whether the same request may succeed later without anybody's doing.
+    pub fn may_pass(&self) -> bool {
+        self.kind() == ErrorKind::Unavailable
+    }
+
+    /// Whether it is certain that the request was not done, nor will be.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Unreachable | Self::Failed | Self::Broken => false,
+            Self::Conflict | Self::Throttled | Self::CredentialsUnavailable => true,
+            Self::NoCredentials
+            | Self::UnknownAccessKey
+            | Self::WrongSecretKey
+            | Self::Denied
+            | Self::NoBucket
+            | Self::WrongRegion(_)
+            | Self::Refused => true,
+        }
+    }
+
     /// A short name for metrics.
     pub fn label(&self) -> &'static str {
         match self {
