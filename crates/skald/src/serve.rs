@@ -28,7 +28,7 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let store_lock = lock_store(&config, seams.disk.as_ref())?;
     let limits = runtime.tenant_limits()?;
 
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?);
+    let store = crate::storage::open(&runtime).await?;
     let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.filter_cache_size.0 };
     let catalog = Arc::new(open_catalog(&runtime, store, sizes).await?);
 
