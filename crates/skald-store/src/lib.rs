@@ -10,6 +10,8 @@ mod name;
 mod object_name;
 mod object_store;
 mod operation;
+pub mod resilient;
+mod within;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError};
 pub use data_dir::{DataDir, DataDirError};
@@ -19,3 +21,4 @@ pub use memory::MemoryStore;
 pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
 pub use object_store::{ObjectMeta, ObjectStore, StoreError};
 pub use operation::Operation;
+pub use resilient::Resilient;
