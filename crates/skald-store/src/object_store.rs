@@ -1,3 +1,4 @@
+use crate::RemoteFailure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Timestamp};
@@ -7,7 +8,7 @@ use std::time::Duration;
 /// Named, immutable byte strings.
 ///
 /// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`, without control characters, up to 255 bytes a segment and 1024
-/// in all. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
+/// in all; `~tmp` and `~lock` are no first segments. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
 /// has all its bytes, and once a put has returned it survives a power cut; so does the object on whose account `put_if_absent` was refused.
 /// Implemented by the local file backend, by S3, and by the fakes; the suite in [`crate::conformance`] runs on all of them.
 #[async_trait]
@@ -34,6 +35,13 @@ pub trait ObjectStore: Send + Sync + 'static {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
+    /// Removes several names, as [`ObjectStore::delete`] does. On an error some may be gone; calling again is safe.
+    async fn delete_many(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            self.delete(name).await?;
+        }
+        Ok(())
+    }
 }
 
 /// A name in the store and how large it is.
@@ -88,16 +96,6 @@ pub enum StoreError {
         /// How long it was waited for.
         after: Duration,
     },
-    /// The store did nothing, and asks to be asked less.
-    #[error("{operation} object '{name}': the store asks for fewer requests")]
-    Throttled {
-        /// What was tried.
-        operation: &'static str,
-        /// Full name.
-        name: String,
-        /// When to try again, if the store said.
-        retry_in: Option<Duration>,
-    },
     /// The store was not asked at all, since too many requests before failed.
     #[error(
         "{operation} object '{name}': the store is not asked for another {} s, since it failed too often for {} s; the last failure was to {last}",
@@ -115,6 +113,9 @@ pub enum StoreError {
         /// The failure after which it began.
         last: String,
     },
+    /// A remote store failed, or refused.
+    #[error(transparent)]
+    Remote(Box<RemoteFailure>),
 }
 
 impl StoreError {
@@ -123,22 +124,37 @@ impl StoreError {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Remote(failure) => failure.problem.kind(),
         }
     }
 
     /// Whether the store knows that it is so: trying again gets the same. All else are failures.
     pub fn is_answer(&self) -> bool {
-        self.kind() != ErrorKind::Unavailable
+        match self {
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => false,
+            Self::Remote(failure) => !failure.problem.may_pass(),
+        }
+    }
+
+    /// Whether it is certain that nothing was done, nor will be.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            Self::Resting { .. } => true,
+            Self::Io { .. } | Self::TimedOut { .. } => false,
+            Self::Remote(failure) => failure.problem.is_undone(),
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
+        }
     }
 
     /// How long the store asks to be left alone, where it said so.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_in(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_in, .. } => *retry_in,
             Self::Resting { retry_in, .. } => Some(*retry_in),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => None,
             Self::Io { .. } | Self::TimedOut { .. } => None,
+            Self::Remote(failure) => failure.answer.as_ref().and_then(|answer| answer.retry_after),
         }
     }
 }
