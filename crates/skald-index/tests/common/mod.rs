@@ -82,31 +82,8 @@ pub fn streams() -> impl Strategy<Value = Vec<IndexedStream>> {
 }
 
 pub const PATTERNS: &[&str] = &[
-    "",
-    ".*",
-    ".+",
-    "x",
-    "x|y",
-    "x|",
-    "[xy]",
-    "x.*",
-    ".*y",
-    ".*x.*",
-    "(?i)X.",
-    "x?",
-    "[^x]*",
-    ".",
-    "..",
-    "(x|y)+",
-    "^x$",
-    "x$|^y",
-    ".*x{40000}.*|y",
-    "x+y?",
-    ".*b.{12}",
-    "(?s).",
-    "\\bx\\b",
-    "(x{1000}){40}.?",
-    "\\PL*",
+    "", ".*", ".+", "x", "x|y", "x|", "[xy]", "x.*", ".*y", ".*x.*", "(?i)X.", "x?", "[^x]*", ".", "..", "(x|y)+", "^x$", "x$|^y", "x+y?",
+    "(?s).", "\\bx\\b", "\\PL*",
 ];
 
 pub fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
