@@ -8,9 +8,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use skald_config::{Config, TenantLimits};
+use skald_config::{ByteSize, Config, TenantLimits};
 use skald_model::seam::Seams;
 use skald_model::{Day, TenantId, Timestamp};
+use skald_runtime::chain;
 use skald_store::Catalog;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,12 +83,21 @@ impl Compactor {
         let period = |tenant: &TenantId| self.limits.limits(tenant).retention_period;
         let (expired, kept): (Vec<_>, Vec<_>) = days.into_iter().partition(|day| is_expired(day.day, period(&day.tenant), now));
         for day in expired {
-            self.remove(&day, "retention_period").await;
+            self.remove(&day, "retention_period");
         }
-        let Some(size) = self.config.compactor.retention_size else { return };
+        if let Some(size) = self.config.compactor.retention_size {
+            self.remove_excess(kept, size, now);
+        }
+        if let Err(error) = self.catalog.sweep().await {
+            self.metrics.failures.inc();
+            warn!(error = chain(&error), "cannot delete data objects that are no longer live, trying again later");
+        }
+    }
+
+    fn remove_excess(&self, kept: Vec<TenantDay>, size: ByteSize, now: Timestamp) {
         let excess = kept.iter().map(|day| day.bytes).sum::<u64>().saturating_sub(size.0).max(self.missing_space());
         for day in oldest_until(kept, excess, Day::of(now)) {
-            self.remove(&day, "retention_size").await;
+            self.remove(&day, "retention_size");
         }
     }
 
@@ -105,17 +115,10 @@ impl Compactor {
         space.map_or(0, |space| self.config.storage.free_space_floor.0.saturating_sub(space.free))
     }
 
-    async fn remove(&self, day: &TenantDay, reason: &'static str) {
-        match self.catalog.remove_day(&day.tenant, day.day).await {
-            Ok(bytes) => {
-                self.metrics.removed_bytes.get_or_create(&Reason { reason }).inc_by(bytes);
-                info!(tenant = %day.tenant, day = %day.day, bytes, reason, "removed a day of data objects");
-            }
-            Err(error) => {
-                self.metrics.failures.inc();
-                warn!(tenant = %day.tenant, day = %day.day, %error, "cannot remove a day of data objects");
-            }
-        }
+    fn remove(&self, day: &TenantDay, reason: &'static str) {
+        let bytes = self.catalog.remove_day(&day.tenant, day.day);
+        self.metrics.removed_bytes.get_or_create(&Reason { reason }).inc_by(bytes);
+        info!(tenant = %day.tenant, day = %day.day, bytes, reason, "removed a day of data objects");
     }
 }
 

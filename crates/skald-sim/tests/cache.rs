@@ -152,7 +152,8 @@ impl Run {
             }
         }
         let name = ObjectName::incoming(TableId { tenant: owner.clone(), day }, disk, at, "default");
-        node.spawner.run(node.catalog.remove_day(&owner, day)).expect("removed");
+        node.catalog.remove_day(&owner, day);
+        node.spawner.run(node.catalog.sweep()).expect("swept");
         node.spawner.run(node.catalog.publish(name, writer.finish().expect("has rows"))).expect("published");
     }
 

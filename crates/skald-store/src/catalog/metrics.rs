@@ -7,6 +7,7 @@ use prometheus_client::registry::Registry;
 pub struct Metrics {
     pub(super) objects: Gauge,
     pub(super) bytes: Gauge,
+    pub(super) retired: Gauge,
     pub(super) footer_bytes: Gauge,
     pub(super) footer_hits: Counter,
     pub(super) footer_misses: Counter,
@@ -19,6 +20,7 @@ impl Metrics {
         let metrics = Metrics {
             objects: Gauge::default(),
             bytes: Gauge::default(),
+            retired: Gauge::default(),
             footer_bytes: Gauge::default(),
             footer_hits: Counter::default(),
             footer_misses: Counter::default(),
@@ -30,6 +32,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("store");
         registry.register("objects", "Live data objects", metrics.objects.clone());
         registry.register("object_bytes", "Bytes of live data objects", metrics.bytes.clone());
+        registry.register("retired_objects", "Data objects that are no longer live and wait for their readers", metrics.retired.clone());
         registry.register("footer_cache_bytes", "Bytes of footers in the cache", metrics.footer_bytes.clone());
         registry.register("footer_cache_bytes_limit", "Bytes of footers that the cache may hold", footer_limit);
         registry.register("footer_cache_hits", "Footers found in the cache", metrics.footer_hits.clone());

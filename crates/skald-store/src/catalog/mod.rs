@@ -3,15 +3,17 @@
 mod metrics;
 mod object;
 mod read;
+mod table;
 
 pub use metrics::Metrics;
 pub use object::{DataObject, OpenObject, ReadError};
+pub use table::Table;
 
-use crate::{ObjectName, ObjectStore, StoreError};
-use parking_lot::RwLock;
+use crate::{ObjectName, ObjectStore, StoreError, TableId};
+use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
-use read::{FooterWeight, PageWeight};
-use skald_block::{EncodedObject, FilterPage, ObjectSummary};
+use read::{FooterPart, FooterWeight, PageWeight};
+use skald_block::{EncodedObject, FilterPage, ObjectSummary, Section};
 use skald_model::{Day, DiskId, ErrorKind, Generation, TenantId, TimeRange, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -24,8 +26,10 @@ const ATTEMPTS_MAX: u32 = 16;
 /// The live data objects of this process: listed at start, then kept true by its own flushes and removals.
 pub struct Catalog {
     store: Arc<dyn ObjectStore>,
-    live: RwLock<BTreeMap<TenantId, BTreeMap<Day, Vec<Arc<DataObject>>>>>,
-    footers: Cache<u64, Arc<OpenObject>, FooterWeight>,
+    live: RwLock<BTreeMap<TenantId, BTreeMap<Day, Arc<Table>>>>,
+    /// No longer live, and still in the store: a reader may hold them.
+    retired: Mutex<Vec<Arc<DataObject>>>,
+    footers: Cache<(u64, Section), FooterPart, FooterWeight>,
     pages: Cache<(u64, u32), FilterPage, PageWeight>,
     next_id: AtomicU64,
     removals: AtomicU64,
@@ -81,6 +85,7 @@ impl Catalog {
         let catalog = Catalog {
             store,
             live: RwLock::default(),
+            retired: Mutex::default(),
             footers: Cache::with_weighter(1024, sizes.footers, FooterWeight),
             pages: Cache::with_weighter(4096, sizes.pages, PageWeight),
             next_id: AtomicU64::new(0),
@@ -88,25 +93,42 @@ impl Catalog {
             metrics,
         };
         for meta in catalog.store.list("").await? {
+            if meta.name.starts_with('~') {
+                continue; // Who owns the store, and what was tried out on it.
+            }
             match meta.name.parse::<ObjectName>() {
-                Ok(name) => drop(catalog.add(name, meta.size)),
+                Ok(name) => catalog.add(name, meta.size),
                 Err(_) => warn!(name = meta.name, "left alone a file that is not a data object"),
             };
         }
         Ok(catalog)
     }
 
-    fn add(&self, name: ObjectName, size: u64) -> Arc<DataObject> {
-        let object = Arc::new(DataObject { id: self.next_id.fetch_add(1, Ordering::Relaxed), path: name.to_string(), name, size });
+    fn add(&self, name: ObjectName, size: u64) {
+        let id = name.table.clone();
+        let object = Arc::new(DataObject::new(self.next_id.fetch_add(1, Ordering::Relaxed), name, size));
+        self.change(&id, |table| {
+            if table.objects.iter().all(|known| known.name != object.name) {
+                self.metrics.objects.inc();
+                self.metrics.bytes.inc_by(size as i64);
+                table.objects.push(object);
+            }
+        });
+    }
+
+    /// Changes a table in one step: readers have it as it was, or as it is then. A table without objects is forgotten.
+    fn change<T>(&self, id: &TableId, change: impl FnOnce(&mut Table) -> T) -> T {
         let mut live = self.live.write();
-        let of_day = live.entry(object.name.table.tenant.clone()).or_default().entry(object.name.table.day).or_default();
-        if let Some(known) = of_day.iter().find(|known| known.name == object.name) {
-            return known.clone();
+        let days = live.entry(id.tenant.clone()).or_default();
+        let table = days.entry(id.day).or_insert_with(|| Arc::new(Table::new(id.clone())));
+        let changed = change(Arc::make_mut(table));
+        if table.objects.is_empty() {
+            days.remove(&id.day);
         }
-        of_day.push(object.clone());
-        self.metrics.objects.inc();
-        self.metrics.bytes.inc_by(size as i64);
-        object
+        if days.is_empty() {
+            live.remove(&id.tenant);
+        }
+        changed
     }
 
     /// Puts an object under `name` and makes it live. When the name is taken by an object with the same rows, that one is the object;
@@ -140,7 +162,7 @@ impl Catalog {
             Err(source) => return Err(PublishError::Store { path, source }),
         };
         let Some(size) = size else { return Ok(false) };
-        let probe = DataObject { id: u64::MAX, name: name.clone(), path, size };
+        let probe = DataObject::new(u64::MAX, name.clone(), size);
         match self.load_footer(&probe).await {
             Ok(footer) if footer.summary.digest == summary.digest => {
                 self.add(name.clone(), size);
@@ -151,15 +173,20 @@ impl Catalog {
         }
     }
 
-    /// Live objects of a tenant that may have entries in `range`, oldest day first, in the order in which they became live.
-    pub fn objects(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<DataObject>> {
+    /// The tables of a tenant that may have entries in `range`, oldest day first, each as it is at one instant.
+    pub fn tables(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<Table>> {
         if range.is_empty() {
             return Vec::new();
         }
         let live = self.live.read();
         let Some(days) = live.get(tenant) else { return Vec::new() };
         let last = Day::of(Timestamp(range.end.0 - 1));
-        days.range(Day::of(range.start)..=last).flat_map(|(_, objects)| objects.iter().cloned()).collect()
+        days.range(Day::of(range.start)..=last).map(|(_, table)| table.clone()).collect()
+    }
+
+    /// Live objects of a tenant that may have entries in `range`, oldest day first, in the order in which they became live.
+    pub fn objects(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<DataObject>> {
+        self.tables(tenant, range).iter().flat_map(|table| table.objects.iter().cloned()).collect()
     }
 
     /// Tenants with live objects.
@@ -170,15 +197,14 @@ impl Catalog {
     /// Highest generation that any live object of a disk was flushed from.
     pub fn last_generation(&self, disk: DiskId) -> Option<Generation> {
         let live = self.live.read();
-        let names = live.values().flat_map(BTreeMap::values).flatten().map(|object| &object.name);
+        let names = live.values().flat_map(BTreeMap::values).flat_map(|table| &table.objects).map(|object| &object.name);
         names.filter_map(|name| name.last_generation(disk)).max()
     }
 
     /// Days of a tenant with live objects, oldest first, and their bytes.
     pub fn days(&self, tenant: &TenantId) -> Vec<(Day, u64)> {
         let live = self.live.read();
-        let bytes = |objects: &Vec<Arc<DataObject>>| objects.iter().map(|object| object.size).sum();
-        live.get(tenant).map(|days| days.iter().map(|(day, objects)| (*day, bytes(objects))).collect()).unwrap_or_default()
+        live.get(tenant).map(|days| days.iter().map(|(day, table)| (*day, table.bytes())).collect()).unwrap_or_default()
     }
 
     /// How often objects were removed, for those who keep something of each.
@@ -188,33 +214,72 @@ impl Catalog {
 
     /// Numbers of all live objects.
     pub fn object_ids(&self) -> HashSet<u64> {
-        self.live.read().values().flat_map(BTreeMap::values).flatten().map(|object| object.id).collect()
+        self.live.read().values().flat_map(BTreeMap::values).flat_map(|table| &table.objects).map(|object| object.id).collect()
     }
 
-    /// Removes all objects of a tenant's day: readers stop seeing them first, then the store lets go of them.
-    ///
-    /// # Errors
-    /// When the store fails; what was not removed is live again.
-    pub async fn remove_day(&self, tenant: &TenantId, day: Day) -> Result<u64, StoreError> {
-        let gone = self.live.write().get_mut(tenant).and_then(|days| days.remove(&day)).unwrap_or_default();
-        let mut bytes = 0;
-        for (i, object) in gone.iter().enumerate() {
-            if let Err(error) = self.store.delete(&object.path).await {
-                let mut live = self.live.write();
-                live.entry(tenant.clone()).or_default().entry(day).or_default().extend(gone[i..].iter().cloned());
-                return Err(error);
+    /// Makes the object `name`, which is in the store, live in place of `old`, in one step. `false` when one of these is no longer live: then nothing
+    /// changed, and nobody needs the new one.
+    pub fn replace(&self, old: &[Arc<DataObject>], name: ObjectName, size: u64) -> bool {
+        let new = Arc::new(DataObject::new(self.next_id.fetch_add(1, Ordering::Relaxed), name, size));
+        let replaced = self.change(&new.name.table, |table| {
+            let is_old = |object: &Arc<DataObject>| old.iter().any(|old| old.id == object.id);
+            if table.objects.iter().filter(|object| is_old(object)).count() < old.len() {
+                return false;
             }
-            self.footers.remove(&object.id);
+            // Where the first of them stood: older rows come first.
+            let at = table.objects.iter().position(is_old).unwrap_or(table.objects.len());
+            table.objects.insert(at, new.clone());
+            table.objects.retain(|object| !is_old(object));
+            true
+        });
+        if replaced {
+            self.metrics.objects.inc();
+            self.metrics.bytes.inc_by(size as i64);
+            self.retire(old.to_vec());
+        }
+        replaced
+    }
+
+    /// Removes all objects of a tenant's day for new readers, and gives their bytes. [`Catalog::sweep`] then takes them out of the store.
+    pub fn remove_day(&self, tenant: &TenantId, day: Day) -> u64 {
+        let id = TableId { tenant: tenant.clone(), day };
+        let gone = self.change(&id, |table| std::mem::take(&mut table.objects));
+        let bytes = gone.iter().map(|object| object.size).sum();
+        self.retire(gone);
+        bytes
+    }
+
+    /// Takes over objects that were just taken out of their table.
+    fn retire(&self, gone: Vec<Arc<DataObject>>) {
+        for object in &gone {
+            self.forget(object);
             self.removals.fetch_add(1, Ordering::Release);
             self.metrics.objects.dec();
             self.metrics.bytes.dec_by(object.size as i64);
-            bytes += object.size;
         }
-        let mut live = self.live.write();
-        if live.get(tenant).is_some_and(BTreeMap::is_empty) {
-            live.remove(tenant);
+        self.retired.lock().extend(gone);
+        self.metrics.retired.set(self.retired.lock().len() as i64);
+    }
+
+    /// Deletes the objects that are no longer live and that no reader holds any more. Those that readers still hold go at a later call.
+    ///
+    /// # Errors
+    /// When the store fails; what was not deleted is tried again at the next call.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let free: Vec<Arc<DataObject>> = {
+            let mut retired = self.retired.lock();
+            // A footer that was opened while its object was retired came into the cache after it was taken out.
+            retired.iter().for_each(|object| self.forget(object));
+            retired.extract_if(.., |object| Arc::strong_count(object) == 1).collect()
+        };
+        for (i, object) in free.iter().enumerate() {
+            if let Err(error) = self.store.delete(&object.path).await {
+                self.retired.lock().extend(free[i..].iter().cloned());
+                return Err(error);
+            }
         }
-        Ok(bytes)
+        self.metrics.retired.set(self.retired.lock().len() as i64);
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 use crate::{ObjectName, StoreError};
 use skald_block::{Footer, FormatError};
-use skald_model::{ErrorKind, Labels};
+use skald_model::ErrorKind;
 use std::sync::Arc;
 
 /// A live data object.
@@ -16,6 +16,10 @@ pub struct DataObject {
 }
 
 impl DataObject {
+    pub(super) fn new(id: u64, name: ObjectName, size: u64) -> Self {
+        DataObject { id, path: name.to_string(), name, size }
+    }
+
     /// Number of the object in this process.
     pub fn id(&self) -> u64 {
         self.id
@@ -26,17 +30,14 @@ impl DataObject {
 pub struct OpenObject {
     /// The object.
     pub object: Arc<DataObject>,
-    /// Its footer.
+    /// Its footer, in which streams have numbers; see [`super::Catalog::open_streams`] for their labels.
     pub footer: Footer,
-    /// Labels of its streams, by stream number.
-    pub labels: Vec<Labels>,
 }
 
 impl OpenObject {
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
-        let labels: usize = self.labels.iter().map(|labels| labels.text_len() + 16 * labels.len() + 64).sum();
-        self.footer.heap_bytes() + labels
+        self.footer.heap_bytes()
     }
 }
 
