@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 settings! {
     /// What becomes of the attributes of OpenTelemetry logs. Of several rules that name an attribute the first counts; without one it becomes structured metadata.
+    #[derive(Default)]
     pub struct OtlpConfig {
         /// Attributes of resources.
         pub resource_attributes: OtlpResourceAttributes,
@@ -20,28 +21,12 @@ settings! {
 
 settings! {
     /// Attributes of the resources of OpenTelemetry logs.
+    #[derive(Default)]
     pub struct OtlpResourceAttributes {
         /// Whether `distributor.otlp_config.default_resource_attributes_as_index_labels` is left aside.
         pub ignore_defaults: bool,
         /// Rules for attributes that are not among those defaults.
         pub attributes_config: Vec<AttributeRule>,
-    }
-}
-
-impl Default for OtlpConfig {
-    fn default() -> Self {
-        OtlpConfig {
-            resource_attributes: OtlpResourceAttributes::default(),
-            scope_attributes: Vec::new(),
-            log_attributes: Vec::new(),
-            severity_text_as_label: false,
-        }
-    }
-}
-
-impl Default for OtlpResourceAttributes {
-    fn default() -> Self {
-        OtlpResourceAttributes { ignore_defaults: false, attributes_config: Vec::new() }
     }
 }
 

@@ -72,9 +72,10 @@ impl<T: Setting> Serialize for Written<'_, T> {
 
 /// Declares a section: a struct whose fields and their doc comments are its keys.
 macro_rules! settings {
-    ($(#[doc = $doc:literal])* pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)* }) => {
+    ($(#[doc = $doc:literal])* $(#[derive($derive:ident)])? pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)* }) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        $(#[derive($derive)])?
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
             $($(#[doc = $field_doc])* #[serde(with = "crate::setting")] pub $field: $type,)*
