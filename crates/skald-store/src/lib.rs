@@ -8,6 +8,7 @@ mod memory;
 mod name;
 mod object_name;
 mod object_store;
+pub mod tier;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};
 pub use data_dir::{DataDir, DataDirError};
