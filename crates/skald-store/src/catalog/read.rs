@@ -23,6 +23,14 @@ impl Catalog {
             return Ok(open);
         }
         self.metrics.footer_misses.inc();
+        match self.read_footer_of(object, pool).await {
+            // A damaged copy costs nothing but another read.
+            Err(ReadError::Damaged { .. }) if self.forget_copy(object).await => self.read_footer_of(object, pool).await,
+            read => read,
+        }
+    }
+
+    async fn read_footer_of(&self, object: &Arc<DataObject>, pool: &dyn CpuPool) -> Result<Arc<OpenObject>, ReadError> {
         let (trailer, bytes) = self.read_sections(object, Section::Streams).await?;
         let of_object = object.clone();
         let parse = move || {
@@ -40,8 +48,20 @@ impl Catalog {
     }
 
     pub(super) async fn load_footer(&self, object: &DataObject) -> Result<Footer, ReadError> {
+        match self.try_footer(object).await {
+            Err(ReadError::Damaged { .. }) if self.forget_copy(object).await => self.try_footer(object).await,
+            read => read,
+        }
+    }
+
+    async fn try_footer(&self, object: &DataObject) -> Result<Footer, ReadError> {
         let (trailer, bytes) = self.read_sections(object, Section::Info).await?;
         parse_footer(object, &trailer, &bytes)
+    }
+
+    /// To be called when bytes of an object proved damaged. `true` when they may have been those of a copy that is forgotten now: read once more.
+    pub async fn forget_copy(&self, object: &DataObject) -> bool {
+        self.store.forget_copy(&object.path).await
     }
 
     /// The trailer, and the bytes from a section up to it.
@@ -63,6 +83,7 @@ impl Catalog {
     /// # Errors
     /// When the store does not give them.
     pub async fn read(&self, object: &DataObject, range: Range<u64>) -> Result<Bytes, ReadError> {
+        self.store.note_size(&object.path, object.size);
         let read = self.store.get_range(&object.path, range).await;
         read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
     }
@@ -72,6 +93,7 @@ impl Catalog {
     /// # Errors
     /// When the store does not give them.
     pub async fn read_ranges(&self, object: &DataObject, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ReadError> {
+        self.store.note_size(&object.path, object.size);
         let read = self.store.get_ranges(&object.path, ranges).await;
         read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
     }
@@ -91,15 +113,24 @@ impl Catalog {
         let mut pages: HashMap<u32, FilterPage> = numbers.iter().filter_map(cached).collect();
         let missing: Vec<u32> = numbers.iter().copied().filter(|number| !pages.contains_key(number)).collect();
         if !missing.is_empty() {
-            let ranges = missing.iter().map(|number| filters.page_range(*number)).collect();
-            for (number, bytes) in missing.into_iter().zip(self.read_ranges(object, ranges).await?) {
-                let page = filters.parse_page(number, &bytes).map_err(|source| damaged(object, source))?;
+            let read = match self.read_pages(object, filters, &missing).await {
+                Err(ReadError::Damaged { .. }) if self.forget_copy(object).await => self.read_pages(object, filters, &missing).await,
+                read => read,
+            };
+            for (number, page) in missing.into_iter().zip(read?) {
                 self.pages.insert((object.id, number), page.clone());
                 pages.insert(number, page);
             }
             self.metrics.page_bytes.set(self.pages.weight() as i64);
         }
         Ok(pages)
+    }
+
+    async fn read_pages(&self, object: &DataObject, filters: &FilterIndex, numbers: &[u32]) -> Result<Vec<FilterPage>, ReadError> {
+        let ranges = numbers.iter().map(|number| filters.page_range(*number)).collect();
+        let read = self.read_ranges(object, ranges).await?;
+        let parse = |(number, bytes): (&u32, Bytes)| filters.parse_page(*number, &bytes).map_err(|source| damaged(object, source));
+        numbers.iter().zip(read).map(parse).collect()
     }
 }
 
