@@ -59,9 +59,18 @@ impl Catalog {
         parse_footer(object, &trailer, &bytes)
     }
 
-    /// To be called when bytes of an object proved damaged. `true` when they may have been those of a copy that is forgotten now: read once more.
+    /// Whether reads of an object may be answered from a copy, whose damage costs nothing but another read.
+    pub fn may_read_copy(&self, object: &DataObject) -> bool {
+        self.store.may_read_copy(&object.path)
+    }
+
+    /// To be called when bytes of an object proved damaged. `true` when they may have been those of a copy: that is forgotten, read once more.
     pub async fn forget_copy(&self, object: &DataObject) -> bool {
-        self.store.forget_copy(&object.path).await
+        let may_be_copy = self.may_read_copy(object);
+        if may_be_copy {
+            self.store.forget_copy(&object.path).await;
+        }
+        may_be_copy
     }
 
     /// The trailer, and the bytes from a section up to it.

@@ -211,13 +211,12 @@ impl ObjectStore for Tier {
         self.0.reads.note_size(name, size);
     }
 
-    async fn forget_copy(&self, name: &str) -> bool {
-        if self.0.queue.holds(name) {
-            return false;
-        }
+    fn may_read_copy(&self, name: &str) -> bool {
+        !self.0.queue.holds(name)
+    }
+
+    async fn forget_copy(&self, name: &str) {
         self.0.cache.remove(name).await;
-        // Also when the cache had nothing: the copy may have given way in the meantime.
-        true
     }
 
     fn is_stored(&self, name: &str) -> bool {
