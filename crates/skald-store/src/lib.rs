@@ -11,6 +11,7 @@ mod object_name;
 mod object_store;
 mod operation;
 pub mod tier;
+pub mod upload;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};
 pub use data_dir::{DataDir, DataDirError};

@@ -16,6 +16,7 @@ mod tests;
 
 pub use metrics::TierMetrics;
 pub use queue::Queued;
+pub(crate) use queue::{age, folder_of};
 
 use crate::name::check_prefix;
 use crate::{LocalStore, ObjectMeta, ObjectName, ObjectStore, Origin, StoreError};
