@@ -84,16 +84,17 @@ impl Fetch {
         Ok(Fetch { extents: extents.iter().map(|extent| **extent).collect(), ranges: joined, bytes, held })
     }
 
-    /// Reads; once more where a copy proves damaged.
+    /// Reads.
     pub(crate) async fn read(self, catalog: &Catalog, open: &OpenObject) -> Result<RawBlock, ReadError> {
         let Fetch { extents, ranges, bytes, held } = self;
-        let starts = || ranges.iter().map(|range| range.start);
-        let mut parts: Vec<(u64, Bytes)> = starts().zip(catalog.read_ranges(&open.object, ranges.clone()).await?).collect();
-        let is_whole = |extent: &Extent| extent.check(part(&parts, extent)).is_ok();
-        if catalog.may_read_copy(&open.object) && !extents.iter().all(is_whole) && catalog.forget_copy(&open.object).await {
-            parts = starts().zip(catalog.read_ranges(&open.object, ranges.clone()).await?).collect();
-        }
-        Ok(RawBlock { parts, bytes, _held: held })
+        let starts: Vec<u64> = ranges.iter().map(|range| range.start).collect();
+        let at = |read: &[Bytes]| starts.iter().copied().zip(read.iter().cloned()).collect::<Vec<_>>();
+        let are_whole = |read: &[Bytes]| {
+            let parts = at(read);
+            extents.iter().all(|extent| extent.check(part(&parts, extent)).is_ok())
+        };
+        let read = catalog.read_checked(&open.object, ranges, are_whole).await?;
+        Ok(RawBlock { parts: at(&read), bytes, _held: held })
     }
 }
 

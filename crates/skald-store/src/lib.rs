@@ -10,6 +10,8 @@ mod name;
 mod object_name;
 mod object_store;
 mod operation;
+mod remote;
+pub mod s3;
 pub mod tier;
 pub mod upload;
 
@@ -21,3 +23,4 @@ pub use memory::MemoryStore;
 pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
 pub use object_store::{ObjectMeta, ObjectStore, StoreError};
 pub use operation::Operation;
+pub use remote::{RemoteAnswer, RemoteFailure, RemoteProblem};

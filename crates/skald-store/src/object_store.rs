@@ -1,3 +1,4 @@
+use crate::RemoteFailure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Timestamp};
@@ -7,7 +8,7 @@ use std::time::Duration;
 /// Named, immutable byte strings.
 ///
 /// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`, without control characters, up to 255 bytes a segment and 1024
-/// in all. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
+/// in all; `~tmp` and `~lock` are no first segments. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
 /// has all its bytes, and once a put has returned it survives a power cut; so does the object on whose account `put_if_absent` was refused.
 /// Implemented by the local file backend, by S3, and by the fakes; the suite in [`crate::conformance`] runs on all of them.
 #[async_trait]
@@ -30,6 +31,13 @@ pub trait ObjectStore: Send + Sync + 'static {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
+    /// Removes several names, as [`ObjectStore::delete`] does. On an error some may be gone; calling again is safe.
+    async fn delete_many(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            self.delete(name).await?;
+        }
+        Ok(())
+    }
     /// Says how large an object is of which parts are being read. A store with a cache may then fetch it whole when that is cheaper.
     fn note_size(&self, _name: &str, _size: u64) {}
     /// Whether reads of an object may be answered from a copy.
@@ -122,15 +130,19 @@ pub enum StoreError {
         /// The failure after which it began.
         last: String,
     },
+    /// A remote store failed, or refused.
+    #[error(transparent)]
+    Remote(Box<RemoteFailure>),
 }
 
 impl StoreError {
-    /// What the caller can do about it.
+    /// What the caller can do about it: `Unavailable` is worth another try, the others are not.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
             Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Remote(failure) => failure.problem.kind(),
         }
     }
 
@@ -140,6 +152,7 @@ impl StoreError {
         match self {
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
             Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => false,
+            Self::Remote(failure) => !failure.problem.may_pass(),
         }
     }
 
@@ -148,6 +161,7 @@ impl StoreError {
         match self {
             Self::Throttled { .. } | Self::Resting { .. } => true,
             Self::Io { .. } | Self::TimedOut { .. } => false,
+            Self::Remote(failure) => failure.problem.is_undone(),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
         }
     }
@@ -159,6 +173,7 @@ impl StoreError {
             Self::Resting { retry_in, .. } => Some(*retry_in),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => None,
             Self::Io { .. } | Self::TimedOut { .. } => None,
+            Self::Remote(failure) => failure.answer.as_ref().and_then(|answer| answer.retry_after),
         }
     }
 }
