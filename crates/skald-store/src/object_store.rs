@@ -13,9 +13,13 @@ use std::time::Duration;
 /// Implemented by the local file backend, by S3, and by the fakes; the suite in [`crate::conformance`] runs on all of them.
 #[async_trait]
 pub trait ObjectStore: Send + Sync + 'static {
-    /// Stores `bytes` under `name`, replacing what is there.
+    /// Stores `bytes` under `name`, replacing what is there. After a failure it may be stored nevertheless, now or later.
     async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
     /// Stores `bytes` under `name`; [`StoreError::AlreadyExists`] when the name is taken. Of racing calls exactly one succeeds.
+    ///
+    /// After a failure ([`StoreError::is_answer`] is false) it may be stored nevertheless, now or later. So `AlreadyExists` in answer to another
+    /// call with the same bytes may mean the caller's own object. Who needs to know compares: data objects by the digest in their footer, others by
+    /// bytes into which the caller put an id drawn for this put. Bytes that another racer may have, too, do not tell who won.
     async fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
     /// The bytes of `range`; [`StoreError::NotFound`] without the name, [`StoreError::OutOfRange`] when the object ends before the range does.
     async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError>;
@@ -116,7 +120,8 @@ pub enum StoreError {
     },
     /// The store was not asked at all, since too many requests before failed.
     #[error(
-        "{operation} object '{name}': the store fails and is not asked, since {failing_for:?} and for {retry_in:?}; last it failed to {last}"
+        "{operation} object '{name}': the store is not asked for another {} s, since it failed too often for {} s; the last failure was to {last}",
+        retry_in.as_secs_f32().ceil(), failing_for.as_secs()
     )]
     Resting {
         /// What was tried.
@@ -146,8 +151,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the store knows that it is so: trying again gets the same. All else are failures, of which nobody knows whether something was done,
-    /// but for those of [`StoreError::is_undone`].
+    /// Whether the store knows that it is so: trying again gets the same. All else are failures.
     pub fn is_answer(&self) -> bool {
         match self {
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
@@ -166,8 +170,8 @@ impl StoreError {
         }
     }
 
-    /// How long the store asks to be left alone.
-    pub fn retry_in(&self) -> Option<Duration> {
+    /// How long the store asks to be left alone, where it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_in, .. } => *retry_in,
             Self::Resting { retry_in, .. } => Some(*retry_in),
