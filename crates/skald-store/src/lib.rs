@@ -13,6 +13,8 @@ mod operation;
 mod remote;
 pub mod resilient;
 pub mod s3;
+pub mod tier;
+pub mod upload;
 mod within;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};
