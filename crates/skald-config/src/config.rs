@@ -109,6 +109,16 @@ settings! {
         pub max_decompressed_size: ByteSize,
         /// Bytes of all pushes in progress; more are refused with 503. Default: a fifth of `memory_limit`, at most 2GB. Larger takes more pushes at once.
         pub max_inflight_bytes: ByteSize,
+        /// What is the same for the OpenTelemetry logs of all tenants.
+        pub otlp_config: OtlpDefaults,
+    }
+}
+
+settings! {
+    /// What is the same for the OpenTelemetry logs of all tenants; what tenants may set is `limits_config.otlp_config`.
+    pub struct OtlpDefaults {
+        /// Attributes of resources that become labels of the stream, unless a tenant has `ignore_defaults`. More labels make more, smaller streams.
+        pub default_resource_attributes_as_index_labels: Vec<String>,
     }
 }
 
@@ -316,7 +326,7 @@ impl Config {
         for (key, price) in [("storage.s3.put_price", s3.put_price), ("storage.s3.get_price", s3.get_price)] {
             must(price.is_finite() && price >= 0.0, key, format!("{price} is not a price"));
         }
-        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes } = &self.distributor;
+        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes, otlp_config: _ } = &self.distributor;
         must(max_recv_msg_size.0 > 0, "distributor.max_recv_msg_size", "must not be 0".to_owned());
         let fits = max_recv_msg_size <= max_decompressed_size && *max_decompressed_size <= DECOMPRESSED_SIZE_MAX;
         let bounds = format!("must be between max_recv_msg_size and {DECOMPRESSED_SIZE_MAX}");
@@ -446,7 +456,34 @@ impl DistributorConfig {
             max_recv_msg_size: share(memory, 20, ByteSize::mib(100)),
             max_decompressed_size: share(memory, 8, ByteSize::mib(512)),
             max_inflight_bytes: share(memory, 5, ByteSize::gib(2)),
+            otlp_config: OtlpDefaults::default(),
         }
+    }
+}
+
+impl Default for OtlpDefaults {
+    fn default() -> Self {
+        let names = [
+            "service.name",
+            "service.namespace",
+            "service.instance.id",
+            "deployment.environment",
+            "deployment.environment.name",
+            "cloud.region",
+            "cloud.availability_zone",
+            "k8s.cluster.name",
+            "k8s.namespace.name",
+            "k8s.pod.name",
+            "k8s.container.name",
+            "container.name",
+            "k8s.replicaset.name",
+            "k8s.deployment.name",
+            "k8s.statefulset.name",
+            "k8s.daemonset.name",
+            "k8s.cronjob.name",
+            "k8s.job.name",
+        ];
+        OtlpDefaults { default_resource_attributes_as_index_labels: names.map(str::to_owned).to_vec() }
     }
 }
 

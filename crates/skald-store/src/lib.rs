@@ -11,7 +11,11 @@ mod object_name;
 mod object_store;
 mod operation;
 mod remote;
+pub mod resilient;
 pub mod s3;
+pub mod tier;
+pub mod upload;
+mod within;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};
 pub use data_dir::{DataDir, DataDirError};
@@ -22,3 +26,4 @@ pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
 pub use object_store::{ObjectMeta, ObjectStore, StoreError};
 pub use operation::Operation;
 pub use remote::{RemoteAnswer, RemoteFailure, RemoteProblem};
+pub use resilient::Resilient;
