@@ -560,7 +560,9 @@ mod tests {
             config.storage.s3.endpoint = Some(endpoint.to_owned());
             assert_eq!(config.validate(), Ok(()), "{endpoint}");
         }
-        for endpoint in ["", "s3.example.com", "minio:9000", "http://", "http://:9000", "https:///x", "http://a b", "http://key:secret@host"] {
+        for endpoint in
+            ["", "s3.example.com", "minio:9000", "http://", "http://:9000", "https:///x", "http://a b", "http://key:secret@host"]
+        {
             config.storage.s3.endpoint = Some(endpoint.to_owned());
             let problems = config.validate().expect_err(endpoint);
             assert_eq!((problems.len(), problems[0].key.as_str()), (1, "storage.s3.endpoint"), "{endpoint}");

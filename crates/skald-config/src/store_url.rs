@@ -36,7 +36,9 @@ pub enum WrongStoreUrl {
     #[error("'{0}' is not the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens")]
     Bucket(String),
     /// The prefix is no folder.
-    #[error("'{0}' is not a prefix: folders separated by single slashes, up to {PREFIX_LEN_MAX} bytes, without '.', '..', '?', '#' or control characters")]
+    #[error(
+        "'{0}' is not a prefix: folders separated by single slashes, up to {PREFIX_LEN_MAX} bytes, without '.', '..', '?', '#' or control characters"
+    )]
     Prefix(String),
 }
 

@@ -86,9 +86,13 @@ impl RemoteProblem {
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Conflict | Self::Throttled | Self::Timeout | Self::Unreachable | Self::Failed | Self::Broken | Self::CredentialsUnavailable => {
-                ErrorKind::Unavailable
-            }
+            Self::Conflict
+            | Self::Throttled
+            | Self::Timeout
+            | Self::Unreachable
+            | Self::Failed
+            | Self::Broken
+            | Self::CredentialsUnavailable => ErrorKind::Unavailable,
             Self::NoCredentials
             | Self::UnknownAccessKey
             | Self::WrongSecretKey

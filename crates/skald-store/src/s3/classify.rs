@@ -46,7 +46,9 @@ impl Reason {
     pub(super) fn is_charged(&self) -> bool {
         match self {
             Self::NotFound | Self::Exists | Self::OutOfRange => true,
-            Self::Problem { problem, answer, .. } => answer.as_ref().map_or(*problem == RemoteProblem::Timeout, |answer| answer.status < 500),
+            Self::Problem { problem, answer, .. } => {
+                answer.as_ref().map_or(*problem == RemoteProblem::Timeout, |answer| answer.status < 500)
+            }
         }
     }
 }
@@ -81,9 +83,10 @@ where
 pub(super) fn of_answer(answer: RemoteAnswer, region: Option<&str>) -> Reason {
     let problem = match (answer.status, answer.code.as_deref().unwrap_or_default()) {
         (_, "NoSuchBucket") => RemoteProblem::NoBucket,
-        (_, "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests" | "TooManyRequestsException" | "RequestLimitExceeded") => {
-            RemoteProblem::Throttled
-        }
+        (
+            _,
+            "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests" | "TooManyRequestsException" | "RequestLimitExceeded",
+        ) => RemoteProblem::Throttled,
         (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException") => {
             RemoteProblem::WrongRegion(region.map(str::to_owned))
         }

@@ -64,10 +64,18 @@ impl Metrics {
         };
         let registry = registry.sub_registry_with_prefix("store_s3");
         registry.register("requests", "Requests to S3, by how they ended", metrics.requests.clone());
-        registry.register("request_seconds", "Time from the begin of a request to S3 to the last byte of its answer", metrics.seconds.clone());
+        registry.register(
+            "request_seconds",
+            "Time from the begin of a request to S3 to the last byte of its answer",
+            metrics.seconds.clone(),
+        );
         registry.register("sent_bytes", "Bytes of objects sent to S3", metrics.sent_bytes.clone());
         registry.register("received_bytes", "Bytes of objects received from S3", metrics.received_bytes.clone());
-        registry.register("price_dollars", "Estimated price of the requests to S3 in dollars, without storage and transfer", metrics.dollars.clone());
+        registry.register(
+            "price_dollars",
+            "Estimated price of the requests to S3 in dollars, without storage and transfer",
+            metrics.dollars.clone(),
+        );
         metrics
     }
 

@@ -13,7 +13,8 @@ const OBJECT_LEN_MAX: u64 = 1 << 53;
 /// Requests for `ranges`, ascending: neighbours are joined where they fit into one, long ones are split. Empty and impossible ranges need none, but of
 /// nothing else there would be no answer: the first byte is asked for then, since the answer has the size.
 pub(super) fn plan(ranges: &[Range<u64>]) -> impl Iterator<Item = Range<u64>> + Send + use<> {
-    let mut wanted: Vec<Range<u64>> = ranges.iter().filter(|range| range.start < range.end && range.end <= OBJECT_LEN_MAX).cloned().collect();
+    let mut wanted: Vec<Range<u64>> =
+        ranges.iter().filter(|range| range.start < range.end && range.end <= OBJECT_LEN_MAX).cloned().collect();
     wanted.sort_by_key(|range| (range.start, range.end));
     let mut spans: Vec<Range<u64>> = Vec::new();
     for range in wanted {

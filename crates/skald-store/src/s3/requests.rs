@@ -166,8 +166,10 @@ impl Requests {
         let delete = self.client.delete_objects().bucket(&self.url.bucket).delete(all);
         let first = names.first().map(String::as_str).unwrap_or_default();
         let failed = |name: &str, reason| self.failure(Operation::DeleteMany, name, reason);
-        let output =
-            self.call(Operation::DeleteMany, async { delete.send().await.map_err(reason) }).await.map_err(|reason| failed(first, reason))?;
+        let output = self
+            .call(Operation::DeleteMany, async { delete.send().await.map_err(reason) })
+            .await
+            .map_err(|reason| failed(first, reason))?;
         for error in output.errors() {
             let (code, message) = (error.code().map(plain), error.message().map(plain));
             match of_answer(RemoteAnswer { status: 200, code, message, request_id: None, retry_after: None }, None) {

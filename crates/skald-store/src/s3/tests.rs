@@ -180,7 +180,8 @@ fn refusals_tell_again_from_never() {
     check(refusal("501 Not Implemented", "NotImplemented"), P::Refused, never);
     check(refusal("400 Bad Request", "InvalidRequest"), P::Refused, never);
     check(refusal("301 Moved Permanently", "PermanentRedirect"), P::WrongRegion(None), never);
-    let elsewhere = answer("400 Bad Request", "x-amz-bucket-region: us-west-2\r\n", "<Error><Code>AuthorizationHeaderMalformed</Code></Error>");
+    let elsewhere =
+        answer("400 Bad Request", "x-amz-bucket-region: us-west-2\r\n", "<Error><Code>AuthorizationHeaderMalformed</Code></Error>");
     check(elsewhere, P::WrongRegion(Some("us-west-2".into())), never);
 }
 
@@ -191,7 +192,8 @@ fn what_breaks_off_or_never_comes_is_worth_another_try() {
     check(Some(b"HTTP/1.1 200".to_vec()), RemoteProblem::Unreachable, ErrorKind::Unavailable);
     let nonsense = Scripted::start(|_| answer("200 OK", "", "<html>a login page</html>"));
     with_store(&nonsense, async |world| assert_eq!(remote(world.store.list("").await).problem, RemoteProblem::Broken));
-    let server = Scripted::start(|_| Some(b"HTTP/1.1 206 Partial\r\ncontent-length: 10\r\ncontent-range: bytes 0-9/10\r\n\r\nhalf".to_vec()));
+    let server =
+        Scripted::start(|_| Some(b"HTTP/1.1 206 Partial\r\ncontent-length: 10\r\ncontent-range: bytes 0-9/10\r\n\r\nhalf".to_vec()));
     with_store(&server, async |world| {
         let failure = remote(world.store.get_range("t/a", 0..10).await);
         assert_eq!((&failure.problem, failure.problem.kind()), (&RemoteProblem::Broken, ErrorKind::Unavailable));
@@ -255,7 +257,8 @@ fn messages_name_the_request_the_object_and_what_the_store_said() {
     with_store(&server, async |world| {
         assert_eq!(world.store.delete("t/a").await.unwrap_err().retry_in(), Some(Duration::from_secs(7)));
     });
-    let server = Scripted::start(|_| answer("403 Forbidden", "", &format!("<Error><Message>{}</Message></Error>", "x\u{1b}[1m".repeat(10_000))));
+    let server =
+        Scripted::start(|_| answer("403 Forbidden", "", &format!("<Error><Message>{}</Message></Error>", "x\u{1b}[1m".repeat(10_000))));
     with_store(&server, async |world| {
         let text = world.store.put("t/a", Bytes::new()).await.unwrap_err().to_string();
         assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{text}");
@@ -301,7 +304,8 @@ fn puts_carry_a_checksum_and_their_condition() {
 }
 
 fn list_of(names: &[&str], next: Option<&str>) -> Option<Vec<u8>> {
-    let object = |name: &&str| format!("<Contents><Key>{name}</Key><Size>7</Size><LastModified>2026-01-15T00:00:01.500Z</LastModified></Contents>");
+    let object =
+        |name: &&str| format!("<Contents><Key>{name}</Key><Size>7</Size><LastModified>2026-01-15T00:00:01.500Z</LastModified></Contents>");
     let objects: String = names.iter().map(object).collect();
     let more = next.map_or("<IsTruncated>false</IsTruncated>".to_owned(), |token| {
         format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
@@ -369,7 +373,9 @@ fn many_names_are_deleted_by_one_request_and_those_that_are_not_are_told() {
 /// A server on which an upload begins, and `script` answers the rest.
 fn uploads(script: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static) -> Scripted {
     Scripted::start(move |request| match request.line.split(' ').next() {
-        Some("POST") if request.line.contains("uploads") => answer("200 OK", "", "<InitiateMultipartUploadResult><UploadId>UP</UploadId></InitiateMultipartUploadResult>"),
+        Some("POST") if request.line.contains("uploads") => {
+            answer("200 OK", "", "<InitiateMultipartUploadResult><UploadId>UP</UploadId></InitiateMultipartUploadResult>")
+        }
         Some("DELETE") => answer("204 No Content", "", ""),
         _ => script(request),
     })
