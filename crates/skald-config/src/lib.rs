@@ -17,6 +17,7 @@ mod reference;
 mod render;
 mod setting;
 mod size;
+mod store_url;
 mod yaml;
 
 #[cfg(test)]
@@ -26,7 +27,7 @@ pub use blocked::{AskedQuery, BlockedQuery, query_hash};
 pub use check::{ConfigError, Problem};
 pub use config::{
     CompactorConfig, Config, DistributorConfig, GenerationConfig, IngesterConfig, LogFormat, LogLevel, Mode, OtlpDefaults, QuerierConfig,
-    RuntimeConfig, ServerConfig, StorageConfig, WalConfig,
+    RuntimeConfig, S3Config, ServerConfig, StorageConfig, WalConfig,
 };
 pub use duration::{format_duration, parse_duration};
 pub use limits::{Limits, ShardStreams, TenantLimits};
@@ -37,3 +38,4 @@ pub use overrides::Overrides;
 pub use reference::reference;
 pub use render::{render, render_diff, render_value};
 pub use size::ByteSize;
+pub use store_url::{S3Url, StoreUrl, WrongStoreUrl};

@@ -1,12 +1,14 @@
+use crate::RemoteFailure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Timestamp};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Named, immutable byte strings.
 ///
 /// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`, without control characters, up to 255 bytes a segment and 1024
-/// in all. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
+/// in all; `~tmp` and `~lock` are no first segments. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
 /// has all its bytes, and once a put has returned it survives a power cut; so does the object on whose account `put_if_absent` was refused.
 /// Implemented by the local file backend, by S3, and by the fakes; the suite in [`crate::conformance`] runs on all of them.
 #[async_trait]
@@ -29,6 +31,13 @@ pub trait ObjectStore: Send + Sync + 'static {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
+    /// Removes several names, as [`ObjectStore::delete`] does. On an error some may be gone; calling again is safe.
+    async fn delete_many(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            self.delete(name).await?;
+        }
+        Ok(())
+    }
 }
 
 /// A name in the store and how large it is.
@@ -73,15 +82,86 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// No answer came in time.
+    #[error("{operation} object '{name}': no answer within {} ms", after.as_millis())]
+    TimedOut {
+        /// What was tried.
+        operation: &'static str,
+        /// Full name.
+        name: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The store did nothing, and asks to be asked less.
+    #[error("{operation} object '{name}': the store asks for fewer requests")]
+    Throttled {
+        /// What was tried.
+        operation: &'static str,
+        /// Full name.
+        name: String,
+        /// When to try again, if the store said.
+        retry_in: Option<Duration>,
+    },
+    /// The store was not asked at all, since too many requests before failed.
+    #[error(
+        "{operation} object '{name}': the store fails and is not asked, since {failing_for:?} and for {retry_in:?}; last it failed to {last}"
+    )]
+    Resting {
+        /// What was tried.
+        operation: &'static str,
+        /// Full name.
+        name: String,
+        /// How long ago that began.
+        failing_for: Duration,
+        /// When it is tried again.
+        retry_in: Duration,
+        /// The failure after which it began.
+        last: String,
+    },
+    /// A remote store failed, or refused.
+    #[error(transparent)]
+    Remote(Box<RemoteFailure>),
 }
 
 impl StoreError {
-    /// What the caller can do about it.
+    /// What the caller can do about it: `Unavailable` is worth another try, the others are not.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
-            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Remote(failure) => failure.problem.kind(),
+        }
+    }
+
+    /// Whether the store knows that it is so: trying again gets the same. All else are failures, of which nobody knows whether something was done,
+    /// but for those of [`StoreError::is_undone`].
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => false,
+            Self::Remote(failure) => !failure.problem.may_pass(),
+        }
+    }
+
+    /// Whether it is certain that nothing was done, nor will be.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            Self::Throttled { .. } | Self::Resting { .. } => true,
+            Self::Io { .. } | Self::TimedOut { .. } => false,
+            Self::Remote(failure) => failure.problem.is_undone(),
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
+        }
+    }
+
+    /// How long the store asks to be left alone.
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_in, .. } => *retry_in,
+            Self::Resting { retry_in, .. } => Some(*retry_in),
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => None,
+            Self::Io { .. } | Self::TimedOut { .. } => None,
+            Self::Remote(failure) => failure.answer.as_ref().and_then(|answer| answer.retry_after),
         }
     }
 }

@@ -12,8 +12,8 @@ pub use table::Table;
 use crate::{ObjectName, ObjectStore, StoreError, TableId};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
-use read::{FooterWeight, PageWeight};
-use skald_block::{EncodedObject, FilterPage, ObjectSummary};
+use read::{FooterPart, FooterWeight, PageWeight};
+use skald_block::{EncodedObject, FilterPage, ObjectSummary, Section};
 use skald_model::{Day, DiskId, ErrorKind, Generation, TenantId, TimeRange, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct Catalog {
     live: RwLock<BTreeMap<TenantId, BTreeMap<Day, Arc<Table>>>>,
     /// No longer live, and still in the store: a reader may hold them.
     retired: Mutex<Vec<Arc<DataObject>>>,
-    footers: Cache<u64, Arc<OpenObject>, FooterWeight>,
+    footers: Cache<(u64, Section), FooterPart, FooterWeight>,
     pages: Cache<(u64, u32), FilterPage, PageWeight>,
     next_id: AtomicU64,
     removals: AtomicU64,
@@ -93,6 +93,9 @@ impl Catalog {
             metrics,
         };
         for meta in catalog.store.list("").await? {
+            if meta.name.starts_with('~') {
+                continue; // Who owns the store, and what was tried out on it.
+            }
             match meta.name.parse::<ObjectName>() {
                 Ok(name) => catalog.add(name, meta.size),
                 Err(_) => warn!(name = meta.name, "left alone a file that is not a data object"),
@@ -249,7 +252,7 @@ impl Catalog {
     /// Takes over objects that were just taken out of their table.
     fn retire(&self, gone: Vec<Arc<DataObject>>) {
         for object in &gone {
-            self.footers.remove(&object.id);
+            self.forget(object);
             self.removals.fetch_add(1, Ordering::Release);
             self.metrics.objects.dec();
             self.metrics.bytes.dec_by(object.size as i64);
@@ -266,7 +269,7 @@ impl Catalog {
         let free: Vec<Arc<DataObject>> = {
             let mut retired = self.retired.lock();
             // A footer that was opened while its object was retired came into the cache after it was taken out.
-            retired.iter().for_each(|object| drop(self.footers.remove(&object.id)));
+            retired.iter().for_each(|object| self.forget(object));
             retired.extract_if(.., |object| Arc::strong_count(object) == 1).collect()
         };
         for (i, object) in free.iter().enumerate() {

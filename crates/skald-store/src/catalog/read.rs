@@ -3,7 +3,7 @@
 use super::{Catalog, DataObject, OpenObject, ReadError};
 use bytes::Bytes;
 use quick_cache::Weighter;
-use skald_block::{FilterIndex, FilterPage, Footer, Trailer};
+use skald_block::{FilterIndex, FilterPage, Footer, FormatError, Section, StreamTable, Trailer};
 use skald_model::seam::{CpuPool, Stopped, run_on_pool};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,42 +18,101 @@ impl Catalog {
     /// # Errors
     /// When the store does not give it, or it is damaged.
     pub async fn open_object(&self, object: &Arc<DataObject>, pool: &dyn CpuPool) -> Result<Arc<OpenObject>, ReadError> {
-        if let Some(open) = self.footers.get(&object.id) {
-            self.metrics.footer_hits.inc();
+        if let Some(open) = self.cached_footer(object) {
             return Ok(open);
         }
-        self.metrics.footer_misses.inc();
-        let (trailer, bytes) = self.read_footer(object).await?;
+        let (trailer, bytes) = self.read_sections(object, Section::Info).await?;
         let of_object = object.clone();
-        let parse = move || {
-            let footer = parse_footer(&of_object, &trailer, &bytes)?;
-            let labels = (0..footer.streams.len() as u32).map(|stream| footer.streams.labels(stream)).collect();
-            Ok(Arc::new(OpenObject { object: of_object, footer, labels }))
-        };
-        let stopped = |Stopped| ReadError::Stopped { path: object.path.clone() };
-        let open = run_on_pool(pool, parse).await.map_err(stopped)??;
-        self.footers.insert(object.id, open.clone());
-        self.metrics.footer_bytes.set(self.footers.weight() as i64);
+        let parse = move || Ok(Arc::new(OpenObject { footer: parse_footer(&of_object, &trailer, &bytes)?, object: of_object }));
+        let open = run_on_pool(pool, parse).await.map_err(|Stopped| stopped(object))??;
+        self.keep(object, FooterPart::Footer(open.clone()));
         Ok(open)
     }
 
+    /// The object with its footer and the labels of its streams. What of them is not in the cache is read at once.
+    ///
+    /// # Errors
+    /// As [`Catalog::open_object`].
+    pub async fn open_with_streams(
+        &self,
+        object: &Arc<DataObject>,
+        pool: &dyn CpuPool,
+    ) -> Result<(Arc<OpenObject>, Arc<StreamTable>), ReadError> {
+        if let Some(open) = self.cached_footer(object) {
+            let streams = self.open_streams(&open, pool).await?;
+            return Ok((open, streams));
+        }
+        let (trailer, bytes) = self.read_sections(object, Section::Streams).await?;
+        let of_object = object.clone();
+        let parse = move || {
+            let (streams, footer) = bytes.split_at(trailer.section(Section::Streams).stored_len as usize);
+            let footer = parse_footer(&of_object, &trailer, footer)?;
+            let streams = footer.open_streams(streams).map_err(|source| damaged(&of_object, source))?;
+            Ok((Arc::new(OpenObject { object: of_object, footer }), Arc::new(streams)))
+        };
+        let (open, streams) = run_on_pool(pool, parse).await.map_err(|Stopped| stopped(object))??;
+        self.keep(object, FooterPart::Footer(open.clone()));
+        self.keep(object, FooterPart::Streams(streams.clone()));
+        Ok((open, streams))
+    }
+
+    /// The labels of an object's streams.
+    ///
+    /// # Errors
+    /// As [`Catalog::open_object`].
+    pub async fn open_streams(&self, open: &Arc<OpenObject>, pool: &dyn CpuPool) -> Result<Arc<StreamTable>, ReadError> {
+        let object = &open.object;
+        if let Some(FooterPart::Streams(streams)) = self.footers.get(&(object.id, Section::Streams)) {
+            return Ok(streams);
+        }
+        let bytes = self.read(object, open.footer.streams.range()).await?;
+        let of_object = open.clone();
+        let parse = move || of_object.footer.open_streams(&bytes).map_err(|source| damaged(&of_object.object, source)).map(Arc::new);
+        let streams = run_on_pool(pool, parse).await.map_err(|Stopped| stopped(object))??;
+        self.keep(object, FooterPart::Streams(streams.clone()));
+        Ok(streams)
+    }
+
+    fn cached_footer(&self, object: &DataObject) -> Option<Arc<OpenObject>> {
+        match self.footers.get(&(object.id, Section::Info)) {
+            Some(FooterPart::Footer(open)) => {
+                self.metrics.footer_hits.inc();
+                Some(open)
+            }
+            _ => {
+                self.metrics.footer_misses.inc();
+                None
+            }
+        }
+    }
+
+    fn keep(&self, object: &DataObject, part: FooterPart) {
+        self.footers.insert((object.id, part.section()), part);
+        self.metrics.footer_bytes.set(self.footers.weight() as i64);
+    }
+
+    /// Takes the footer of an object out of the cache.
+    pub(super) fn forget(&self, object: &DataObject) {
+        [Section::Info, Section::Streams].iter().for_each(|section| drop(self.footers.remove(&(object.id, *section))));
+    }
+
     pub(super) async fn load_footer(&self, object: &DataObject) -> Result<Footer, ReadError> {
-        let (trailer, bytes) = self.read_footer(object).await?;
+        let (trailer, bytes) = self.read_sections(object, Section::Info).await?;
         parse_footer(object, &trailer, &bytes)
     }
 
-    async fn read_footer(&self, object: &DataObject) -> Result<(Trailer, Bytes), ReadError> {
-        let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
+    /// The trailer, and the bytes from a section up to it.
+    async fn read_sections(&self, object: &DataObject, from: Section) -> Result<(Trailer, Bytes), ReadError> {
         let tail_start = object.size.saturating_sub(TAIL_BYTES.max(Trailer::LEN as u64));
         let tail = self.read(object, tail_start..object.size).await?;
-        let trailer = Trailer::parse(&tail, object.size).map_err(damaged)?;
-        let range = trailer.footer_range();
-        let footer = if range.start >= tail_start {
+        let trailer = Trailer::parse(&tail, object.size).map_err(|source| damaged(object, source))?;
+        let range = trailer.section(from).offset..trailer.footer_range().end;
+        let sections = if range.start >= tail_start {
             tail.slice((range.start - tail_start) as usize..(range.end - tail_start) as usize)
         } else {
             self.read(object, range).await?
         };
-        Ok((trailer, footer))
+        Ok((trailer, sections))
     }
 
     /// Bytes of an object.
@@ -91,8 +150,7 @@ impl Catalog {
         if !missing.is_empty() {
             let ranges = missing.iter().map(|number| filters.page_range(*number)).collect();
             for (number, bytes) in missing.into_iter().zip(self.read_ranges(object, ranges).await?) {
-                let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
-                let page = filters.parse_page(number, &bytes).map_err(damaged)?;
+                let page = filters.parse_page(number, &bytes).map_err(|source| damaged(object, source))?;
                 self.pages.insert((object.id, number), page.clone());
                 pages.insert(number, page);
             }
@@ -103,15 +161,42 @@ impl Catalog {
 }
 
 fn parse_footer(object: &DataObject, trailer: &Trailer, bytes: &[u8]) -> Result<Footer, ReadError> {
-    Footer::parse(trailer, bytes).map_err(|source| ReadError::Damaged { path: object.path.clone(), source })
+    Footer::parse(trailer, bytes).map_err(|source| damaged(object, source))
+}
+
+fn damaged(object: &DataObject, source: FormatError) -> ReadError {
+    ReadError::Damaged { path: object.path.clone(), source }
+}
+
+fn stopped(object: &DataObject) -> ReadError {
+    ReadError::Stopped { path: object.path.clone() }
+}
+
+/// What the cache has of an object.
+#[derive(Clone)]
+pub(super) enum FooterPart {
+    Footer(Arc<OpenObject>),
+    Streams(Arc<StreamTable>),
+}
+
+impl FooterPart {
+    fn section(&self) -> Section {
+        match self {
+            FooterPart::Footer(_) => Section::Info,
+            FooterPart::Streams(_) => Section::Streams,
+        }
+    }
 }
 
 #[derive(Clone)]
 pub(super) struct FooterWeight;
 
-impl Weighter<u64, Arc<OpenObject>> for FooterWeight {
-    fn weight(&self, _id: &u64, open: &Arc<OpenObject>) -> u64 {
-        open.heap_bytes() as u64
+impl Weighter<(u64, Section), FooterPart> for FooterWeight {
+    fn weight(&self, _key: &(u64, Section), part: &FooterPart) -> u64 {
+        match part {
+            FooterPart::Footer(open) => open.heap_bytes() as u64,
+            FooterPart::Streams(streams) => streams.heap_bytes() as u64,
+        }
     }
 }
 
