@@ -21,6 +21,7 @@ check: ## Format, clippy with warnings denied, docs, dependency policy.
 	scripts/deny.sh
 
 test: ## Every test: unit, property, golden, fault and end-to-end on the real binary.
+	scripts/otlp-exporter.sh > /dev/null
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc --quiet
 
