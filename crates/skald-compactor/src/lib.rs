@@ -2,7 +2,7 @@
 //!
 //! Data goes by whole UTC days of one tenant: a day goes once its last instant is older than `retention_period`. Where `retention_size` is set,
 //! the oldest days go while the objects are larger than that or free space on their disk is below the floor; without it nothing goes for want of room, and
-//! pushes are refused at the floor instead. The day that is being written never goes for want of room.
+//! pushes are refused at the floor instead. Nothing goes from a remote store since the local disk is full. The day that is being written never goes for want of room.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -109,8 +109,11 @@ impl Compactor {
         self.catalog.tenants().into_iter().flat_map(of_tenant).collect()
     }
 
-    /// Bytes that have to go to bring free space up to its floor, on the disk of the data objects: on another their removal frees nothing.
+    /// Bytes that have to go to bring free space up to its floor, on the disk of the data objects: elsewhere their removal frees nothing.
     fn missing_space(&self) -> u64 {
+        if self.config.is_remote() {
+            return 0;
+        }
         let space = self.seams.disk.space(&self.config.objects_dir());
         space.map_or(0, |space| self.config.storage.free_space_floor.0.saturating_sub(space.free))
     }

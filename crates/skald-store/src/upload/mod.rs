@@ -90,6 +90,7 @@ struct Inner {
     alone: Mutex<HashSet<String>>,
     asked: Mutex<Vec<oneshot::Sender<usize>>>,
     wake: Notify,
+    started: AtomicBool,
 }
 
 /// How long a group is left alone.
@@ -135,25 +136,31 @@ impl UploadError {
 }
 
 impl Uploader {
-    /// Starts the task.
-    pub fn start(parts: UploadParts) -> Self {
-        let spawner = parts.seams.spawner.clone();
-        let inner = Inner {
+    /// Joins the parts. Nothing is uploaded before [`Uploader::start`].
+    pub fn new(parts: UploadParts) -> Self {
+        Uploader(Arc::new(Inner {
             parts,
             pauses: Mutex::default(),
             tried: Mutex::default(),
             alone: Mutex::default(),
             asked: Mutex::default(),
             wake: Notify::new(),
-        };
-        let uploader = Uploader(Arc::new(inner));
-        let task = uploader.clone();
-        spawner.spawn("uploader", Box::pin(async move { task.0.run().await }));
-        uploader
+            started: AtomicBool::new(false),
+        }))
+    }
+
+    /// Starts the task: once what the log held is in memory again, so that it is known of what the log is still there.
+    pub fn start(&self) {
+        self.0.started.store(true, Ordering::Release);
+        let task = self.clone();
+        self.0.parts.seams.spawner.spawn("uploader", Box::pin(async move { task.0.run().await }));
     }
 
     /// Tries at once to upload everything that is queued and whose log is gone. Gives how many objects are left.
     pub async fn flush_all(&self) -> usize {
+        if !self.0.started.load(Ordering::Acquire) {
+            return self.0.parts.tier.queued().len();
+        }
         let (done, wait) = oneshot::channel();
         self.0.asked.lock().push(done);
         self.0.wake.notify_one();
@@ -169,7 +176,9 @@ impl Inner {
             self.parts.tier.tend().await;
             let left = self.parts.tier.queued().len();
             // Who stopped waiting need not know.
-            asked.into_iter().for_each(|asked| drop(asked.send(left)));
+            for asked in asked {
+                let _ = asked.send(left);
+            }
             let (wake, queued) = (pin!(self.wake.notified()), pin!(self.parts.tier.wait_for_queued()));
             select(select(wake, queued), self.parts.seams.clock.sleep(TICK)).await;
         }
