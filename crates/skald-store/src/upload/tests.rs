@@ -88,7 +88,7 @@ impl Setup {
     fn rows(&self, life: &Life) -> u64 {
         let objects = life.catalog.objects(&tenant(), TimeRange::ALL);
         let count = |object: &Arc<DataObject>| {
-            let footer = self.run(footer(&life.tier, &object.path, object.size)).expect("it can be read").expect("it is whole");
+            let footer = self.run(footer::footer(&life.tier, &object.path, object.size)).expect("it can be read").expect("it is whole");
             footer.summary.digest.count
         };
         objects.iter().map(count).sum()
