@@ -108,16 +108,6 @@ pub enum StoreError {
         /// How long it was waited for.
         after: Duration,
     },
-    /// The store did nothing, and asks to be asked less.
-    #[error("{operation} object '{name}': the store asks for fewer requests")]
-    Throttled {
-        /// What was tried.
-        operation: &'static str,
-        /// Full name.
-        name: String,
-        /// When to try again, if the store said.
-        retry_in: Option<Duration>,
-    },
     /// The store was not asked at all, since too many requests before failed.
     #[error(
         "{operation} object '{name}': the store is not asked for another {} s, since it failed too often for {} s; the last failure was to {last}",
@@ -146,7 +136,7 @@ impl StoreError {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
             Self::Remote(failure) => failure.problem.kind(),
         }
     }
@@ -155,7 +145,7 @@ impl StoreError {
     pub fn is_answer(&self) -> bool {
         match self {
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => false,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => false,
             Self::Remote(failure) => !failure.problem.may_pass(),
         }
     }
@@ -163,7 +153,7 @@ impl StoreError {
     /// Whether it is certain that nothing was done, nor will be.
     pub fn is_undone(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Resting { .. } => true,
+            Self::Resting { .. } => true,
             Self::Io { .. } | Self::TimedOut { .. } => false,
             Self::Remote(failure) => failure.problem.is_undone(),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
@@ -171,9 +161,8 @@ impl StoreError {
     }
 
     /// How long the store asks to be left alone, where it said so.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_in(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_in, .. } => *retry_in,
             Self::Resting { retry_in, .. } => Some(*retry_in),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => None,
             Self::Io { .. } | Self::TimedOut { .. } => None,

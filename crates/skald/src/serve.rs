@@ -29,13 +29,15 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// Builds the services, listens, and replays the log. Returns once everything runs.
 pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let (config, seams) = (runtime.config().clone(), runtime.seams().clone());
-    let data_dir = DataDir::open(seams.disk.as_ref(), &config.storage.data_dir, seams.random.as_ref())?;
-    let store_lock = lock_store(&config, seams.disk.as_ref())?;
+    let data_dir = Arc::new(DataDir::open(seams.disk.as_ref(), &config.storage.data_dir, seams.random.as_ref())?);
+    let locks = (lock_store(&config, seams.disk.as_ref())?, data_dir.clone());
+    // The disk stays locked until everything that writes to it has stopped.
+    runtime.on_stop("data directory", async move { drop(locks) });
     let limits = runtime.tenant_limits()?;
     let (store_ready, ingester_ready) = (runtime.readiness().register("store"), runtime.readiness().register("ingester"));
     ingester_ready.not_ready("waiting for the object store");
-    let gate = runtime.listen(tonic::service::Routes::default()).await?;
-    let Storage { catalog, tier } = storage::open(&runtime, &store_ready).await?;
+    let gate = runtime.listen().await?;
+    let Storage { catalog, tier } = storage::open(&runtime, data_dir.disk_id(), &store_ready).await?;
 
     let parts = skald_ingester::Parts {
         seams: seams.clone(),
@@ -71,8 +73,6 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         .merge(ingester.routes(upload_all(uploader.clone())))
         .merge(ring_routes(ring.clone(), seams.clock.clone()));
 
-    // The disk stays locked until everything that writes to it has stopped.
-    runtime.on_stop("data directory", async move { drop((store_lock, data_dir)) });
     runtime.on_stop("upload queue", upload_all(uploader.clone())());
     let stopping = (ingester.clone(), ingester_ready.clone());
     runtime.on_stop("ingester", async move {
@@ -80,7 +80,9 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         stopping.0.stop().await;
         stopping.1.stopped();
     });
-    let serving = gate.open(routes);
+    let mut grpc = tonic::service::Routes::default();
+    *grpc.axum_router_mut() = std::mem::take(grpc.axum_router_mut()).merge(distributor.grpc_routes());
+    let serving = gate.open(routes, grpc);
     // Their connections are no longer those of the server, which would not wait for them.
     runtime.on_stop("live tails", async move { querier.stop_tails().await });
     ingester_ready.not_ready("replaying the write-ahead log");

@@ -2,21 +2,26 @@
 //!
 //! ```text
 //! file://   LocalStore
-//! s3://     S3Store ─► Resilient ─► Tier (queue and cache on the local disk), settled
+//! s3://     S3Store ─┬► Resilient ─► proven ─► Tier (queue and cache on the local disk) ─► settled
+//!                    └► Owner
 //! ```
 
 use crate::serve::Failure;
 use skald_config::{Config, S3Url, StoreUrl};
 use skald_model::ErrorKind;
+use skald_model::DiskId;
 use skald_runtime::{Part, Runtime, chain};
+use skald_store::owner::Owner;
+use skald_store::probe::{ProbeError, prove_put_if_absent};
 use skald_store::s3::{Credentials, S3Store};
 use skald_store::tier::{Tier, TierMetrics, TierSettings};
 use skald_store::upload::settle;
 use skald_store::{CacheSizes, Catalog, LocalStore, ObjectStore, Resilient, StoreError};
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Time between attempts to reach a remote store at the start.
 const RETRY: Duration = Duration::from_secs(5);
@@ -30,11 +35,11 @@ pub struct Storage {
 }
 
 /// Opens the store and lists it. Waits for a remote store as long as it takes, and says so by `part`; ends with an error where waiting is of no use.
-pub async fn open(runtime: &Runtime, part: &Part) -> Result<Storage, Failure> {
+pub async fn open(runtime: &Runtime, disk: DiskId, part: &Part) -> Result<Storage, Failure> {
     let (config, seams) = (runtime.config(), runtime.seams());
     let (store, tier): (Arc<dyn ObjectStore>, _) = match config.store_url() {
         Some(StoreUrl::S3(url)) => {
-            let tier = remote(runtime, &url, part).await?;
+            let tier = remote(runtime, &url, disk, part).await?;
             (Arc::new(tier.clone()), Some(tier))
         }
         Some(StoreUrl::File(_)) | None => {
@@ -53,11 +58,11 @@ pub async fn open(runtime: &Runtime, part: &Part) -> Result<Storage, Failure> {
     Ok(Storage { catalog: Arc::new(catalog), tier })
 }
 
-/// A bucket behind retries, queue and cache.
-async fn remote(runtime: &Runtime, url: &S3Url, part: &Part) -> Result<Tier, Failure> {
+/// A bucket that this process owns, behind retries, queue and cache.
+async fn remote(runtime: &Runtime, url: &S3Url, disk: DiskId, part: &Part) -> Result<Tier, Failure> {
     let (config, seams) = (runtime.config(), runtime.seams());
     part.not_ready(format!("waiting for the object store {url}"));
-    let s3 = S3Store::connect(skald_store::s3::Parts {
+    let s3: Arc<dyn ObjectStore> = Arc::new(S3Store::connect(skald_store::s3::Parts {
         url: url.clone(),
         config: config.storage.s3.clone(),
         credentials: Credentials::Found,
@@ -65,15 +70,41 @@ async fn remote(runtime: &Runtime, url: &S3Url, part: &Part) -> Result<Tier, Fai
         spawner: seams.spawner.clone(),
         metrics: runtime.metrics().register(skald_store::s3::Metrics::register),
     })
-    .await?;
+    .await?);
     let metrics = runtime.metrics().register(skald_store::resilient::Metrics::register);
     let settings = skald_store::resilient::Settings::default();
-    let store = Arc::new(Resilient::new(Arc::new(s3), settings, seams.clock.clone(), seams.random.clone(), metrics));
+    let store = Arc::new(Resilient::new(s3.clone(), settings, seams.clock.clone(), seams.random.clone(), metrics));
+    let prove = || prove_put_if_absent(store.as_ref(), seams.random.as_ref());
+    patiently(runtime, part, "try out", prove, ProbeError::kind).await?;
+    own(runtime, s3, disk, part).await?;
     let metrics = runtime.metrics().register(TierMetrics::register);
     let tier = Tier::open(store, &tier_settings(config), seams.clone(), metrics).await?;
     patiently(runtime, part, "compare the upload queue with", || settle(&tier), StoreError::kind).await?;
     info!(store = %url, queued = tier.queued().len(), "the object store is there");
     Ok(tier)
+}
+
+/// Makes this process the one that uses the bucket, until it stops. Beats go to the bucket itself: behind retries they could wait for queries.
+async fn own(runtime: &Runtime, s3: Arc<dyn ObjectStore>, disk: DiskId, part: &Part) -> Result<(), Failure> {
+    let owner = Owner::take(s3, disk, &host(runtime), runtime.seams(), |waiting| part.not_ready(waiting.to_string())).await?;
+    let process = runtime.clone();
+    owner.keep(move |lost| {
+        error!(%lost, "stopping, since two processes must not use one store");
+        process.stop("another process has taken the object store over");
+    });
+    runtime.on_stop("object store", async move {
+        if let Err(error) = owner.release().await {
+            warn!(error = %chain(&error), "cannot give the object store back, the next process on another disk has to wait");
+        }
+    });
+    Ok(())
+}
+
+/// Name of the machine, for those who look who owns the store.
+fn host(runtime: &Runtime) -> String {
+    let name = runtime.seams().disk.read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let name = String::from_utf8_lossy(&name).trim().to_owned();
+    if name.is_empty() { "unknown".to_owned() } else { name }
 }
 
 fn tier_settings(config: &Config) -> TierSettings {
@@ -108,4 +139,3 @@ where
         part.not_ready(format!("cannot {verb} the object store, trying again: {why}"));
         runtime.seams().clock.sleep(RETRY).await;
     }
-}

@@ -4,7 +4,7 @@ use super::Resilient;
 use super::breaker::Rest;
 use super::metrics::Counted;
 use crate::within::within;
-use crate::{Operation, StoreError};
+use crate::{Operation, RemoteProblem, StoreError};
 use futures::future::{BoxFuture, Either, select};
 use std::ops::Range;
 use std::pin::pin;
@@ -59,7 +59,7 @@ impl Resilient {
                 Err(failure) if !failure.is_answer() && !matches!(failure, StoreError::Resting { .. }) => failure,
                 result => return Ended { result, unclear },
             };
-            unclear |= !is_undone(&failure);
+            unclear |= !failure.is_undone();
             if !self.pause_before_retry(call, retry, &failure).await {
                 return Ended { result: Err(failure), unclear };
             }
@@ -71,7 +71,7 @@ impl Resilient {
     /// Waits before another attempt; false when there shall be none.
     async fn pause_before_retry(&self, call: &Call<'_>, retry: u32, failure: &StoreError) -> bool {
         let now = self.clock.monotonic();
-        let pause = self.pause(retry) + failure.retry_after().unwrap_or_default();
+        let pause = self.pause(retry) + failure.retry_in().unwrap_or_default();
         let too_late = now + pause >= call.deadline;
         if retry + 1 >= self.settings.attempts_max || too_late || self.breaker.check(now).is_err() {
             return false;
@@ -210,12 +210,7 @@ fn outcome<T>(result: &Result<T, StoreError>) -> &'static str {
     }
 }
 
-/// Whether a failure means that nothing was done, nor will be.
-fn is_undone(failure: &StoreError) -> bool {
-    matches!(failure, StoreError::Throttled { .. } | StoreError::Resting { .. })
-}
-
-/// Whether a failure tells that the store is not well.
-fn blames_store(_failure: &StoreError) -> bool {
-    true
+/// Whether a failure tells that the store is not well. One that comes of racing calls does not, and is bounded by the attempts of each.
+fn blames_store(failure: &StoreError) -> bool {
+    !matches!(failure, StoreError::Remote(failure) if failure.problem == RemoteProblem::Conflict)
 }

@@ -141,7 +141,13 @@ impl ObjectStore for Resilient {
     }
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
-        let call = self.begin(Operation::Delete, name, Default::default());
+        let call = self.begin(Operation::Delete, name, self.settings.time_to_delete(1));
         self.run(&call, || self.inner.delete(name)).await.result
+    }
+
+    async fn delete_many(&self, names: &[String]) -> Result<(), StoreError> {
+        let Some(first) = names.first() else { return Ok(()) };
+        let call = self.begin(Operation::Delete, first, self.settings.time_to_delete(names.len()));
+        self.run(&call, || self.inner.delete_many(names)).await.result
     }
 }

@@ -76,4 +76,9 @@ impl Settings {
         // Ranges that no object can have are answered at once.
         Duration::from_secs(bytes / self.speed_min.max(1)).min(TRANSFER_MAX)
     }
+
+    /// Time for so many names to go, besides that for an attempt: a second for each 100.
+    pub(super) fn time_to_delete(&self, names: usize) -> Duration {
+        Duration::from_secs(names as u64 / 100).min(TRANSFER_MAX)
+    }
 }

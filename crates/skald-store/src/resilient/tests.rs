@@ -5,7 +5,7 @@ mod unclear;
 
 use super::*;
 use crate::conformance::suite;
-use crate::{Fault, FaultyStore, MemoryStore};
+use crate::{Fault, FaultyStore, MemoryStore, RemoteAnswer, RemoteFailure, RemoteProblem};
 use futures::FutureExt;
 use futures::future::join_all;
 use prometheus_client::registry::Registry;
@@ -72,8 +72,24 @@ impl Rig {
     }
 }
 
+fn refused(name: &str, problem: RemoteProblem, retry_after: Option<Duration>) -> StoreError {
+    let answer = RemoteAnswer { status: 503, code: None, message: None, request_id: None, retry_after };
+    StoreError::Remote(Box::new(RemoteFailure {
+        operation: "Request",
+        object: name.to_owned(),
+        problem,
+        answer: Some(answer),
+        source: None,
+    }))
+}
+
+/// The store asks to be asked again in seven seconds.
 fn throttled(name: &str) -> StoreError {
-    StoreError::Throttled { operation: "get", name: name.to_owned(), retry_in: Some(7 * SECOND) }
+    refused(name, RemoteProblem::Throttled, Some(7 * SECOND))
+}
+
+fn conflict(name: &str) -> StoreError {
+    refused(name, RemoteProblem::Conflict, None)
 }
 
 #[test]
@@ -175,11 +191,9 @@ fn the_store_decides_how_long_it_is_left_alone() {
     rig.faulty.inject(Fault::Answer(throttled).always().times(1));
     let (result, took) = rig.call(rig.store.list(""));
     assert!(result.is_ok() && took >= 7 * SECOND && took <= 8 * SECOND, "{took:?}");
-    rig.faulty.inject(
-        Fault::Answer(|name| StoreError::Throttled { operation: "get", name: name.to_owned(), retry_in: Some(3600 * SECOND) }).once(),
-    );
+    rig.faulty.inject(Fault::Answer(|name| refused(name, RemoteProblem::Throttled, Some(3600 * SECOND))).once());
     let (result, took) = rig.call(rig.store.delete("a"));
-    assert!(matches!(result, Err(StoreError::Throttled { .. })), "{result:?}");
+    assert!(matches!(result, Err(StoreError::Remote(_))), "{result:?}");
     assert_eq!(took, Duration::ZERO, "there is no sense in waiting when the call ends before");
 }
 
@@ -193,6 +207,30 @@ fn answers_are_final() {
     assert!(matches!(rig.put_if_absent("a", b"x"), Err(StoreError::AlreadyExists(_))));
     assert!(matches!(rig.put("", b"x"), Err(StoreError::InvalidName(_))));
     assert_eq!(rig.faulty.requests(), before + 4);
+}
+
+#[test]
+fn several_names_go_in_one_call() {
+    let rig = rig(stubborn());
+    let names = ["a", "b", "c"].map(str::to_owned);
+    for name in &names {
+        rig.put(name, b"x").unwrap();
+    }
+    rig.faulty.inject(Fault::Fail.on(Operation::Delete).after(1).times(1));
+    rig.call(rig.store.delete_many(&names)).0.unwrap();
+    assert!(names.iter().all(|name| rig.held(name).is_none()));
+    rig.call(rig.store.delete_many(&[])).0.unwrap();
+}
+
+#[test]
+fn puts_that_meet_another_of_their_name_are_no_sign_of_a_sick_store() {
+    let rig = rig(Settings { breaker: BreakerSettings { attempts_min: 5, ..BreakerSettings::default() }, ..Settings::default() });
+    rig.faulty.inject(Fault::Answer(conflict).on(Operation::PutIfAbsent));
+    for _ in 0..30 {
+        let result = rig.put_if_absent("a", b"x");
+        assert!(matches!(result, Err(StoreError::Remote(_))), "{result:?}");
+    }
+    assert_eq!((rig.faulty.requests(), rig.store.metrics.retries_refused.get(), rig.store.metrics.breaker_state.get()), (120, 0, 0));
 }
 
 #[test]

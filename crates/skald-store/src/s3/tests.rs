@@ -164,7 +164,8 @@ fn refusals_tell_again_from_never() {
     use RemoteProblem as P;
     let (again, never) = (ErrorKind::Unavailable, ErrorKind::Internal);
     check(refusal("503 Slow Down", "SlowDown"), P::Throttled, again);
-    check(refusal("503 Service Unavailable", "ServiceUnavailable"), P::Throttled, again);
+    check(refusal("503 Service Unavailable", "ServiceUnavailable"), P::Failed, again);
+    check(answer("503 Service Unavailable", "", ""), P::Failed, again);
     check(refusal("429 Too Many Requests", "TooManyRequests"), P::Throttled, again);
     check(refusal("500 Internal Server Error", "InternalError"), P::Failed, again);
     check(answer("502 Bad Gateway", "content-type: text/html\r\n", "<html>oops</html>"), P::Failed, again);
@@ -251,11 +252,11 @@ fn messages_name_the_request_the_object_and_what_the_store_said() {
     with_store(&server, async |world| {
         let error = world.store.put("t/a", Bytes::new()).await.unwrap_err();
         let want = "PutObject of 's3://logs/prod/eu/t/a': the store asks to slow down (503 SlowDown, 'words of SlowDown', request ID42)";
-        assert_eq!((error.to_string().as_str(), error.kind(), error.retry_after()), (want, ErrorKind::Unavailable, None));
+        assert_eq!((error.to_string().as_str(), error.kind(), error.retry_in()), (want, ErrorKind::Unavailable, None));
     });
     let server = Scripted::start(|_| answer("503 Slow Down", "retry-after: 7\r\n", ""));
     with_store(&server, async |world| {
-        assert_eq!(world.store.delete("t/a").await.unwrap_err().retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(world.store.delete("t/a").await.unwrap_err().retry_in(), Some(Duration::from_secs(7)));
     });
     let server =
         Scripted::start(|_| answer("403 Forbidden", "", &format!("<Error><Message>{}</Message></Error>", "x\u{1b}[1m".repeat(10_000))));
