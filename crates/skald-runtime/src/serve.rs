@@ -112,7 +112,7 @@ impl Runtime {
     /// # Errors
     /// A port cannot be listened on; then neither is.
     pub async fn serve(&self, http: Router, grpc: tonic::service::Routes) -> Result<Serving, ServeError> {
-        Ok(self.listen(grpc).await?.open(http))
+        Ok(self.listen().await?.open(http, grpc))
     }
 
     /// The health service, whose answer for the whole process follows readiness.

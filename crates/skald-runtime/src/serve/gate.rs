@@ -13,17 +13,21 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
 use tower::ServiceExt;
 
 /// Seconds after which a client of a process that is not ready may ask again.
 const RETRY_SECONDS: &str = "5";
 
-/// The ports of a process whose parts are not all there yet. The common routes answer; every other request gets 503 with the reason why the process is not
+/// The ports of a process whose parts are not all there yet. The common routes and the health service answer; every other request gets 503 with the reason why the process is not
 /// ready, until [`Gate::open`].
 pub struct Gate {
     runtime: Runtime,
     requests: RequestMetrics,
-    routes: Arc<RwLock<Router>>,
+    http: Arc<RwLock<Router>>,
+    grpc: Arc<RwLock<Router>>,
+    health: HealthServer<HealthService>,
     servers: Servers,
     serving: Serving,
 }
@@ -31,14 +35,14 @@ pub struct Gate {
 type Servers = Arc<Mutex<Option<(HttpServer, HttpServer)>>>;
 
 impl Runtime {
-    /// Listens on both ports: the common routes on the one, `grpc` and the standard health service, which follows readiness, on the other.
+    /// Listens on both ports: the common routes on the one, the standard health service, which follows readiness, on the other.
     ///
     /// Both servers stop, by [`Runtime::on_stop`], before everything that was registered before [`Gate::open`], within half of
     /// `server.graceful_shutdown_timeout`.
     ///
     /// # Errors
     /// A port cannot be listened on; then neither is.
-    pub async fn listen(&self, grpc: tonic::service::Routes) -> Result<Gate, ServeError> {
+    pub async fn listen(&self) -> Result<Gate, ServeError> {
         let (config, seams) = (&self.0.config.server, &self.0.seams);
         let requests = RequestMetrics::new(self.metrics(), Arc::clone(&seams.clock));
         let connections = Family::<Vec<(&str, &str)>, Metric>::default();
@@ -50,11 +54,12 @@ impl Runtime {
             HttpServer::start(address, router, connections_max, gauge, &*seams.network, clock, spawner).await
         };
         let closed = common_routes(self.0.common.clone()).fallback_service(closed(self.clone()));
-        let routes = Arc::new(RwLock::new(requests.wrap(closed)));
-        let http_server = start(self.0.config.http_address(), dispatch(routes.clone()), "http", config.http_listen_conn_limit).await?;
-        let router = grpc.add_service(self.health().await).into_axum_router().layer(from_fn(only_grpc));
-        let router = requests.wrap(router);
-        let grpc_server = match start(self.0.config.grpc_address(), router, "grpc", config.http_listen_conn_limit).await {
+        let http = Arc::new(RwLock::new(requests.wrap(closed)));
+        let health = self.health().await;
+        let grpc = Arc::new(RwLock::new(grpc_router(tonic::service::Routes::default(), &health, &requests)));
+        let http_server = start(self.0.config.http_address(), dispatch(http.clone()), "http", config.http_listen_conn_limit).await?;
+        let started = start(self.0.config.grpc_address(), dispatch(grpc.clone()), "grpc", config.http_listen_conn_limit).await;
+        let grpc_server = match started {
             Ok(server) => server,
             Err(error) => {
                 http_server.stop(Duration::ZERO).await;
@@ -63,18 +68,19 @@ impl Runtime {
         };
         let serving = Serving { http: http_server.address(), grpc: grpc_server.address() };
         tracing::info!(http = %serving.http, grpc = %serving.grpc, "listening");
-        let gate =
-            Gate { runtime: self.clone(), requests, routes, servers: Arc::new(Mutex::new(Some((http_server, grpc_server)))), serving };
+        let servers = Arc::new(Mutex::new(Some((http_server, grpc_server))));
+        let gate = Gate { runtime: self.clone(), requests, http, grpc, health, servers, serving };
         gate.stop_with_the_process();
         Ok(gate)
     }
 }
 
 impl Gate {
-    /// Answers `http` from now on.
-    pub fn open(self, http: Router) -> Serving {
+    /// Answers `http` and `grpc` from now on.
+    pub fn open(self, http: Router, grpc: tonic::service::Routes) -> Serving {
         let routes = http.merge(common_routes(self.runtime.0.common.clone())).fallback(not_found);
-        *self.routes.write() = self.requests.wrap(routes);
+        *self.http.write() = self.requests.wrap(routes);
+        *self.grpc.write() = grpc_router(grpc, &self.health, &self.requests);
         // Once more, so that they stop before the parts that were made meanwhile.
         self.stop_with_the_process();
         self.serving
@@ -89,6 +95,10 @@ impl Gate {
             }
         });
     }
+}
+
+fn grpc_router(grpc: tonic::service::Routes, health: &HealthServer<HealthService>, requests: &RequestMetrics) -> Router {
+    requests.wrap(grpc.add_service(health.clone()).into_axum_router().layer(from_fn(only_grpc)))
 }
 
 /// Hands every request to the routes that are in force when it comes.
