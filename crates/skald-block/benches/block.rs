@@ -69,6 +69,34 @@ fn encode_streams(streams: impl IntoIterator<Item = (Labels, Rows)>) -> Bytes {
     writer.finish().expect("not empty").bytes
 }
 
+fn footers_of_many_streams(c: &mut Criterion) {
+    for count in [100_000, 1_000_000] {
+        let many = many_streams(count);
+        let slice = |range: std::ops::Range<u64>| many.slice(range.start as usize..range.end as usize);
+        let trailer = Trailer::parse(&many, many.len() as u64).expect("just written");
+        let footer_bytes = slice(trailer.footer_range());
+        let footer = Footer::parse(&trailer, &footer_bytes).expect("just written");
+        let stream_bytes = slice(footer.streams.range());
+        let streams = footer.open_streams(&stream_bytes).expect("just written");
+        println!(
+            "{count} streams: footer {} bytes, held in {}; stream table {} bytes, held in {}",
+            footer_bytes.len(),
+            footer.heap_bytes(),
+            stream_bytes.len(),
+            streams.heap_bytes()
+        );
+        c.bench_function(&format!("parse footer of {count} streams"), |b| {
+            b.iter(|| Footer::parse(&trailer, black_box(&footer_bytes)).expect("sound").blocks.len())
+        });
+        c.bench_function(&format!("open table of {count} streams"), |b| {
+            b.iter(|| footer.open_streams(black_box(&stream_bytes)).expect("sound").len())
+        });
+        c.bench_function(&format!("find one of 50 values in {count} streams"), |b| {
+            b.iter(|| streams.streams_with("app", black_box("app-7")).len())
+        });
+    }
+}
+
 fn benches(c: &mut Criterion) {
     let chunks: Vec<Rows> = (0..10).map(|i| access_log(i * ROWS / 10, ROWS / 10)).collect();
     let chunks: Vec<&Rows> = chunks.iter().collect();
@@ -124,15 +152,7 @@ fn benches(c: &mut Criterion) {
     group.finish();
 
     c.bench_function("parse footer", |b| b.iter(|| Footer::parse(&trailer, black_box(&footer_bytes)).expect("sound").blocks.len()));
-    let many = many_streams(100_000);
-    let many_trailer = Trailer::parse(&many, many.len() as u64).expect("just written");
-    let range = many_trailer.footer_range();
-    let many_bytes = many.slice(range.start as usize..range.end as usize);
-    c.bench_function("parse footer of 100,000 streams", |b| {
-        b.iter(|| Footer::parse(&many_trailer, black_box(&many_bytes)).expect("sound").blocks.len())
-    });
-    let many_footer = Footer::parse(&many_trailer, &many_bytes).expect("just written");
-    c.bench_function("find 2,000 of 100,000 streams", |b| b.iter(|| many_footer.streams.streams_with("app", black_box("app-7")).len()));
+    footers_of_many_streams(c);
     let filters = footer.filters.as_ref().expect("just written");
     let pages: Vec<FilterPage> = (0..filters.pages())
         .map(|page| {

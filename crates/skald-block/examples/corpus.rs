@@ -168,9 +168,9 @@ fn count_parts(object: bytes::Bytes, totals: &mut Totals) -> Result<(), Box<dyn 
         *totals.parts.entry(part).or_default() += u64::from(extent.stored_len);
     }
     if let Ok(filters) = &footer.filters {
-        *totals.parts.entry("filters").or_default() += range.start - filters.page_range(0).start;
+        *totals.parts.entry("filters").or_default() += footer.streams.offset - filters.page_range(0).start;
     }
-    *totals.parts.entry("footer").or_default() += range.end - range.start;
+    *totals.parts.entry("footer").or_default() += range.end - footer.streams.offset;
     totals.objects.push((footer, object));
     Ok(())
 }

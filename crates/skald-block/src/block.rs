@@ -98,8 +98,15 @@ impl BlockBuilder {
         self.line_ends.extend(rows.line_ends()[span.clone()].iter().map(|end| end.wrapping_add(shift)));
         self.lines.extend_from_slice(&rows.line_bytes()[bytes]);
         self.metadata_bytes += piece.metadata_bytes;
+        let (mut derived_values, mut metadata_bytes) = (0, 0);
         for column in piece.columns.iter().map(|at| &rows.columns()[*at as usize]) {
-            if column.present(span.clone()).next().is_some() {
+            let (values, bytes) = weigh_column(column, span);
+            if values > 0 {
+                if column.is_derived() {
+                    derived_values += values;
+                } else {
+                    metadata_bytes += bytes;
+                }
                 self.columns.column(column.name(), column.is_derived()).extend(first_row, column, span.clone());
             }
         }
@@ -111,6 +118,8 @@ impl BlockBuilder {
             min_time: Timestamp(self.timestamps[first_row]),
             max_time: Timestamp(*self.timestamps.last().expect("a piece has a row")),
             levels: count_levels(rows, span),
+            derived_values,
+            metadata_bytes,
         });
     }
 
@@ -208,6 +217,21 @@ fn divisor(mut one: u64, mut two: u64) -> u64 {
         (one, two) = (two, one % two);
     }
     one
+}
+
+/// Values in a stretch of a column, and the bytes of these and of its name for each.
+fn weigh_column(column: &Column, span: &Range<usize>) -> (u32, u64) {
+    let (values, bytes) =
+        column.present(span.clone()).fold((0u32, 0), |(values, bytes), (_, value)| (values + 1, bytes + value.len() as u64));
+    (values, bytes + u64::from(values) * column.name().len() as u64)
+}
+
+/// Derived values in a stretch of rows, and bytes of pushed ones and their names.
+pub(crate) fn weigh_metadata(rows: &Rows, span: &Range<usize>) -> (u32, u64) {
+    rows.columns().iter().fold((0, 0), |(derived, pushed), column| {
+        let (values, bytes) = weigh_column(column, span);
+        if column.is_derived() { (derived + values, pushed) } else { (derived, pushed + bytes) }
+    })
 }
 
 /// Rows per level, by the value of `detected_level`, pushed or derived.

@@ -11,6 +11,11 @@ pub const OTHER_LEVEL: usize = 8;
 
 /// Metadata columns of one block share this many cells, so that rows times names stay bounded.
 pub(crate) const BLOCK_CELLS_MAX: usize = 1 << 22;
+/// More metadata bytes than a run can have: as many cells, each with the longest name there can be.
+const METADATA_BYTES_MAX: usize = BLOCK_CELLS_MAX * PART_RAW_MAX * 2;
+
+/// Fewest bytes of a run in the directory.
+const RUN_BYTES_MIN: usize = 7;
 
 /// One block: its runs and where each of its columns stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +26,7 @@ pub struct BlockEntry {
     pub rows: u32,
     /// Raw bytes of all lines.
     pub line_bytes: u32,
-    /// One per stream, in stream order.
+    /// One per stream, in stream order; numbers of streams follow each other.
     pub runs: Vec<Run>,
     /// Times of all rows.
     pub timestamps: Extent,
@@ -50,6 +55,10 @@ pub struct Run {
     pub max_time: Timestamp,
     /// Rows per level.
     pub levels: [u32; LEVEL_SLOTS],
+    /// Values that the server derived.
+    pub derived_values: u32,
+    /// Bytes of the names and values of pushed metadata: of the name once for each row that has a value.
+    pub metadata_bytes: u64,
 }
 
 /// A compressed piece of a block's lines, cut between rows.
@@ -111,7 +120,13 @@ impl BlockEntry {
 
     /// The run of a stream, if the block has one.
     pub fn run_of(&self, stream: u32) -> Option<&Run> {
-        self.runs.binary_search_by_key(&stream, |run| run.stream).ok().map(|at| &self.runs[at])
+        self.place_of(stream).map(|at| &self.runs[at])
+    }
+
+    /// Place of the run of a stream, if the block has one.
+    pub(crate) fn place_of(&self, stream: u32) -> Option<usize> {
+        let first = self.runs.first()?.stream;
+        stream.checked_sub(first).map(|at| at as usize).filter(|at| *at < self.runs.len())
     }
 
     /// The column of a metadata name. A name may come twice, once pushed and once derived.
@@ -131,14 +146,13 @@ pub(crate) fn encode(blocks: &[BlockEntry], names: &[(Arc<str>, bool)], min_time
         out.push(u8::from(*derived));
     }
     put_varint(&mut out, blocks.len() as u64);
+    let mut last = None;
     for block in blocks {
+        let first = block.runs.first().map(|run| run.stream);
+        out.push(u8::from(first == last));
+        last = block.runs.last().map(|run| run.stream);
         put_varint(&mut out, block.runs.len() as u64);
-        let mut last = 0;
-        for run in &block.runs {
-            put_varint(&mut out, u64::from(run.stream - last));
-            last = run.stream;
-            encode_run(&mut out, run, min_time);
-        }
+        block.runs.iter().for_each(|run| encode_run(&mut out, run, min_time));
         block.timestamps.put(&mut out);
         block.line_lengths.put(&mut out);
         put_varint(&mut out, block.frames.len() as u64);
@@ -165,6 +179,8 @@ fn encode_run(out: &mut Vec<u8>, run: &Run, min_time: Timestamp) {
     // The last slot of the mask has what is left of the rows.
     let last = mask.ilog2() as usize;
     run.levels[..last].iter().filter(|rows| **rows > 0).for_each(|rows| put_varint(out, u64::from(*rows)));
+    put_varint(out, u64::from(run.derived_values));
+    put_varint(out, run.metadata_bytes);
 }
 
 /// Reads the directory of an object whose first block begins at `body` and whose entries lie between two times.
@@ -177,41 +193,56 @@ pub(crate) fn parse(mut reader: Reader<'_>, body: u64, times: (Timestamp, Timest
         }
         names.push(name);
     }
-    let (mut blocks, mut offset) = (Vec::new(), body);
+    let (mut blocks, mut offset): (Vec<BlockEntry>, u64) = (Vec::new(), body);
     for number in 0..reader.count()? {
-        blocks.push(parse_block(&mut reader, number as u32, &names, &mut offset, times)?);
+        let last = blocks.last().and_then(|block| block.runs.last());
+        let runs = parse_runs(&mut reader, last, times)?;
+        blocks.push(parse_block(&mut reader, number as u32, runs, &names, &mut offset)?);
     }
     reader.finish()?;
     Ok(blocks)
 }
 
-fn parse_block(
-    reader: &mut Reader<'_>,
-    number: u32,
-    names: &[(Arc<str>, bool)],
-    offset: &mut u64,
-    times: (Timestamp, Timestamp),
-) -> Result<BlockEntry, FormatError> {
-    let mut runs: Vec<Run> = Vec::new();
-    let (mut rows, mut line_bytes) = (0u32, 0u32);
-    for _ in 0..reader.count()? {
-        let last = runs.last().map(|run| run.stream);
-        let step = reader.at_most(u32::MAX as usize, "a stream number is out of range")? as u32;
-        let stream = last.unwrap_or(0).checked_add(step).ok_or_else(|| reader.malformed("a stream number is out of range"))?;
-        if last.is_some() && step == 0 {
-            return Err(reader.malformed("a block has a stream twice"));
-        }
+/// The runs of a block; `last` is the last one of the block before. Streams follow each other without a gap, so that their numbers need not be said.
+fn parse_runs(reader: &mut Reader<'_>, last: Option<&Run>, times: (Timestamp, Timestamp)) -> Result<Vec<Run>, FormatError> {
+    let goes_on = match (reader.u8()?, last) {
+        (0, _) => None,
+        (1, Some(last)) => Some(last),
+        _ => return Err(reader.malformed("a block goes on with no stream")),
+    };
+    let first = goes_on.map_or_else(|| last.map_or(0, |last| last.stream + 1), |last| last.stream);
+    let count = reader.count()?.min(BLOCK_ROWS_MAX + 1);
+    let (mut runs, mut rows): (Vec<Run>, u32) = (Vec::with_capacity(count.min(reader.rest().len() / RUN_BYTES_MIN)), 0);
+    for i in 0..count {
+        let stream = first.checked_add(i as u32).filter(|stream| *stream < u32::MAX);
+        let stream = stream.ok_or_else(|| reader.malformed("a stream number is out of range"))?;
         let run = parse_run(reader, stream, rows, times)?;
         rows += run.rows;
-        line_bytes = line_bytes.saturating_add(run.line_bytes);
         if rows as usize > BLOCK_ROWS_MAX {
             return Err(reader.malformed("a block has too many rows"));
         }
         runs.push(run);
     }
-    if rows == 0 || line_bytes as usize > PART_RAW_MAX {
-        return Err(reader.malformed("a block has no row or too many bytes"));
+    match (goes_on, runs.first()) {
+        (_, None) => Err(reader.malformed("a block has no row")),
+        (Some(last), Some(first)) if first.min_time < last.max_time => Err(reader.malformed("runs of a stream are not in time order")),
+        _ => Ok(runs),
     }
+}
+
+fn parse_block(
+    reader: &mut Reader<'_>,
+    number: u32,
+    runs: Vec<Run>,
+    names: &[(Arc<str>, bool)],
+    offset: &mut u64,
+) -> Result<BlockEntry, FormatError> {
+    let rows = runs.iter().map(|run| run.rows).sum();
+    let line_bytes: u64 = runs.iter().map(|run| u64::from(run.line_bytes)).sum();
+    if line_bytes > PART_RAW_MAX as u64 {
+        return Err(reader.malformed("a block has too many bytes"));
+    }
+    let line_bytes = line_bytes as u32;
     let timestamps = Extent::take(reader, Part::Timestamps { block: number }, offset)?;
     let line_lengths = Extent::take(reader, Part::LineLengths { block: number }, offset)?;
     let frames = parse_frames(reader, number, offset, rows, line_bytes)?;
@@ -237,7 +268,9 @@ fn parse_run(reader: &mut Reader<'_>, stream: u32, first_row: u32, times: (Times
         left -= levels[slot];
     }
     levels[last] = left;
-    Ok(Run { stream, first_row, rows, line_bytes, min_time, max_time, levels })
+    let derived_values = reader.at_most(BLOCK_CELLS_MAX, "a run has too many derived values")? as u32;
+    let metadata_bytes = reader.at_most(METADATA_BYTES_MAX, "a run has too many bytes of metadata")? as u64;
+    Ok(Run { stream, first_row, rows, line_bytes, min_time, max_time, levels, derived_values, metadata_bytes })
 }
 
 fn later(reader: &mut Reader<'_>, than: Timestamp) -> Result<Timestamp, FormatError> {

@@ -84,13 +84,19 @@ impl Extent {
     pub(crate) fn take(reader: &mut Reader<'_>, part: Part, offset: &mut u64) -> Result<Extent, FormatError> {
         let stored_len = reader.at_most(PART_RAW_MAX, "a part is too long")? as u32;
         let raw_len = reader.at_most(PART_RAW_MAX, "a part is too long")? as u32;
-        if stored_len > raw_len {
-            return Err(reader.malformed("a part is longer compressed than raw"));
+        if !is_possible(stored_len, raw_len) {
+            return Err(reader.malformed("a part has an impossible length"));
         }
         let extent = Extent { part, offset: *offset, stored_len, raw_len, crc: reader.u32()? };
         *offset += u64::from(stored_len);
         Ok(extent)
     }
+}
+
+/// Whether so many bytes can stand for so many: never more than raw, and no frame of zstd, whose blocks take 4 bytes at least and hold 128 KiB at
+/// most, can stand for more than this. So a few bytes do not make a reader reserve room for very many.
+pub(crate) fn is_possible(stored_len: u32, raw_len: u32) -> bool {
+    stored_len <= raw_len && raw_len as usize <= PART_RAW_MAX && u64::from(raw_len) <= u64::from(stored_len) << 15
 }
 
 /// Compresses parts onto the end of an object, with one context for all.

@@ -2,27 +2,26 @@ use crate::directory::{self, BlockEntry, Run};
 use crate::extent::{Extent, Unpacker};
 use crate::filter::{FilterIndex, FilterShape};
 use crate::info::{self, ObjectInfo, ObjectSummary};
-use crate::streams::{Lists, StreamTable};
+use crate::streams::StreamTable;
 use crate::trailer::{MAGIC, Section, Trailer};
 use crate::{FormatError, Part};
 use std::borrow::Cow;
 
-/// What stands in the footer of an object: all that is needed to find rows in it.
+/// What stands in the footer of an object: all that is needed to find rows in it by the numbers of their streams.
 #[derive(Debug, Clone)]
 pub struct Footer {
     /// Who wrote it, and for what.
     pub info: ObjectInfo,
     /// What it holds.
     pub summary: ObjectSummary,
-    /// Its streams.
-    pub streams: StreamTable,
+    /// Streams in it, numbered from 0.
+    pub stream_count: u32,
+    /// Where the table of their labels stands; see [`Footer::open_streams`].
+    pub streams: Extent,
     /// Its blocks.
     pub blocks: Vec<BlockEntry>,
     /// Its filters; damage to their description costs only them.
     pub filters: Result<FilterIndex, FormatError>,
-    /// Per stream, numbers into `run_refs`.
-    runs: Lists,
-    run_refs: Vec<RunRef>,
 }
 
 /// Names a run: a block, and the place in its list of runs.
@@ -37,32 +36,46 @@ pub struct RunRef {
 impl Footer {
     /// Reads the footer from the bytes of [`Trailer::footer_range`].
     ///
+    /// Cost: a pass over the directory, and 80 bytes of memory per run; nothing per stream.
+    ///
     /// # Errors
-    /// When info, stream table or directory are damaged or do not fit together.
+    /// When info or directory are damaged or do not fit together.
     pub fn parse(trailer: &Trailer, bytes: &[u8]) -> Result<Self, FormatError> {
         let mut unpacker = Unpacker::new();
         let mut open = |section| open(trailer, section, bytes, &mut unpacker);
-        let (info, streams, directory, filters) =
-            (open(Section::Info), open(Section::Streams), open(Section::Directory), open(Section::Filters));
+        let (info, directory, filters) = (open(Section::Info), open(Section::Directory), open(Section::Filters));
         let (info, summary) = info::parse(trailer.section(Section::Info).reader(&info?))?;
-        let streams = StreamTable::parse(trailer.section(Section::Streams).reader(&streams?))?;
         let extent = trailer.section(Section::Directory);
         let times = (summary.min_time, summary.max_time);
         let blocks = directory::parse(extent.reader(&directory?), MAGIC.len() as u64, times)?;
-        let body_end = check_blocks(extent, &blocks, &streams, &summary)?;
+        check_sums(extent, &blocks, &summary)?;
+        let body_end = blocks.last().map_or(MAGIC.len() as u64, |block| block.range().end);
         let filters = filters.and_then(|raw| parse_filters(trailer, &raw, body_end, blocks.len()));
-        let run_refs: Vec<RunRef> =
-            blocks.iter().flat_map(|block| (0..block.runs.len() as u32).map(|run| RunRef { block: block.number, run })).collect();
-        let found = blocks.iter().flat_map(|block| block.runs.iter()).enumerate().map(|(i, run)| (run.stream, i as u32));
-        let runs = Lists::group(streams.len(), found);
-        Ok(Footer { info, summary, streams, blocks, filters, runs, run_refs })
+        let stream_count = blocks.last().and_then(|block| block.runs.last()).map_or(0, |run| run.stream + 1);
+        Ok(Footer { info, summary, stream_count, streams: *trailer.section(Section::Streams), blocks, filters })
     }
 
-    /// The runs of a stream, in time order. Panics when there is no such stream.
+    /// Reads the labels of the streams from the bytes of [`Footer::streams`]. Readers that know the numbers of their streams need none.
+    ///
+    /// # Errors
+    /// When the table is damaged or is not that of this directory.
+    pub fn open_streams(&self, stored: &[u8]) -> Result<StreamTable, FormatError> {
+        let raw = self.streams.open(stored, &mut Unpacker::new())?;
+        let streams = StreamTable::parse(self.streams.reader(&raw))?;
+        if streams.len() != self.stream_count as usize {
+            return Err(self.streams.malformed("it has another number of streams than the directory"));
+        }
+        Ok(streams)
+    }
+
+    /// The runs of a stream, in time order; none when there is no such stream. Cost: two binary searches among the blocks.
     pub fn runs_of(&self, stream: u32) -> impl ExactSizeIterator<Item = (RunRef, &Run)> {
-        self.runs.get(stream as usize).iter().map(|i| {
-            let at = self.run_refs[*i as usize];
-            (at, self.run(at))
+        // Streams are in order and without a gap, so those of a stream stand in blocks that follow each other.
+        let first = self.blocks.partition_point(|block| block.runs.last().is_some_and(|run| run.stream < stream));
+        let end = self.blocks.partition_point(|block| block.runs.first().is_some_and(|run| run.stream <= stream));
+        self.blocks[first..end.max(first)].iter().map(move |block| {
+            let place = block.place_of(stream).expect("its streams reach from before the stream to behind it");
+            (RunRef { block: block.number, run: place as u32 }, &block.runs[place])
         })
     }
 
@@ -73,14 +86,14 @@ impl Footer {
 
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
-        let columns: usize =
-            self.blocks.iter().map(|block| block.frames.len() * size_of::<crate::FrameEntry>() + block.columns.len() * 56).sum();
+        let of_block = |block: &BlockEntry| {
+            size_of::<BlockEntry>()
+                + block.runs.capacity() * size_of::<Run>()
+                + block.frames.capacity() * size_of::<crate::FrameEntry>()
+                + block.columns.capacity() * size_of::<crate::ColumnEntry>()
+        };
         let replaces: usize = self.info.replaces.iter().map(|name| name.len() + 24).sum();
-        self.streams.heap_bytes()
-            + self.run_refs.len() * (size_of::<Run>() + 16)
-            + self.blocks.len() * size_of::<BlockEntry>()
-            + columns
-            + replaces
+        self.blocks.iter().map(of_block).sum::<usize>() + replaces
     }
 }
 
@@ -95,32 +108,22 @@ fn open<'a>(trailer: &Trailer, section: Section, footer: &'a [u8], unpacker: &mu
 fn parse_filters(trailer: &Trailer, raw: &[u8], body_end: u64, blocks: usize) -> Result<FilterIndex, FormatError> {
     let extent = trailer.section(Section::Filters);
     let shape = FilterShape::parse(extent.reader(raw))?;
-    if shape.blocks as usize != blocks || shape.offset != body_end || shape.end() != trailer.footer_range().start {
-        return Err(extent.malformed("filters do not stand between body and footer"));
+    if shape.blocks as usize != blocks || shape.offset != body_end || shape.end() != trailer.section(Section::Streams).offset {
+        return Err(extent.malformed("filters do not stand between body and stream table"));
     }
     Ok(FilterIndex::new(shape))
 }
 
-/// Checks that blocks, streams and summary agree; gives the end of the last block.
-fn check_blocks(extent: &Extent, blocks: &[BlockEntry], streams: &StreamTable, summary: &ObjectSummary) -> Result<u64, FormatError> {
+/// Checks that blocks and summary agree.
+fn check_sums(extent: &Extent, blocks: &[BlockEntry], summary: &ObjectSummary) -> Result<(), FormatError> {
     debug_assert_eq!(extent.part, Part::Directory);
-    let mut last_seen = vec![None; streams.len()];
-    for run in blocks.iter().flat_map(|block| &block.runs) {
-        let Some(last) = last_seen.get_mut(run.stream as usize) else {
-            return Err(extent.malformed("a run is of an unknown stream"));
-        };
-        if last.is_some_and(|last| last > run.min_time) {
-            return Err(extent.malformed("runs of a stream are not in time order"));
-        }
-        *last = Some(run.max_time);
-    }
     let rows: u64 = blocks.iter().map(|block| u64::from(block.rows)).sum();
     let line_bytes: u64 = blocks.iter().map(|block| u64::from(block.line_bytes)).sum();
     let span = blocks.iter().map(BlockEntry::time_span).reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)));
     if rows != summary.digest.count || line_bytes != summary.line_bytes || span != Some((summary.min_time, summary.max_time)) {
         return Err(extent.malformed("blocks do not add up to the object"));
     }
-    Ok(blocks.last().map_or(MAGIC.len() as u64, |block| block.range().end))
+    Ok(())
 }
 
 #[cfg(test)]

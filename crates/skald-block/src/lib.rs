@@ -1,14 +1,15 @@
 //! Turns sorted rows into a *data object* and back: columns, compression, filters, footer, checksums.
 //!
 //! A data object holds many streams of one tenant, one UTC day and one retention class: a body of **blocks** (up to 1 MiB of lines each, rows
-//! sorted by stream, then time), pages of substring **filters**, a **footer** of four sections and a fixed **trailer**. Everything here is pure:
+//! sorted by stream, then time), pages of substring **filters**, the **stream table**, a **footer** and a fixed **trailer**. Everything here is pure:
 //! bytes in, bytes out. The byte layout is in `docs/formats/data-object.md`.
 //!
 //! Writing: [`merge_rows`] sorts the chunks of a stream, [`ObjectWriter`] takes streams in label order and gives an [`EncodedObject`].
 //!
 //! Reading, in pieces of the caller's choice:
 //! 1. the last [`Trailer::LEN`] bytes → [`Trailer::parse`] → [`Trailer::footer_range`] → [`Footer::parse`];
-//! 2. [`StreamTable`] leads from labels to streams, [`Footer::runs_of`] from streams to blocks and runs with their times and counts;
+//! 2. [`Footer::open_streams`] → [`StreamTable`] leads from labels to numbers of streams, for readers who do not know these; [`Footer::runs_of`] from
+//!    numbers of streams to blocks and runs with their times and counts;
 //! 3. [`FilterIndex::pages_needed`] and [`FilterIndex::matching_blocks`] drop blocks that cannot hold a text;
 //! 4. [`Decoder`] opens one timestamp column, one metadata column or one frame of lines at a time.
 //!

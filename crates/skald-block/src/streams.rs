@@ -27,18 +27,18 @@ struct Name {
 
 /// Lists of numbers, end to end.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Lists {
+struct Lists {
     ends: Vec<u32>,
     items: Vec<u32>,
 }
 
 impl Lists {
-    pub(crate) fn get(&self, i: usize) -> &[u32] {
+    fn get(&self, i: usize) -> &[u32] {
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
         &self.items[start..self.ends[i] as usize]
     }
 
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.ends.len()
     }
 
@@ -46,8 +46,8 @@ impl Lists {
         self.ends.push(self.items.len() as u32);
     }
 
-    /// For each key below `keys`, the places (in order) at which it occurs among `found`.
-    pub(crate) fn group(keys: usize, found: impl Iterator<Item = (u32, u32)> + Clone) -> Lists {
+    /// For each key below `keys`, the items (in order) that `found` has for it.
+    fn group(keys: usize, found: impl Iterator<Item = (u32, u32)> + Clone) -> Lists {
         let mut ends = vec![0u32; keys];
         found.clone().for_each(|(key, _)| ends[key as usize] += 1);
         let mut total = 0;
@@ -109,6 +109,10 @@ impl StreamTable {
             table.parse_stream(&mut reader)?;
         }
         reader.finish()?;
+        table.text.shrink_to_fit();
+        table.pairs.shrink_to_fit();
+        table.streams.ends.shrink_to_fit();
+        table.streams.items.shrink_to_fit();
         let streams = &table.streams;
         let found = (0..streams.len()).flat_map(|stream| streams.get(stream).iter().map(move |pair| (*pair, stream as u32)));
         table.postings = Lists::group(table.pairs.len(), found);

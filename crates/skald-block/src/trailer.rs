@@ -1,20 +1,21 @@
+use crate::extent::is_possible;
 use crate::wire::Reader;
-use crate::{Extent, FormatError, PART_RAW_MAX, Part};
+use crate::{Extent, FormatError, Part};
 use std::ops::Range;
 
 /// First and last bytes of every object.
 pub(crate) const MAGIC: [u8; 8] = *b"SKALDOBJ";
 /// Format version written and read here.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const SECTIONS: usize = 4;
 
-/// A section of the footer, in the order in which they stand.
+/// A section at the end of an object, in the order in which they stand. All but the first are the footer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
-    /// Who wrote what.
-    Info = 0,
     /// Labels of the streams.
-    Streams = 1,
+    Streams = 0,
+    /// Who wrote what.
+    Info = 1,
     /// Blocks, their columns and runs.
     Directory = 2,
     /// Shape of the filters.
@@ -22,19 +23,19 @@ pub enum Section {
 }
 
 impl Section {
-    pub(crate) const ALL: [Section; SECTIONS] = [Section::Info, Section::Streams, Section::Directory, Section::Filters];
+    pub(crate) const ALL: [Section; SECTIONS] = [Section::Streams, Section::Info, Section::Directory, Section::Filters];
 
     fn part(self) -> Part {
         match self {
-            Section::Info => Part::Info,
             Section::Streams => Part::Streams,
+            Section::Info => Part::Info,
             Section::Directory => Part::Directory,
             Section::Filters => Part::Filters,
         }
     }
 }
 
-/// The last bytes of an object: where the footer stands, and the checksums of its sections.
+/// The last bytes of an object: where its sections stand, and their checksums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trailer {
     sections: [Extent; SECTIONS],
@@ -63,7 +64,7 @@ impl Trailer {
     /// Reads the trailer of an object of `object_len` bytes from its last bytes, at least [`Trailer::LEN`] of them.
     ///
     /// # Errors
-    /// When this is no data object, is damaged, was cut short, or has a newer version.
+    /// When this is no data object, is damaged, was cut short, or has another version.
     pub fn parse(tail: &[u8], object_len: u64) -> Result<Self, FormatError> {
         let too_short = FormatError::TooShort { len: object_len.min(tail.len() as u64) };
         let bytes: &[u8; Self::LEN] = tail.last_chunk().ok_or(too_short.clone())?;
@@ -87,27 +88,27 @@ impl Trailer {
         let mut offset = u64::from_le_bytes(reader.array()?);
         let mut take = |section: Section| {
             let (stored_len, raw_len, crc) = (reader.u32()?, reader.u32()?, reader.u32()?);
-            if stored_len > raw_len || raw_len as usize > PART_RAW_MAX {
+            if !is_possible(stored_len, raw_len) {
                 return Err(reader.malformed("a section has an impossible length"));
             }
             let extent = Extent { part: section.part(), offset, stored_len, raw_len, crc };
-            offset = offset.checked_add(u64::from(stored_len)).ok_or_else(|| reader.malformed("the footer lies outside the object"))?;
+            offset = offset.checked_add(u64::from(stored_len)).ok_or_else(|| reader.malformed("a section lies outside the object"))?;
             Ok(extent)
         };
-        let sections = [take(Section::Info)?, take(Section::Streams)?, take(Section::Directory)?, take(Section::Filters)?];
+        let sections = [take(Section::Streams)?, take(Section::Info)?, take(Section::Directory)?, take(Section::Filters)?];
         if sections[0].offset < MAGIC.len() as u64 || offset != end {
             return Err(reader.malformed("the footer does not end where the trailer begins"));
         }
         Ok(Trailer { sections })
     }
 
-    /// Where a section of the footer stands.
+    /// Where a section stands.
     pub fn section(&self, section: Section) -> &Extent {
         &self.sections[section as usize]
     }
 
-    /// Where the whole footer stands, without the trailer.
+    /// Where the footer stands: all sections but the stream table, which stands right before it.
     pub fn footer_range(&self) -> Range<u64> {
-        self.sections[0].offset..self.sections[SECTIONS - 1].range().end
+        self.section(Section::Info).offset..self.section(Section::Filters).range().end
     }
 }

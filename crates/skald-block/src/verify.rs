@@ -1,8 +1,8 @@
-use crate::block::count_levels;
+use crate::block::{count_levels, weigh_metadata};
 use crate::directory::BlockEntry;
 use crate::filter::{FilterIndex, block_bits};
 use crate::trailer::{MAGIC, Section, Trailer};
-use crate::{Decoder, Footer, FormatError, Part, RowDigest, RowHasher};
+use crate::{Decoder, Footer, FormatError, Part, RowDigest, RowHasher, Run};
 use bytes::Bytes;
 use skald_model::Rows;
 
@@ -27,7 +27,7 @@ pub fn verify_object(object: &Bytes) -> Vec<FormatError> {
     found
 }
 
-/// Without a whole footer only its sections can be told apart.
+/// Without a whole footer only the sections can be told apart.
 fn verify_sections(object: &Bytes, trailer: &Trailer, found: &mut Vec<FormatError>) {
     for section in Section::ALL {
         let extent = trailer.section(section);
@@ -51,12 +51,14 @@ fn verify_parts(object: &Bytes, trailer: &Trailer, footer: &Footer, found: &mut 
     };
     let pages = footer.filters.as_ref().ok().and_then(|filters| verify_pages(object, filters, found));
     let (mut decoder, mut digest, before) = (Decoder::new(), RowDigest::default(), found.len());
+    let streams = footer.open_streams(slice(object, footer.streams.range())).map_err(|error| found.push(error)).ok();
     let hasher = RowHasher::new(&footer.info.tenant);
     for block in &footer.blocks {
         match verify_block(object, block, &mut decoder) {
             Ok(rows) => {
-                for run in &block.runs {
-                    digest = digest.plus(hasher.digest(&footer.streams.labels(run.stream), &rows, run.row_range()));
+                if let Some(streams) = &streams {
+                    let of_run = |run: &Run| hasher.digest(&streams.labels(run.stream), &rows, run.row_range());
+                    digest = block.runs.iter().map(of_run).fold(digest, RowDigest::plus);
                 }
                 if let Some(pages) = &pages {
                     verify_filter(trailer, block, &rows, pages, (filters, footer.blocks.len()), found);
@@ -101,8 +103,9 @@ fn verify_block(object: &Bytes, block: &BlockEntry, decoder: &mut Decoder) -> Re
         if !rows.timestamps()[range.clone()].is_sorted() {
             return wrong("times of a run are not sorted");
         }
-        if bytes != run.line_bytes as usize || count_levels(&rows, &range) != run.levels {
-            return wrong("a run has other bytes or levels than the directory says");
+        let metadata = (run.derived_values, run.metadata_bytes);
+        if bytes != run.line_bytes as usize || count_levels(&rows, &range) != run.levels || weigh_metadata(&rows, &range) != metadata {
+            return wrong("a run has other bytes, levels or metadata than the directory says");
         }
     }
     Ok(rows)

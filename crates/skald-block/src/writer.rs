@@ -176,15 +176,15 @@ impl ObjectWriter {
         let filters = self.filters.finish(&mut self.out);
         let names: Vec<_> = self.names.into_iter().collect();
         let sections = [
-            info::encode(&self.info, &summary),
             streams::encode(&self.streams),
+            info::encode(&self.info, &summary),
             directory::encode(&self.blocks, &names, min_time),
             filters.encode(),
         ];
         let mut append = |section: Section, part| self.packer.append(&mut self.out, &sections[section as usize], part, "footer bytes");
         let trailer = Trailer::new([
-            append(Section::Info, Part::Info)?,
             append(Section::Streams, Part::Streams)?,
+            append(Section::Info, Part::Info)?,
             append(Section::Directory, Part::Directory)?,
             append(Section::Filters, Part::Filters)?,
         ]);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use skald_block::{
     Decoder, EncodeError, EncodedObject, Footer, FormatError, LEVEL_SLOTS, OTHER_LEVEL, ObjectInfo, ObjectWriter, RowDigest, RowHasher,
-    Trailer, WriterOptions, verify_object,
+    StreamTable, Trailer, WriterOptions, verify_object,
 };
 use skald_model::{Column, Day, DiskId, ErrorKind, Generation, Labels, Level, Rows, RowsBuilder, TenantId, Timestamp};
 use std::collections::BTreeMap;
@@ -68,9 +68,15 @@ fn footer(bytes: &[u8]) -> Result<Footer, FormatError> {
     Footer::parse(&trailer, &bytes[range.start as usize..range.end as usize])
 }
 
+fn streams_of(bytes: &[u8], footer: &Footer) -> Result<StreamTable, FormatError> {
+    let range = footer.streams.range();
+    footer.open_streams(bytes.get(range.start as usize..range.end as usize).unwrap_or_default())
+}
+
 /// All rows of all streams.
 fn read(bytes: &[u8]) -> Result<Vec<(Labels, Rows)>, FormatError> {
     let (footer, mut decoder) = (footer(bytes)?, Decoder::new());
+    let streams = streams_of(bytes, &footer)?;
     let mut blocks = Vec::new();
     for block in &footer.blocks {
         blocks.push(decoder.block(block, &bytes[block.range().start as usize..block.range().end as usize])?);
@@ -80,9 +86,9 @@ fn read(bytes: &[u8]) -> Result<Vec<(Labels, Rows)>, FormatError> {
         for (at, run) in footer.runs_of(number) {
             run.row_range().for_each(|row| builder.push_from(&blocks[at.block as usize], row));
         }
-        (footer.streams.labels(number), builder.finish())
+        (streams.labels(number), builder.finish())
     };
-    Ok((0..footer.streams.len() as u32).map(stream).collect())
+    Ok((0..footer.stream_count).map(stream).collect())
 }
 
 fn assert_same(found: &[(Labels, Rows)], want: &[(Labels, Rows)]) {
@@ -120,8 +126,8 @@ fn equal_input_gives_equal_bytes() {
 fn blocks_are_filled_by_busy_streams_alone_and_by_small_ones_together() {
     let object = write(&streams(), small_blocks());
     let footer = footer(&object.bytes).expect("just written");
-    assert_eq!((footer.blocks.len(), footer.streams.len()), (object.block_count, object.stream_count));
-    let busy = footer.streams.find(&labels("busy")).expect("written");
+    assert_eq!((footer.blocks.len(), footer.stream_count as usize), (object.block_count, object.stream_count));
+    let busy = streams_of(&object.bytes, &footer).expect("just written").find(&labels("busy")).expect("written");
     let alone = footer.runs_of(busy).filter(|(at, _)| footer.blocks[at.block as usize].runs.len() == 1).count();
     assert!(alone > 5 && footer.runs_of(busy).len() <= alone + 2);
     assert!(footer.runs_of(0).all(|(at, _)| footer.blocks[at.block as usize].runs.len() > 1));
@@ -149,6 +155,31 @@ fn the_footer_knows_counts_times_levels_and_digest() {
     let span = streams()[1].1.time_span().expect("has rows");
     assert_eq!(footer.runs_of(1).next().map(|(_, run)| run.min_time), Some(span.0));
     assert_eq!(footer.runs_of(1).last().map(|(_, run)| run.max_time), Some(span.1));
+    assert_eq!(footer.runs_of(footer.stream_count).len(), 0);
+}
+
+#[test]
+fn the_directory_weighs_pushed_metadata_and_counts_derived_values() {
+    let object = write(&streams(), small_blocks());
+    let footer = footer(&object.bytes).expect("just written");
+    for (stream, (labels, rows)) in streams().iter().enumerate() {
+        let pushed = rows.pushed_bytes() - rows.line_bytes().len();
+        let derived: usize = rows.columns().iter().filter(|c| c.is_derived()).map(|c| c.present(0..c.len()).count()).sum();
+        let runs = || footer.runs_of(stream as u32).map(|(_, run)| run);
+        assert_eq!(runs().map(|run| run.metadata_bytes).sum::<u64>(), pushed as u64, "{labels}");
+        assert_eq!(runs().map(|run| run.derived_values as usize).sum::<usize>(), derived, "{labels}");
+    }
+}
+
+#[test]
+fn a_damaged_stream_table_costs_only_the_labels() {
+    let object = write(&streams(), small_blocks()).bytes;
+    let sound = footer(&object).expect("just written");
+    let mut damaged = object.to_vec();
+    damaged[sound.streams.offset as usize + 3] ^= 1;
+    let footer = footer(&damaged).expect("the footer is whole");
+    assert_eq!(footer.runs_of(1).len(), sound.runs_of(1).len());
+    assert!(matches!(streams_of(&damaged, &footer), Err(FormatError::Checksum { part: skald_block::Part::Streams, .. })));
 }
 
 #[test]

@@ -151,7 +151,7 @@ impl Profiler {
         let (with_streams, in_time, all) = (blocks(false), blocks(true), open.footer.blocks.len() as u64);
         self.leaf(|leaf| {
             leaf.index.objects += 1;
-            leaf.index.streams_ruled_out += (open.footer.streams.len() - wanted.len()) as u64;
+            leaf.index.streams_ruled_out += (open.streams.len() - wanted.len()) as u64;
             leaf.index.blocks += all;
             leaf.index.blocks_without_streams += all - with_streams;
             leaf.index.blocks_outside_time += with_streams - in_time;

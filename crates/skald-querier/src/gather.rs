@@ -321,7 +321,7 @@ fn order(at: GenerationPart, row: u64) -> (u64, u64) {
 
 /// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
 pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector, label_values: &[(&str, Vec<String>)]) -> Vec<u32> {
-    let table = &open.footer.streams;
+    let table = &open.streams;
     let mut narrowed: Option<Vec<u32>> = None;
     for (name, value) in selector.equalities() {
         let with = table.streams_with(name, value);

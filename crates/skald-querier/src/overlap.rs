@@ -430,7 +430,17 @@ mod tests {
 
     fn block(object: usize, min: i64, max: i64) -> RunSource {
         let (min, max) = (Timestamp(min), Timestamp(max));
-        let run = Run { stream: 0, first_row: 0, rows: 2, line_bytes: 10, min_time: min, max_time: max, levels: Default::default() };
+        let run = Run {
+            stream: 0,
+            first_row: 0,
+            rows: 2,
+            line_bytes: 10,
+            min_time: min,
+            max_time: max,
+            levels: Default::default(),
+            derived_values: 0,
+            metadata_bytes: 0,
+        };
         RunSource { min, max, rows: 2, order: (object as u64, 0), place: Place::Block { object, block: 0, run }, keep: None }
     }
 

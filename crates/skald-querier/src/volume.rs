@@ -3,9 +3,8 @@
 //! The bytes of an entry are those of its line, of the names and values of the metadata that was pushed with it, and 8 for each value that the
 //! server derived (its `detected_level`): Loki keeps such a value as two numbers of 4 bytes and counts those, and dashboards compare.
 //!
-//! What a run of a block has is taken from the directory where the run lies inside one bucket, no entry of it is repeated elsewhere, and its
-//! block has no pushed metadata, of whose bytes the directory knows nothing. The other runs are counted from their timestamps, line lengths and
-//! metadata columns; lines are read from no block.
+//! What a run of a block has is taken from the directory where the run lies inside one bucket and no entry of it is repeated elsewhere. The other
+//! runs are counted from their timestamps, line lengths and metadata columns; lines are read from no block.
 
 mod buckets;
 mod grouping;
@@ -22,7 +21,6 @@ use crate::stats::QueryStats;
 use buckets::Buckets;
 use grouping::Grouping;
 use rustc_hash::FxHashMap;
-use skald_block::{BlockEntry, OTHER_LEVEL};
 use skald_logql::ast::Matcher;
 use skald_logql::exec::{Batch, Columns, EvalError, LabelSet, LineNeed, MetricResult, Needs, Probe, Selection, Stats};
 use skald_logql::plan::LogPlan;
@@ -178,10 +176,8 @@ fn count_whole_runs(counter: &Counter, mut sources: Sources) -> (Totals, Sources
             stream.runs.clear();
             continue;
         }
-        let objects = &sources.objects;
         stream.runs.retain(|run| {
-            let block = |object: usize, block: u32| &objects[object].footer.blocks[block as usize];
-            let Some((bucket, amount)) = counter.whole_run(run, block) else { return true };
+            let Some((bucket, amount)) = counter.whole_run(run) else { return true };
             totals.add(series, bucket, amount);
             stats.object_lines += amount.entries;
             stats.object_bytes += run.place.line_bytes();
@@ -204,17 +200,15 @@ impl Counter {
     }
 
     /// The bucket and the amount of a run of which the directory knows both.
-    fn whole_run<'a>(&self, run: &RunSource, block: impl FnOnce(usize, u32) -> &'a BlockEntry) -> Option<(u32, Amount)> {
-        let Place::Block { object, block: number, run: of_block } = &run.place else { return None };
+    fn whole_run(&self, run: &RunSource) -> Option<(u32, Amount)> {
+        let Place::Block { run: of_block, .. } = &run.place else { return None };
         if run.keep.is_some() {
             return None;
         }
         let bucket = self.buckets.bucket_around(run.min, run.max)?;
         let metadata = match self.weighing {
             Weighing::Lines => 0,
-            Weighing::LinesAndMetadata if block(*object, *number).columns.iter().any(|column| !column.derived) => return None,
-            // Without pushed metadata every level is derived.
-            Weighing::LinesAndMetadata => u64::from(of_block.rows - of_block.levels[OTHER_LEVEL]) * DERIVED_BYTES,
+            Weighing::LinesAndMetadata => of_block.metadata_bytes + u64::from(of_block.derived_values) * DERIVED_BYTES,
         };
         Some((bucket, Amount { entries: u64::from(of_block.rows), bytes: u64::from(of_block.line_bytes) + metadata }))
     }

@@ -30,17 +30,17 @@ fn object() -> Vec<u8> {
 /// The object with the raw bytes of one section changed and every checksum right.
 fn with_section(object: &[u8], changed: Section, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let trailer = Trailer::parse(object, object.len() as u64).expect("sound");
-    let range = trailer.footer_range();
-    let footer = &object[range.start as usize..range.end as usize];
-    let mut out = object[..range.start as usize].to_vec();
+    let mut out = object[..trailer.section(Section::Streams).offset as usize].to_vec();
     let sections = Section::ALL.map(|section| {
-        let mut raw = open(&trailer, section, footer, &mut Unpacker::new()).expect("sound").into_owned();
+        let extent = trailer.section(section);
+        let stored = &object[extent.range().start as usize..extent.range().end as usize];
+        let mut raw = extent.open(stored, &mut Unpacker::new()).expect("sound").into_owned();
         if section == changed {
             change(&mut raw);
         }
         let (offset, len, crc) = (out.len() as u64, raw.len() as u32, crc32fast::hash(&raw));
         out.extend_from_slice(&raw);
-        Extent { offset, stored_len: len, raw_len: len, crc, ..*trailer.section(section) }
+        Extent { offset, stored_len: len, raw_len: len, crc, ..*extent }
     });
     out.extend_from_slice(&Trailer::new(sections).encode());
     out
@@ -50,6 +50,11 @@ fn parse(object: &[u8]) -> Result<Footer, FormatError> {
     let trailer = Trailer::parse(object, object.len() as u64)?;
     let range = trailer.footer_range();
     Footer::parse(&trailer, &object[range.start as usize..range.end as usize])
+}
+
+fn open_streams(footer: &Footer, object: &[u8]) -> Result<StreamTable, FormatError> {
+    let range = footer.streams.range();
+    footer.open_streams(object.get(range.start as usize..range.end as usize).unwrap_or_default())
 }
 
 #[test]
@@ -78,15 +83,27 @@ fn a_digest_that_is_not_that_of_the_rows_is_found() {
 }
 
 #[test]
-fn a_newer_version_is_named() {
-    let mut newer = object();
-    let at = newer.len() - Trailer::LEN;
-    newer[at + 56] = 9;
-    let crc = crc32fast::hash(&newer[at..at + 60]).to_le_bytes();
-    newer[at + 60..at + 64].copy_from_slice(&crc);
-    let error = parse(&newer).expect_err("version 9 is not known");
-    assert_eq!(error, FormatError::Version { found: 9, known: 1 });
-    assert_eq!(error.kind(), skald_model::ErrorKind::NotImplemented);
+fn another_version_is_named() {
+    for version in [1, 9] {
+        let mut other = object();
+        let at = other.len() - Trailer::LEN;
+        other[at + 56] = version;
+        let crc = crc32fast::hash(&other[at..at + 60]).to_le_bytes();
+        other[at + 60..at + 64].copy_from_slice(&crc);
+        let error = parse(&other).expect_err("the version is not known");
+        assert_eq!(error, FormatError::Version { found: u32::from(version), known: 2 });
+        assert_eq!(error.kind(), skald_model::ErrorKind::NotImplemented);
+    }
+}
+
+#[test]
+fn a_stream_table_of_other_length_is_refused() {
+    let tables = [vec![0, 0], crate::streams::encode(&[Labels::empty()])];
+    for table in tables {
+        let changed = with_section(&object(), Section::Streams, |raw| *raw = table.clone());
+        let footer = parse(&changed).expect("the footer is whole");
+        assert!(matches!(open_streams(&footer, &changed), Err(FormatError::Malformed { part: Part::Streams, .. })));
+    }
 }
 
 proptest! {
@@ -111,13 +128,17 @@ proptest! {
                     let _ = decoder.block(block, stored);
                 }
             }
-            (0..footer.streams.len() as u32).for_each(|stream| drop((footer.streams.labels(stream), footer.runs_of(stream).count())));
+            (0..footer.stream_count).for_each(|stream| assert!(footer.runs_of(stream).len() > 0));
+            if let Ok(streams) = open_streams(&footer, &changed) {
+                (0..footer.stream_count).for_each(|stream| drop(streams.labels(stream)));
+            }
         }
         verify_object(&changed.into());
     }
 
     #[test]
     fn random_sections_are_an_error(section in 0usize..3, bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        prop_assert!(parse(&with_section(&object(), Section::ALL[section], |raw| *raw = bytes.clone())).is_err());
+        let changed = with_section(&object(), Section::ALL[section], |raw| *raw = bytes.clone());
+        prop_assert!(parse(&changed).and_then(|footer| open_streams(&footer, &changed)).is_err());
     }
 }

@@ -80,12 +80,13 @@ fn lines_pushed_metadata_and_eight_for_a_derived_value_are_counted() {
 fn what_the_directory_knows_is_not_read() {
     let mut world = world();
     let labels = skald_testkit::labels(&[("app", "a")]);
-    world.store(&tenant("t"), &[(labels.clone(), rows(&[(1, "12345", ""), (2, "1", "")]))], 1 << 20);
+    world.store(&tenant("t"), &[(labels.clone(), rows(&[(1, "12345", "abc"), (2, "1", "")]))], 1 << 20);
     let whole = ask(&world, &["t"], request("{}", (0, 10))).expect("it answers");
     assert_eq!((whole.stats.blocks_read, whole.stats.object_lines, whole.stats.object_bytes), (0, 2, 6));
+    assert_eq!(points(whole), [(r#"{app="a"}"#.to_owned(), vec![(10.0, 5 + 8 + 8 + 1 + 8)])]);
     let cut = ask(&world, &["t"], request("{}", (0, 1))).expect("it answers");
     assert_eq!(cut.stats.blocks_read, 1);
-    assert_eq!(points(cut), [(r#"{app="a"}"#.to_owned(), vec![(1.0, 13)])]);
+    assert_eq!(points(cut), [(r#"{app="a"}"#.to_owned(), vec![(1.0, 5 + 8 + 8)])]);
 }
 
 #[test]

@@ -93,6 +93,9 @@ impl Catalog {
             metrics,
         };
         for meta in catalog.store.list("").await? {
+            if meta.name.starts_with('~') {
+                continue; // Who owns the store, and what was tried out on it.
+            }
             match meta.name.parse::<ObjectName>() {
                 Ok(name) => catalog.add(name, meta.size),
                 Err(_) => warn!(name = meta.name, "left alone a file that is not a data object"),

@@ -1,5 +1,5 @@
 use crate::{ObjectName, StoreError};
-use skald_block::{Footer, FormatError};
+use skald_block::{Footer, FormatError, StreamTable};
 use skald_model::{ErrorKind, Labels};
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct OpenObject {
     pub object: Arc<DataObject>,
     /// Its footer.
     pub footer: Footer,
+    /// Its streams, by label.
+    pub streams: StreamTable,
     /// Labels of its streams, by stream number.
     pub labels: Vec<Labels>,
 }
@@ -40,7 +42,7 @@ impl OpenObject {
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
         let labels: usize = self.labels.iter().map(|labels| labels.text_len() + 16 * labels.len() + 64).sum();
-        self.footer.heap_bytes() + labels
+        self.footer.heap_bytes() + self.streams.heap_bytes() + labels
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Catalog, DataObject, OpenObject, ReadError};
 use bytes::Bytes;
 use quick_cache::Weighter;
-use skald_block::{FilterIndex, FilterPage, Footer, Trailer};
+use skald_block::{FilterIndex, FilterPage, Footer, FormatError, Section, Trailer};
 use skald_model::seam::{CpuPool, Stopped, run_on_pool};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,12 +23,14 @@ impl Catalog {
             return Ok(open);
         }
         self.metrics.footer_misses.inc();
-        let (trailer, bytes) = self.read_footer(object).await?;
+        let (trailer, bytes) = self.read_sections(object, Section::Streams).await?;
         let of_object = object.clone();
         let parse = move || {
-            let footer = parse_footer(&of_object, &trailer, &bytes)?;
-            let labels = (0..footer.streams.len() as u32).map(|stream| footer.streams.labels(stream)).collect();
-            Ok(Arc::new(OpenObject { object: of_object, footer, labels }))
+            let (streams, footer) = bytes.split_at(trailer.section(Section::Streams).stored_len as usize);
+            let footer = parse_footer(&of_object, &trailer, footer)?;
+            let streams = footer.open_streams(streams).map_err(|source| damaged(&of_object, source))?;
+            let labels = (0..footer.stream_count).map(|stream| streams.labels(stream)).collect();
+            Ok(Arc::new(OpenObject { object: of_object, footer, streams, labels }))
         };
         let stopped = |Stopped| ReadError::Stopped { path: object.path.clone() };
         let open = run_on_pool(pool, parse).await.map_err(stopped)??;
@@ -38,22 +40,22 @@ impl Catalog {
     }
 
     pub(super) async fn load_footer(&self, object: &DataObject) -> Result<Footer, ReadError> {
-        let (trailer, bytes) = self.read_footer(object).await?;
+        let (trailer, bytes) = self.read_sections(object, Section::Info).await?;
         parse_footer(object, &trailer, &bytes)
     }
 
-    async fn read_footer(&self, object: &DataObject) -> Result<(Trailer, Bytes), ReadError> {
-        let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
+    /// The trailer, and the bytes from a section up to it.
+    async fn read_sections(&self, object: &DataObject, from: Section) -> Result<(Trailer, Bytes), ReadError> {
         let tail_start = object.size.saturating_sub(TAIL_BYTES.max(Trailer::LEN as u64));
         let tail = self.read(object, tail_start..object.size).await?;
-        let trailer = Trailer::parse(&tail, object.size).map_err(damaged)?;
-        let range = trailer.footer_range();
-        let footer = if range.start >= tail_start {
+        let trailer = Trailer::parse(&tail, object.size).map_err(|source| damaged(object, source))?;
+        let range = trailer.section(from).offset..trailer.footer_range().end;
+        let sections = if range.start >= tail_start {
             tail.slice((range.start - tail_start) as usize..(range.end - tail_start) as usize)
         } else {
             self.read(object, range).await?
         };
-        Ok((trailer, footer))
+        Ok((trailer, sections))
     }
 
     /// Bytes of an object.
@@ -91,8 +93,7 @@ impl Catalog {
         if !missing.is_empty() {
             let ranges = missing.iter().map(|number| filters.page_range(*number)).collect();
             for (number, bytes) in missing.into_iter().zip(self.read_ranges(object, ranges).await?) {
-                let damaged = |source| ReadError::Damaged { path: object.path.clone(), source };
-                let page = filters.parse_page(number, &bytes).map_err(damaged)?;
+                let page = filters.parse_page(number, &bytes).map_err(|source| damaged(object, source))?;
                 self.pages.insert((object.id, number), page.clone());
                 pages.insert(number, page);
             }
@@ -103,7 +104,11 @@ impl Catalog {
 }
 
 fn parse_footer(object: &DataObject, trailer: &Trailer, bytes: &[u8]) -> Result<Footer, ReadError> {
-    Footer::parse(trailer, bytes).map_err(|source| ReadError::Damaged { path: object.path.clone(), source })
+    Footer::parse(trailer, bytes).map_err(|source| damaged(object, source))
+}
+
+fn damaged(object: &DataObject, source: FormatError) -> ReadError {
+    ReadError::Damaged { path: object.path.clone(), source }
 }
 
 #[derive(Clone)]
