@@ -187,7 +187,7 @@ pub(crate) async fn open_objects(
 ) -> Result<Opened, QueryError> {
     use futures::StreamExt;
     let covered: HashSet<_> = selected.generations.iter().collect();
-    let live = reader.catalog.objects(tenant, range);
+    let live = reader.catalog.objects(tenant, range).await;
     let wanted = live.into_iter().filter(|object| object.name.flushed_from(selected.disk).is_none_or(|at| !covered.contains(&at)));
     let streams = Arc::new(streams);
     let open = |object| {

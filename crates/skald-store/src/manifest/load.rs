@@ -7,7 +7,7 @@ use skald_model::ErrorKind;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Listings of a table whose newest manifest is gone when it is read. Each of them means that a whole grace went by in between.
-const LISTINGS_MAX: u32 = 5;
+pub(crate) const LISTINGS_MAX: u32 = 5;
 
 /// The files of a table, by what they are.
 #[derive(Debug, Clone, Default)]
@@ -83,19 +83,24 @@ impl Listing {
     /// Sorts a listing of one table.
     pub fn of(metas: Vec<ObjectMeta>) -> Self {
         let mut listing = Listing::default();
-        metas.into_iter().for_each(|meta| listing.add(meta));
+        for meta in metas {
+            match meta.name.parse() {
+                Ok(file) => listing.add(file, meta),
+                Err(_) => listing.foreign.push(meta.name),
+            }
+        }
         listing
     }
 
-    fn add(&mut self, meta: ObjectMeta) {
-        match meta.name.parse() {
-            Ok(TableFile::Object(name)) => match name.origin {
+    /// Adds a file of the table under its name.
+    pub(crate) fn add(&mut self, file: TableFile, meta: ObjectMeta) {
+        match file {
+            TableFile::Object(name) => match name.origin {
                 Origin::Incoming { .. } => self.incoming.push((name, meta)),
                 Origin::Merged { .. } => self.merged.push((name, meta)),
             },
-            Ok(TableFile::Index(_)) => self.index.push(meta),
-            Ok(TableFile::Manifest(name)) => drop(self.manifests.insert(name.number, meta)),
-            Err(_) => self.foreign.push(meta.name),
+            TableFile::Index(_) => self.index.push(meta),
+            TableFile::Manifest(name) => drop(self.manifests.insert(name.number, meta)),
         }
     }
 }

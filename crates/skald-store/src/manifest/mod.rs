@@ -16,6 +16,7 @@ mod text;
 mod tests;
 
 pub use garbage::{ABANDONED_AFTER, GRACE, garbage, kept, store_now};
+pub(crate) use load::LISTINGS_MAX;
 pub use load::{Listing, LoadError, TableFiles, list_table, load_table, read_manifest};
 pub use publish::{PublishError, publish};
 pub use text::ManifestError;
