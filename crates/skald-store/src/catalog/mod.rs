@@ -257,7 +257,7 @@ impl Catalog {
         };
         join_all(unread.iter().map(|id| self.read_manifest(id))).await;
         let live = self.live.read();
-        let slots = live.get(tenant).into_iter().flat_map(|known| known.range(days));
+        let slots = live.get(tenant).into_iter().flat_map(|known| known.range(days.clone()));
         let tables = slots.map(|(_, slot)| &slot.table);
         tables.filter(|table| !table.objects.is_empty() || table.problem.is_some()).cloned().collect()
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A table that was taken away, and what of it is still in the store.
 pub(super) struct Removal {
-    table: TableId,
+    pub(super) table: TableId,
     /// Data objects that readers may hold; they go first.
     objects: HashSet<u64>,
     /// Index that readers may hold.
