@@ -486,7 +486,9 @@ mod tests {
         let sizes = skald_store::CacheSizes { footers: 1, pages: 1, indexes: 1 };
         let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
         let store = Arc::new(skald_store::MemoryStore::new());
-        let catalog = futures::executor::block_on(skald_store::Catalog::open(store, skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics)).expect("it is empty");
+        let catalog =
+            futures::executor::block_on(skald_store::Catalog::open(store, skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics))
+                .expect("it is empty");
         let work = crate::work::tests::work(1 << 20);
         let reader = Reader { catalog: Arc::new(catalog), pool: work.pool().clone(), work: work.clone() };
         for window_bytes in [1, 4, 1000] {

@@ -162,7 +162,14 @@ impl Node {
         let (config, limits) = (Arc::new(world.config.clone()), Arc::new(world.limits.clone()));
         let metrics = skald_compactor::Metrics::register(&mut Registry::default());
         let disk_id = self.data_dir.disk_id();
-        Compactor::new(skald_compactor::Parts { config, limits, catalog: self.catalog.clone(), disk_id, seams: self.seams.clone(), metrics })
+        Compactor::new(skald_compactor::Parts {
+            config,
+            limits,
+            catalog: self.catalog.clone(),
+            disk_id,
+            seams: self.seams.clone(),
+            metrics,
+        })
     }
 
     /// In whose name the node publishes manifests.

@@ -66,8 +66,10 @@ impl ObjectStore for MemoryStore {
         check_prefix(prefix)?;
         let objects = self.objects.lock();
         let inside = objects.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
-        let meta = |(name, (bytes, modified)): (&String, &(Bytes, Timestamp))| {
-            ObjectMeta { name: name.clone(), size: bytes.len() as u64, modified: *modified }
+        let meta = |(name, (bytes, modified)): (&String, &(Bytes, Timestamp))| ObjectMeta {
+            name: name.clone(),
+            size: bytes.len() as u64,
+            modified: *modified,
         };
         Ok(inside.map(meta).collect())
     }

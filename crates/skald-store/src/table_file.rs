@@ -104,7 +104,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_names() {
-        for text in ["t/2026-01-15/index/abc", "t/2026-01-15/manifest/17", "t/2026-01-15/manifest/+0000000000000000017", "~owner/1", "t", ""] {
+        for text in
+            ["t/2026-01-15/index/abc", "t/2026-01-15/manifest/17", "t/2026-01-15/manifest/+0000000000000000017", "~owner/1", "t", ""]
+        {
             assert_eq!(text.parse::<TableFile>(), Err(NotAnObjectName), "{text}");
         }
         let upper = "t/2026-01-15/index/00000000000000000000000000000ABC";

@@ -156,7 +156,8 @@ impl SimDisk {
         if let Some(parent) = path.parent() {
             state.tree.create_dir_all(parent).expect("the directory can be made");
         }
-        let (inode, modified) = (state.tree.find(path).or_else(|_| state.tree.create_file(path)).expect("the file can be made"), state.now());
+        let (inode, modified) =
+            (state.tree.find(path).or_else(|_| state.tree.create_file(path)).expect("the file can be made"), state.now());
         let file = state.tree.file_mut(inode).expect("it is a file");
         *file = tree::File { bytes: bytes.to_vec(), synced: bytes.len(), sync_failed: false, modified };
         for dir in path.ancestors().skip(1) {

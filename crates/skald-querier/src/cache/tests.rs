@@ -22,7 +22,9 @@ fn caller() -> Caller {
 fn catalog(objects: i64) -> Catalog {
     let sizes = skald_store::CacheSizes { footers: 1 << 20, pages: 1 << 20, indexes: 1 << 20 };
     let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
-    let catalog = block_on(Catalog::open(Arc::new(skald_store::MemoryStore::new()), skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics)).expect("it is empty");
+    let catalog =
+        block_on(Catalog::open(Arc::new(skald_store::MemoryStore::new()), skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics))
+            .expect("it is empty");
     for day in 0..objects {
         let at = Timestamp(day * 86_400_000_000_000);
         let (tenant, day, class) = (owner(), Day::of(at), "default".to_owned());

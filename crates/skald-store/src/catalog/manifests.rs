@@ -185,14 +185,15 @@ impl Catalog {
         let _turn = turn.lock().await;
         let ids: HashSet<u64> = considered.iter().map(|object| object.id).collect();
         let is_named = |object: &DataObject| object.is_stored() && (object.is_named() || ids.contains(&object.id));
-        let (current, objects) = self.change_slot(id, |slot| match &slot.manifest {
-            ManifestState::Known(current) => {
-                let named = slot.table.objects.iter().filter(|object| is_named(object));
-                Some((current.clone(), named.cloned().collect::<Vec<_>>()))
-            }
-            ManifestState::Unread(_) | ManifestState::Failed(_) => None,
-        })
-        .ok_or_else(|| TableError::Unknown(id.clone()))?;
+        let (current, objects) = self
+            .change_slot(id, |slot| match &slot.manifest {
+                ManifestState::Known(current) => {
+                    let named = slot.table.objects.iter().filter(|object| is_named(object));
+                    Some((current.clone(), named.cloned().collect::<Vec<_>>()))
+                }
+                ManifestState::Unread(_) | ManifestState::Failed(_) => None,
+            })
+            .ok_or_else(|| TableError::Unknown(id.clone()))?;
         let content = Content {
             objects: objects.iter().map(|object| NamedFile { name: object.path.clone(), size: object.size }).collect(),
             index: vec![file.clone()],

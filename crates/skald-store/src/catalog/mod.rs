@@ -107,12 +107,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the store cannot be listed.
-    pub async fn open(
-        store: Arc<dyn ObjectStore>,
-        clock: Arc<dyn Clock>,
-        sizes: CacheSizes,
-        metrics: Metrics,
-    ) -> Result<Self, StoreError> {
+    pub async fn open(store: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>, sizes: CacheSizes, metrics: Metrics) -> Result<Self, StoreError> {
         let catalog = Catalog {
             indexes: Shelf::new(store.clone(), sizes.indexes, metrics.index.clone()),
             store,

@@ -19,7 +19,7 @@ pub struct DataObject {
 }
 
 impl DataObject {
-    pub(super) fn new(id: u64, name: ObjectName, size: u64) -> Self {
+    pub(crate) fn new(id: u64, name: ObjectName, size: u64) -> Self {
         DataObject { id, path: name.to_string(), name, size, stored: AtomicBool::new(true), named: AtomicBool::new(false) }
     }
 

@@ -120,7 +120,9 @@ impl Catalog {
         self.change_slot(id, |slot| {
             let gone: HashSet<&str> = files.iter().map(String::as_str).collect();
             slot.files.others.retain(|name| !gone.contains(name.as_str()));
-            slot.files.manifests.retain(|number, _| !gone.contains(ManifestName { table: id.clone(), number: *number }.to_string().as_str()));
+            slot.files
+                .manifests
+                .retain(|number, _| !gone.contains(ManifestName { table: id.clone(), number: *number }.to_string().as_str()));
             if let ManifestState::Known(current) = &mut slot.manifest
                 && !slot.files.manifests.contains_key(&current.number)
             {

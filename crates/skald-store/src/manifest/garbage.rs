@@ -32,10 +32,12 @@ pub fn kept(listing: &Listing, now: Timestamp) -> Vec<u64> {
 /// - An incoming object goes when every kept manifest absorbs it.
 /// - A manifest goes when it is not kept.
 pub fn garbage(listing: &Listing, kept: &[Manifest], now: Timestamp) -> Vec<String> {
-    let named: HashSet<&str> =
-        kept.iter().flat_map(|manifest| manifest.content.objects.iter().chain(&manifest.content.index)).map(|file| file.name.as_str()).collect();
-    let absorbed: Vec<HashSet<&str>> =
-        kept.iter().map(|manifest| manifest.content.absorbed.iter().map(String::as_str).collect()).collect();
+    let named: HashSet<&str> = kept
+        .iter()
+        .flat_map(|manifest| manifest.content.objects.iter().chain(&manifest.content.index))
+        .map(|file| file.name.as_str())
+        .collect();
+    let absorbed: Vec<HashSet<&str>> = kept.iter().map(|manifest| manifest.content.absorbed.iter().map(String::as_str).collect()).collect();
     let is_absorbed = |name: &str| !absorbed.is_empty() && !named.contains(name) && absorbed.iter().all(|names| names.contains(name));
     let by_name = listing.merged.iter().map(|(_, meta)| meta).chain(&listing.index);
     let abandoned = by_name.filter(|meta| !named.contains(meta.name.as_str()) && meta.modified.plus(ABANDONED_AFTER) <= now);

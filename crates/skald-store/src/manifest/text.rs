@@ -129,7 +129,10 @@ impl Manifest {
             if fits { Ok(name) } else { Err(ManifestError::Malformed(format!("'{name}' is not a name that belongs here"))) }
         };
         let files = |files: Vec<FileText>, is_index: bool| {
-            files.into_iter().map(|file| Ok(NamedFile { name: named(file.name, is_index)?, size: file.size })).collect::<Result<Vec<_>, _>>()
+            files
+                .into_iter()
+                .map(|file| Ok(NamedFile { name: named(file.name, is_index)?, size: file.size }))
+                .collect::<Result<Vec<_>, _>>()
         };
         let names = |names: Vec<String>| names.into_iter().map(|name| named(name, false)).collect::<Result<Vec<_>, _>>();
         let content = Content {

@@ -217,7 +217,10 @@ impl TableIndex {
         let error = IndexError::Damaged { name: self.name.clone(), source };
         if !self.damaged.swap(true, Ordering::Relaxed) {
             self.shelf.metrics.damaged.inc();
-            warn!(error = chain(&error), "the index of a table is damaged, it is read by the footers of its objects until the index is built anew");
+            warn!(
+                error = chain(&error),
+                "the index of a table is damaged, it is read by the footers of its objects until the index is built anew"
+            );
         }
         error
     }

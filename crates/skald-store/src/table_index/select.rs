@@ -40,7 +40,12 @@ impl OpenIndex {
     ///
     /// # Errors
     /// When a pattern cannot be evaluated, or the index is damaged.
-    pub async fn select(self: &Arc<Self>, matchers: Vec<Matcher>, range: TimeRange, pool: &dyn CpuPool) -> Result<IndexSelection, IndexError> {
+    pub async fn select(
+        self: &Arc<Self>,
+        matchers: Vec<Matcher>,
+        range: TimeRange,
+        pool: &dyn CpuPool,
+    ) -> Result<IndexSelection, IndexError> {
         let open = self.clone();
         self.ask(pool, move || {
             let selection = open.index.select(&matchers, range)?;

@@ -189,9 +189,7 @@ impl Tree {
         let dir = self.dir(self.find(path)?)?;
         let describe = |(name, inode): (&String, &Inode)| match &self.nodes[*inode] {
             Node::Dir(_) => DirEntry { name: name.clone(), is_dir: true, len: 0, modified: Timestamp(0) },
-            Node::File(file) => {
-                DirEntry { name: name.clone(), is_dir: false, len: file.bytes.len() as u64, modified: file.modified }
-            }
+            Node::File(file) => DirEntry { name: name.clone(), is_dir: false, len: file.bytes.len() as u64, modified: file.modified },
         };
         Ok(dir.live.iter().map(describe).collect())
     }
