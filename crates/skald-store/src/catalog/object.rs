@@ -42,6 +42,11 @@ impl DataObject {
         self.named.store(named, Ordering::Release);
     }
 
+    /// An object that is no table's, to look into what the store has under its name.
+    pub fn detached(name: ObjectName, size: u64) -> Arc<Self> {
+        Arc::new(DataObject::new(u64::MAX, name, size))
+    }
+
     /// Number of the object in this process.
     pub fn id(&self) -> u64 {
         self.id

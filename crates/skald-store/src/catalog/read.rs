@@ -1,6 +1,7 @@
 //! Footers, filter pages and other parts of live objects.
 
 use super::{Catalog, DataObject, OpenObject, ReadError};
+use crate::StoreError;
 use bytes::Bytes;
 use quick_cache::Weighter;
 use skald_block::{FilterIndex, FilterPage, Footer, FormatError, Section, StreamTable, Trailer};
@@ -79,8 +80,13 @@ impl Catalog {
     /// # Errors
     /// When the store does not give them.
     pub async fn read(&self, object: &DataObject, range: Range<u64>) -> Result<Bytes, ReadError> {
-        let read = self.store.get_range(&object.path, range).await;
-        read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
+        let failed = |source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) };
+        let bytes = self.store.get_range(&object.path, range.clone()).await.map_err(failed)?;
+        if bytes.len() as u64 != range.end - range.start {
+            let source = std::io::ErrorKind::UnexpectedEof.into();
+            return Err(failed(StoreError::Io { operation: "read", name: object.path.clone(), source }));
+        }
+        Ok(bytes)
     }
 
     /// Several ranges of an object's bytes at once.

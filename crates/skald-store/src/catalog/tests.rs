@@ -1,5 +1,5 @@
 use super::*;
-use crate::manifest::{ABANDONED_AFTER, GRACE};
+use crate::manifest::{self, ABANDONED_AFTER, GRACE};
 use crate::{Fault, FaultyStore, MemoryStore, Operation, Origin};
 use bytes::Bytes;
 use futures::executor::block_on;

@@ -19,7 +19,7 @@ fn a_manifest_reads_as_it_was_written() {
     let text = String::from_utf8(bytes.to_vec()).expect("it is text");
     assert_eq!(
         text,
-        "skald manifest 1 4ddd7e44\n{\"number\":8,\"previous\":7,\"disk\":\"00000000000000000000000000000007\",\
+        "skald manifest 1 88ff8862\n{\"number\":8,\"previous\":7,\"disk\":\"00000000000000000000000000000007\",\
          \"put\":\"00000000000000000000000000000abc\",\"objects\":[{\"name\":\
          \"incoming/00000000000000000000000000000007-0000000001-0-default\",\"size\":3},{\"name\":\
          \"merged/00000000000000000000000000000002-default\",\"size\":3}],\"index\":[{\"name\":\
