@@ -85,7 +85,7 @@ struct Streams {
 /// # Errors
 /// See [`BuildError`]. A damaged object is none.
 pub async fn build_index(catalog: &Catalog, table: &Table, pool: &dyn CpuPool) -> Result<Built, BuildError> {
-    let stored: Vec<Arc<DataObject>> = table.objects.iter().filter(|object| object.is_stored()).cloned().collect();
+    let stored: Vec<Arc<DataObject>> = table.objects.iter().filter(|object| catalog.is_stored(object)).cloned().collect();
     let (before, covered) = index_before(table, pool).await?;
     if before.is_some() {
         match build(catalog, &table.id, stored.clone(), before, covered, pool).await {

@@ -1,6 +1,6 @@
 use crate::{ObjectName, StoreError};
-use skald_block::{Footer, FormatError, StreamTable};
-use skald_model::{ErrorKind, Labels};
+use skald_block::{Footer, FormatError};
+use skald_model::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,23 +14,12 @@ pub struct DataObject {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    stored: AtomicBool,
     named: AtomicBool,
 }
 
 impl DataObject {
     pub(crate) fn new(id: u64, name: ObjectName, size: u64) -> Self {
-        DataObject { id, path: name.to_string(), name, size, stored: AtomicBool::new(true), named: AtomicBool::new(false) }
-    }
-
-    /// Whether it is where it stays, so that a manifest may name it. In front of a remote store an object is not, until it was uploaded.
-    pub fn is_stored(&self) -> bool {
-        self.stored.load(Ordering::Acquire)
-    }
-
-    /// Says whether it is where it stays.
-    pub fn set_stored(&self, stored: bool) {
-        self.stored.store(stored, Ordering::Release);
+        DataObject { id, path: name.to_string(), name, size, named: AtomicBool::new(false) }
     }
 
     /// Whether the newest manifest names it: the index was built with it in view.
@@ -57,19 +46,14 @@ impl DataObject {
 pub struct OpenObject {
     /// The object.
     pub object: Arc<DataObject>,
-    /// Its footer.
+    /// Its footer, in which streams have numbers; see [`super::Catalog::open_streams`] for their labels.
     pub footer: Footer,
-    /// Its streams, by label.
-    pub streams: StreamTable,
-    /// Labels of its streams, by stream number.
-    pub labels: Vec<Labels>,
 }
 
 impl OpenObject {
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
-        let labels: usize = self.labels.iter().map(|labels| labels.text_len() + 16 * labels.len() + 64).sum();
-        self.footer.heap_bytes() + self.streams.heap_bytes() + labels
+        self.footer.heap_bytes()
     }
 }
 
