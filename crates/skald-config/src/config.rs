@@ -31,7 +31,7 @@ settings! {
         pub ingester: IngesterConfig,
         /// Answering queries.
         pub querier: QuerierConfig,
-        /// Merging and removing data objects.
+        /// Indexing and removing data objects.
         pub compactor: CompactorConfig,
         /// Limits of every tenant that `runtime_config.file` does not override.
         pub limits_config: Limits,
@@ -177,7 +177,7 @@ settings! {
         pub memory_budget: ByteSize,
         /// Memory of one query, which fails with the reason beyond it. Default: half of `memory_budget`. Larger answers bigger queries and lets one crowd out others.
         pub query_memory_budget: ByteSize,
-        /// Cache of the footers of data objects. Default: a twentieth of `memory_limit`, at most 1GB. Larger opens objects without reading them.
+        /// Cache of index files and of the footers of data objects, a half each. Default: a twentieth of `memory_limit`, at most 1GB. Larger opens them without reading.
         pub footer_cache_size: ByteSize,
         /// Cache of filter pages. Default: a twentieth of `memory_limit`, at most 2GB. Larger finds needles in more data without reading filters.
         pub filter_cache_size: ByteSize,
