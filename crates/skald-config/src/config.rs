@@ -31,7 +31,7 @@ settings! {
         pub ingester: IngesterConfig,
         /// Answering queries.
         pub querier: QuerierConfig,
-        /// Merging and removing data objects.
+        /// Indexing and removing data objects.
         pub compactor: CompactorConfig,
         /// Limits of every tenant that `runtime_config.file` does not override.
         pub limits_config: Limits,
@@ -185,7 +185,7 @@ settings! {
         pub memory_budget: ByteSize,
         /// Memory of one query, which fails with the reason beyond it. Default: half of `memory_budget`. Larger answers bigger queries and lets one crowd out others.
         pub query_memory_budget: ByteSize,
-        /// Cache of the footers of data objects. Default: a twentieth of `memory_limit`, at most 1GB. Larger opens objects without reading them.
+        /// Cache of index files and of the footers of data objects, a half each. Default: a twentieth of `memory_limit`, at most 1GB. Larger opens them without reading.
         pub footer_cache_size: ByteSize,
         /// Cache of filter pages. Default: a twentieth of `memory_limit`, at most 2GB. Larger finds needles in more data without reading filters.
         pub filter_cache_size: ByteSize,
@@ -198,8 +198,11 @@ settings! {
 settings! {
     /// Merging and removing data objects.
     pub struct CompactorConfig {
-        /// Time between runs. Shorter removes old objects sooner, for more looks at what there is.
+        /// Time between runs. Shorter removes old objects and indexes new ones sooner, for more looks at what there is.
         pub compaction_interval: Duration,
+        /// Data objects of a tenant's day that the day's index does not cover, from which on it is built anew; 64MiB of them, or two of a day that is over, suffice as well. Fewer lets
+        /// queries open fewer footers; more writes the index less often.
+        pub index_min_objects: usize,
         /// Size of all data objects above which the oldest days are removed, whatever the tenants' `retention_period`. Unset removes nothing for its size.
         pub retention_size: Option<ByteSize>,
     }
@@ -562,7 +565,7 @@ impl Default for WalConfig {
 
 impl Default for CompactorConfig {
     fn default() -> Self {
-        CompactorConfig { compaction_interval: Duration::from_secs(600), retention_size: None }
+        CompactorConfig { compaction_interval: Duration::from_secs(600), index_min_objects: 8, retention_size: None }
     }
 }
 

@@ -34,17 +34,18 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     // The disk stays locked until everything that writes to it has stopped.
     runtime.on_stop("data directory", async move { drop(locks) });
     let limits = runtime.tenant_limits()?;
+    let disk_id = data_dir.disk_id();
     let (store_ready, ingester_ready) = (runtime.readiness().register("store"), runtime.readiness().register("ingester"));
     ingester_ready.not_ready("waiting for the object store");
     let gate = runtime.listen().await?;
-    let Storage { catalog, tier } = storage::open(&runtime, data_dir.disk_id(), &store_ready).await?;
+    let Storage { catalog, tier } = storage::open(&runtime, disk_id, &store_ready).await?;
 
     let parts = skald_ingester::Parts {
         seams: seams.clone(),
         config: config.clone(),
         limits: limits.clone(),
         catalog: catalog.clone(),
-        disk_id: data_dir.disk_id(),
+        disk_id,
         metrics: runtime.metrics().register(skald_ingester::Metrics::register),
         on_failure: Arc::new({
             let runtime = runtime.clone();
@@ -90,8 +91,8 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     ring.write().instances.iter_mut().for_each(|member| member.state = InstanceState::Active);
     ingester_ready.ready();
     uploader.iter().for_each(Uploader::start);
-    let compactor_metrics = runtime.metrics().register(skald_compactor::Metrics::register);
-    Compactor::new(config, limits, catalog, seams, compactor_metrics).start();
+    let metrics = runtime.metrics().register(skald_compactor::Metrics::register);
+    Compactor::new(skald_compactor::Parts { config, limits, catalog, disk_id, seams, metrics }).start();
     greet(&serving);
     Ok(())
 }

@@ -46,13 +46,15 @@ pub async fn open(runtime: &Runtime, disk: DiskId, part: &Part) -> Result<Storag
             (Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?), None)
         }
     };
-    let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.filter_cache_size.0 };
+    // Where there is an index, few footers are asked for.
+    let half = config.querier.footer_cache_size.0 / 2;
+    let sizes = CacheSizes { footers: half, pages: config.querier.filter_cache_size.0, indexes: half };
     let metrics = runtime.metrics().register(|registry| skald_store::Metrics::register(registry, sizes));
     let catalog = if tier.is_some() {
-        let list = || Catalog::open(store.clone(), sizes, metrics.clone());
+        let list = || Catalog::open(store.clone(), seams.clock.clone(), sizes, metrics.clone());
         patiently(runtime, part, "list", list, StoreError::kind).await?
     } else {
-        Catalog::open(store, sizes, metrics).await?
+        Catalog::open(store, seams.clock.clone(), sizes, metrics).await?
     };
     part.ready();
     Ok(Storage { catalog: Arc::new(catalog), tier })

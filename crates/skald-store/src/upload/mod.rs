@@ -21,6 +21,7 @@ mod tests;
 pub use metrics::UploadMetrics;
 pub use settle::{Settled, settle};
 
+use crate::chain::chain;
 use crate::tier::{Queued, Tier};
 use crate::{Catalog, DataObject, ObjectName, ObjectStore, StoreError};
 use bytes::Bytes;
@@ -361,16 +362,4 @@ impl Drop for Unwanted {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::tier::{TierMetrics, TierSettings};
-use crate::{CacheSizes, Fault, FaultyStore, MemoryStore, Metrics, Operation, TableId};
+use crate::{CacheSizes, Fault, FaultyStore, MemoryStore, Metrics, Operation, Publisher, TableId};
 use prometheus_client::registry::Registry;
 use skald_block::{EncodedObject, ObjectInfo, ObjectWriter, WriterOptions};
 use skald_model::{Day, GenerationPart, TenantId, TimeRange};
@@ -47,13 +47,13 @@ impl Setup {
             free_space_floor: 0,
             fill_memory: 1 << 20,
         };
-        let (mut registry, sizes) = (Registry::default(), CacheSizes { footers: 1 << 20, pages: 1 << 20 });
+        let (mut registry, sizes) = (Registry::default(), CacheSizes { footers: 1 << 20, pages: 1 << 20, indexes: 1 << 20 });
         let seams = self.world.seams();
         let tier = Tier::open(self.remote.clone(), &settings, seams.clone(), TierMetrics::register(&mut registry));
         let tier = self.run(tier).expect("the disk is well");
         self.run(settle(&tier)).expect("the store is well");
         let metrics = Metrics::register(&mut registry, sizes);
-        let catalog = Arc::new(self.run(Catalog::open(Arc::new(tier.clone()), sizes, metrics)).expect("the store is well"));
+        let catalog = Arc::new(self.run(Catalog::open(Arc::new(tier.clone()), seams.clock.clone(), sizes, metrics)).expect("the store is well"));
         let in_log = self.in_log.clone();
         let uploader = Uploader::new(UploadParts {
             seams,
@@ -80,13 +80,17 @@ impl Setup {
 
     /// Names in the remote store, without their folder.
     fn stored(&self) -> Vec<String> {
-        let listed = self.run(self.remote.list("t/")).expect("the store is well");
+        let listed = self.run(self.remote.list("t/1970-01-01/incoming/")).expect("the store is well");
         listed.into_iter().map(|meta| meta.name.rsplit("00007-").next().expect("a name").to_owned()).collect()
+    }
+
+    fn live(&self, life: &Life) -> Vec<Arc<DataObject>> {
+        self.run(life.catalog.objects(&tenant(), TimeRange::ALL))
     }
 
     /// Entries of all live objects, each as often as it is there.
     fn rows(&self, life: &Life) -> u64 {
-        let objects = life.catalog.objects(&tenant(), TimeRange::ALL);
+        let objects = self.live(life);
         let count = |object: &Arc<DataObject>| {
             let footer = self.run(footer::footer(&life.tier, &object.path, object.size)).expect("it can be read").expect("it is whole");
             footer.summary.digest.count
@@ -127,7 +131,7 @@ fn what_waits_is_joined_and_put_once() {
     assert_eq!(setup.upload(&life), 0);
     assert_eq!(setup.stored(), ["0000000001-0+0000000003-0-default"]);
     assert_eq!(setup.remote.traffic(Operation::PutIfAbsent).requests, 1);
-    assert_eq!((setup.rows(&life), life.catalog.objects(&tenant(), TimeRange::ALL).len()), (3, 1));
+    assert_eq!((setup.rows(&life), setup.live(&life).len()), (3, 1));
     assert_eq!(setup.remote.traffic(Operation::Get).requests, 0, "it came into the cache on its way");
     let left = setup.run(life.tier.queue_files().list("")).expect("list");
     assert!(left.is_empty(), "{left:?}");
@@ -139,10 +143,10 @@ fn one_object_alone_keeps_its_name_and_its_bytes() {
     let setup = Setup::new();
     let life = setup.start();
     setup.flush(&life, 1);
-    let before = life.catalog.objects(&tenant(), TimeRange::ALL).remove(0);
+    let before = setup.live(&life).remove(0);
     setup.upload(&life);
     assert_eq!(setup.stored(), ["0000000001-0-default"]);
-    let after = life.catalog.objects(&tenant(), TimeRange::ALL).remove(0);
+    let after = setup.live(&life).remove(0);
     assert_eq!(before.id(), after.id(), "what was counted over it stays true");
     assert!(life.tier.queued().is_empty() && setup.rows(&life) == 1);
 }
@@ -263,12 +267,13 @@ fn what_retention_removes_while_it_is_uploaded_does_not_come_back() {
         let setup = Setup::new();
         let life = setup.start();
         (1..=first).for_each(|generation| setup.flush(&life, generation));
-        setup.remote.inject(fault.on(Operation::PutIfAbsent).times(1));
+        setup.remote.inject(fault.on(Operation::PutIfAbsent).inside("t/1970-01-01/incoming/").times(1));
         let uploader = life.uploader.clone();
         let flush = async move { drop(uploader.flush_all().await) };
         skald_model::seam::Spawner::spawn(setup.world.spawner.as_ref(), "flush", Box::pin(flush));
         setup.world.spawner.run_until_idle();
-        life.catalog.remove_day(&tenant(), Day(0));
+        let by = Publisher { disk: DISK, random: setup.world.random.clone() };
+        setup.run(life.catalog.remove_day(&tenant(), Day(0), &by)).expect("the store is well");
         setup.run(life.catalog.sweep()).expect("sweep");
         setup.remote.release();
         setup.world.spawner.run_until_idle();
@@ -295,7 +300,7 @@ fn a_reader_keeps_what_it_reads_while_it_is_swapped() {
     let setup = Setup::new();
     let life = setup.start();
     (1..=2).for_each(|generation| setup.flush(&life, generation));
-    let held = life.catalog.objects(&tenant(), TimeRange::ALL);
+    let held = setup.live(&life);
     setup.upload(&life);
     for object in &held {
         setup.run(life.catalog.read(object, 0..object.size)).expect("it is still there");
