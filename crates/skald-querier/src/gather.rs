@@ -124,7 +124,7 @@ pub(crate) async fn gather(
         let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
         let request = SelectRequest { matcher: matcher.clone(), range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
-        let objects = tables::live_objects(reader, view.tenant(), range, &selected);
+        let objects = tables::live_objects(reader, view.tenant(), range, &selected).await;
         let label_values = wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL);
         let label_values: Vec<_> = label_values.map(|(name, values)| (name.to_owned(), values)).collect();
         let choose = move |table: &StreamTable| {

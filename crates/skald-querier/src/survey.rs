@@ -104,7 +104,7 @@ impl<S: Survey> Asking<S> {
         let matcher = Arc::new(AnyOf(views.iter().map(|view| Matching(view.selector().clone())).collect()));
         let request = SelectRequest { matcher, range: self.range, labels_only: !S::COUNTS };
         let selected = ingester.select(tenant, request).await.map_err(QueryError::Select)?;
-        let objects = tables::live_objects(&self.reader, tenant, self.range, &selected);
+        let objects = tables::live_objects(&self.reader, tenant, self.range, &selected).await;
         self.add_memory(&views, selected).await?;
         self.add_objects(&views, objects).await
     }

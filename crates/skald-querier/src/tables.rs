@@ -27,9 +27,9 @@ pub(crate) struct Matched {
 pub(crate) type Choose = dyn Fn(&StreamTable) -> Vec<(u32, Labels)> + Send + Sync;
 
 /// The live objects of a tenant that may have entries in `range`, without those that memory answered for.
-pub(crate) fn live_objects(reader: &Reader, tenant: &TenantId, range: TimeRange, selected: &Selected) -> Vec<Arc<DataObject>> {
+pub(crate) async fn live_objects(reader: &Reader, tenant: &TenantId, range: TimeRange, selected: &Selected) -> Vec<Arc<DataObject>> {
     let covered: HashSet<_> = selected.generations.iter().collect();
-    let live = reader.catalog.objects(tenant, range).into_iter();
+    let live = reader.catalog.objects(tenant, range).await.into_iter();
     live.filter(|object| object.name.flushed_from(selected.disk).is_none_or(|at| !covered.contains(&at))).collect()
 }
 

@@ -24,10 +24,11 @@ pub(crate) fn tenant(id: &str) -> TenantId {
 
 impl World {
     pub(crate) fn new(config: Config, limits: Limits) -> Self {
-        let sizes = CacheSizes { footers: 1 << 20, pages: 1 << 20 };
+        let sizes = CacheSizes { footers: 1 << 20, pages: 1 << 20, indexes: 1 << 20 };
         let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
         let store = Arc::new(MemoryStore::new());
-        let catalog = futures::executor::block_on(Catalog::open(store.clone(), sizes, metrics)).expect("it is empty");
+        let catalog = futures::executor::block_on(Catalog::open(store.clone(), skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics))
+            .expect("it is empty");
         let (catalog, ingester) = (Arc::new(catalog), Arc::new(FakeIngester::default()));
         let querier = Querier::new(Parts {
             seams: SimWorld::new(1).seams(),

@@ -31,7 +31,8 @@ pub trait ObjectStore: Send + Sync + 'static {
         }
         Ok(parts)
     }
-    /// Names that begin with `prefix` (a whole folder, ending in `/`, or empty for all), with their sizes, sorted by name.
+    /// Names that begin with `prefix` (a whole folder, ending in `/`, or empty for all), with their sizes, sorted by name. No name is looked at later
+    /// than one in a folder that comes behind its own: a listing that misses `a/x`, since it was removed, shows what was put into `b/` before that.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;

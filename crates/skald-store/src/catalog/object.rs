@@ -2,6 +2,7 @@ use crate::{ObjectName, StoreError};
 use skald_block::{Footer, FormatError};
 use skald_model::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A live data object.
 #[derive(Debug)]
@@ -13,11 +14,26 @@ pub struct DataObject {
     pub path: String,
     /// Bytes.
     pub size: u64,
+    named: AtomicBool,
 }
 
 impl DataObject {
-    pub(super) fn new(id: u64, name: ObjectName, size: u64) -> Self {
-        DataObject { id, path: name.to_string(), name, size }
+    pub(crate) fn new(id: u64, name: ObjectName, size: u64) -> Self {
+        DataObject { id, path: name.to_string(), name, size, named: AtomicBool::new(false) }
+    }
+
+    /// Whether the newest manifest names it: the index was built with it in view.
+    pub fn is_named(&self) -> bool {
+        self.named.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_named(&self, named: bool) {
+        self.named.store(named, Ordering::Release);
+    }
+
+    /// An object that is no table's, to look into what the store has under its name.
+    pub fn detached(name: ObjectName, size: u64) -> Arc<Self> {
+        Arc::new(DataObject::new(u64::MAX, name, size))
     }
 
     /// Number of the object in this process.

@@ -2,7 +2,6 @@
 
 use super::{Catalog, DataObject, PublishError};
 use crate::{ObjectName, Origin, TableId};
-use skald_model::TimeRange;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,8 +22,9 @@ impl Catalog {
     }
 
     fn objects_of(&self, table: &TableId) -> Vec<Arc<DataObject>> {
-        let TimeRange { start, end } = table.day.range();
-        self.objects(&table.tenant, TimeRange { start, end })
+        // Those that only a manifest names were uploaded long ago.
+        let live = self.live.read();
+        live.get(&table.tenant).and_then(|days| days.get(&table.day)).map(|slot| slot.table.objects.clone()).unwrap_or_default()
     }
 
     /// Whether nothing else may be put under a name, though the store may not have it any more.

@@ -41,21 +41,25 @@ struct OpenFile {
 
 impl Files {
     pub(super) fn open(disk: Arc<dyn Disk>, root: &Path) -> io::Result<Self> {
-        let (objects, tmp) = (root.to_owned(), root.join(TMP));
-        disk.create_dir_all(&objects)?;
-        found(disk.remove_dir_all(&tmp))?;
-        let files = Files {
-            disk,
-            objects,
-            tmp,
-            next_tmp: AtomicU64::new(0),
-            open: Mutex::new(OpenFiles { cache: Cache::new(OPEN_FILES_MAX), changes: 0 }),
-            durable: RwLock::default(),
-        };
+        disk.create_dir_all(root)?;
+        found(disk.remove_dir_all(&root.join(TMP)))?;
+        let files = Self::inspect(disk, root);
         files.tidy(&files.objects)?;
         files.disk.create_dir_all_synced(&files.objects)?;
         files.disk.create_dir_all(&files.tmp)?;
         Ok(files)
+    }
+
+    /// As they are; for reading.
+    pub(super) fn inspect(disk: Arc<dyn Disk>, root: &Path) -> Self {
+        Files {
+            disk,
+            objects: root.to_owned(),
+            tmp: root.join(TMP),
+            next_tmp: AtomicU64::new(0),
+            open: Mutex::new(OpenFiles { cache: Cache::new(OPEN_FILES_MAX), changes: 0 }),
+            durable: RwLock::default(),
+        }
     }
 
     /// Writes a file beside the objects, syncs it, and moves it to its name.
@@ -189,6 +193,7 @@ impl Files {
             let io = |source| StoreError::Io { operation: "list", name: folder.clone(), source };
             // A folder may go, or turn out to be an object, at any time.
             let entries = self.disk.list(&self.objects.join(folder.trim_end_matches('/')));
+            let first_inner = folders.len();
             for entry in found(entries).map_err(io)?.unwrap_or_default() {
                 let name = format!("{folder}{}", entry.name);
                 match entry.is_dir {
@@ -198,6 +203,8 @@ impl Files {
                     false => {}
                 }
             }
+            // The last is taken next: folders are looked at in the order of their names.
+            folders[first_inner..].reverse();
         }
         objects.sort();
         Ok(objects)
