@@ -10,7 +10,7 @@ pub(crate) const VERSION: u32 = 2;
 const SECTIONS: usize = 4;
 
 /// A section at the end of an object, in the order in which they stand. All but the first are the footer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Section {
     /// Labels of the streams.
     Streams = 0,

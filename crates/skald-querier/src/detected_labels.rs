@@ -1,6 +1,5 @@
 //! Which labels are of use to people who look for streams.
 
-use skald_model::Labels;
 use std::collections::{BTreeMap, HashSet};
 
 /// Labels that are always of use.
@@ -13,20 +12,16 @@ pub(crate) struct DetectedLabel {
     cardinality: usize,
 }
 
-/// The labels of `streams` in name order, without those that only number things: all of whose values are numbers or UUIDs.
-pub(crate) fn detect<'a>(streams: impl IntoIterator<Item = &'a Labels>, hidden: &[&str]) -> Vec<DetectedLabel> {
-    let mut values: BTreeMap<&str, HashSet<&str>> = BTreeMap::new();
-    for (name, value) in streams.into_iter().flat_map(Labels::iter) {
-        values.entry(name).or_default().insert(value);
-    }
-    let useful = |name: &str, values: &HashSet<&str>| !hidden.contains(&name) && (ALWAYS.contains(&name) || !are_numbering(values));
-    let detected = values.into_iter().filter(|(name, values)| useful(name, values));
-    detected.map(|(name, values)| DetectedLabel { label: name.to_owned(), cardinality: values.len() }).collect()
+/// The labels in name order, without those that only number things: all of whose values are numbers or UUIDs.
+pub(crate) fn detect(labels: BTreeMap<String, HashSet<String>>, hidden: &[&str]) -> Vec<DetectedLabel> {
+    let useful = |name: &str, values: &HashSet<String>| !hidden.contains(&name) && (ALWAYS.contains(&name) || !are_numbering(values));
+    let detected = labels.into_iter().filter(|(name, values)| useful(name, values));
+    detected.map(|(label, values)| DetectedLabel { label, cardinality: values.len() }).collect()
 }
 
 /// Whether values tell nothing by themselves. A switch, of `0` and `1`, does.
-fn are_numbering(values: &HashSet<&str>) -> bool {
-    let is_switch = values.iter().all(|value| matches!(*value, "0" | "1"));
+fn are_numbering(values: &HashSet<String>) -> bool {
+    let is_switch = values.iter().all(|value| matches!(value.as_str(), "0" | "1"));
     !is_switch && values.iter().all(|value| value.parse::<f64>().is_ok() || is_uuid(value))
 }
 
@@ -46,8 +41,8 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, values: &[&str], want: Option<usize>) {
-        let streams: Vec<Labels> = values.iter().map(|value| Labels::from_pairs([(name, *value)]).expect("one label")).collect();
-        let found = detect(&streams, &["hidden"]);
+        let values_of: HashSet<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        let found = detect([(name.to_owned(), values_of)].into(), &["hidden"]);
         assert_eq!(found.first().map(|label| label.cardinality), want, "{name} {values:?}");
     }
 

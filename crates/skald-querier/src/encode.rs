@@ -8,6 +8,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use skald_logql::exec::{LabelSet, LogEntry, LogStream, MetricResult, format_sample};
 use skald_model::{Labels, Timestamp};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// The name of the encoding flag that splits labels by category.
@@ -210,7 +211,7 @@ fn point(out: &mut Vec<u8>, at: Timestamp, value: f64) {
 }
 
 /// `{"status":"success","data":[…]}`; without `data` when there is nothing.
-pub fn names(names: &[String], warnings: &[String]) -> Vec<u8> {
+pub fn names(names: &BTreeSet<String>, warnings: &[String]) -> Vec<u8> {
     let mut out = Vec::new();
     begin(&mut out, warnings);
     if !names.is_empty() {
@@ -444,7 +445,7 @@ mod tests {
 
     #[test]
     fn empty_names_leave_data_out_and_empty_series_do_not() {
-        assert_eq!(names(&[], &[]), b"{\"status\":\"success\"}\n");
+        assert_eq!(names(&BTreeSet::new(), &[]), b"{\"status\":\"success\"}\n");
         assert_eq!(series([], &[]), b"{\"status\":\"success\",\"data\":[]}\n");
     }
 }

@@ -7,14 +7,14 @@ use crate::error::QueryError;
 use crate::gather::{Place, Sources};
 use crate::service::{Answer, AnswerData};
 use crate::stats::QueryStats;
+use crate::tables::Matched;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use skald_block::Run;
 use skald_logql::exec::{Profile, ProfileClock, StageProfile};
 use skald_logql::plan::{Operator, Property};
-use skald_model::TimeRange;
 use skald_model::seam::Clock;
-use skald_store::OpenObject;
+use skald_model::{Labels, TimeRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,17 +141,18 @@ impl Profiler {
         }
     }
 
-    /// What was looked up for an object: `wanted` are its streams that are asked for.
-    pub(crate) fn object(&self, open: &OpenObject, wanted: &[u32], range: TimeRange) {
+    /// What was looked up for an object.
+    pub(crate) fn object(&self, matched: &Matched, range: TimeRange) {
+        let Matched { open, streams: wanted, .. } = matched;
         let overlaps = |run: &&Run| range.overlaps(run.min_time, run.max_time);
         let blocks = |inside: bool| {
-            let of_stream = |stream: &u32| open.footer.runs_of(*stream).filter(move |(_, run)| !inside || overlaps(run));
+            let of_stream = |(stream, _): &(u32, Labels)| open.footer.runs_of(*stream).filter(move |(_, run)| !inside || overlaps(run));
             wanted.iter().flat_map(of_stream).map(|(at, _)| at.block).collect::<BTreeSet<u32>>().len() as u64
         };
         let (with_streams, in_time, all) = (blocks(false), blocks(true), open.footer.blocks.len() as u64);
         self.leaf(|leaf| {
             leaf.index.objects += 1;
-            leaf.index.streams_ruled_out += (open.streams.len() - wanted.len()) as u64;
+            leaf.index.streams_ruled_out += u64::from(open.footer.stream_count).saturating_sub(wanted.len() as u64);
             leaf.index.blocks += all;
             leaf.index.blocks_without_streams += all - with_streams;
             leaf.index.blocks_outside_time += with_streams - in_time;

@@ -2,8 +2,8 @@
 
 use crate::error::QueryError;
 use crate::fetch::BlockRef;
-use crate::gather::OPEN_MAX;
 use crate::read::{Outcome, Reader, Unit, UnitRun};
+use crate::tables::OPEN_MAX;
 use futures::{StreamExt, TryStreamExt};
 use skald_block::{BlockSet, FilterQuery};
 use skald_logql::exec::Probe;

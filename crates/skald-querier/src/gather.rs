@@ -1,23 +1,22 @@
 //! Where the rows of a query stand: chunks of memory and runs of blocks, by stream.
 
-use crate::budget::Held;
+use crate::budget::{Budget, Held};
 use crate::error::QueryError;
 use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
+use crate::tables::{self, Matched};
 use crate::tenants::{TENANT_LABEL, View};
+use futures::TryStreamExt;
 use rustc_hash::FxHashMap;
-use skald_block::{ColumnEntry, Run};
+use skald_block::{ColumnEntry, Run, StreamTable};
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
-use skald_rpc::{Ingester, LabelMatcher, SelectRequest};
-use skald_runtime::chain;
-use skald_store::{OpenObject, ReadError};
+use skald_rpc::{Ingester, LabelMatcher, SelectRequest, Selected};
+use skald_store::OpenObject;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Objects that are opened at a time.
-pub(crate) const OPEN_MAX: usize = 16;
 /// Bytes that a run takes until it has been read.
 const RUN_BYTES: u64 = (size_of::<RunSource>() + size_of::<UnitRun>()) as u64;
 
@@ -123,102 +122,58 @@ pub(crate) async fn gather(
     let mut found = Vec::new();
     for view in View::of_all(tenants, wanted.selector()) {
         let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
-        let request = SelectRequest { matcher, range, labels_only: false };
+        let request = SelectRequest { matcher: matcher.clone(), range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
-        let (of_view, of_wanted) = (view.clone(), wanted.clone());
-        let streams = move |open: &OpenObject| {
-            let label_values: Vec<_> = of_wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL).collect();
-            matching_streams(open, of_view.selector(), &label_values)
+        let objects = tables::live_objects(reader, view.tenant(), range, &selected);
+        let label_values = wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL);
+        let label_values: Vec<_> = label_values.map(|(name, values)| (name.to_owned(), values)).collect();
+        let choose = move |table: &StreamTable| {
+            let mut streams = tables::matching_streams(table, matcher.view.selector(), &label_values);
+            streams.retain(|(_, labels)| matcher.can_match(labels));
+            streams
         };
-        let opened = open_objects(reader, view.tenant(), streams, range, &selected).await?;
+        let opened: Vec<_> = tables::open(reader, objects, range, Arc::new(choose)).try_collect().await?;
         found.push((view, selected, opened));
     }
     let work = reader.work.clone();
     let build = move || {
-        let (by_labels, held) = (FxHashMap::default(), work.budget().hold_nothing());
-        let mut builder = Builder { pipeline: wanted.pipeline(), range, by_labels, sources: Sources::default(), held };
+        let mut builder = Builder::new(range, work.budget());
         for (view, selected, opened) in found {
             for stream in selected.streams {
                 builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks)?;
             }
-            for matched in opened.objects {
+            for matched in opened {
                 work.check()?;
-                if let Some(profiler) = work.profiler() {
-                    let can_match =
-                        |stream: &&u32| builder.pipeline.stream_can_match(&view.labels(&matched.open.labels[**stream as usize]));
-                    let wanted: Vec<u32> = matched.streams.iter().filter(can_match).copied().collect();
-                    profiler.object(&matched.open, &wanted, range);
+                match matched {
+                    Ok(matched) => {
+                        if let Some(profiler) = work.profiler() {
+                            profiler.object(&matched, range);
+                        }
+                        builder.add_object(&view, matched)?;
+                    }
+                    Err(warning) => {
+                        builder.sources.stats.unreadable += 1;
+                        builder.sources.warnings.push(warning);
+                    }
                 }
-                builder.add_object(&view, matched)?;
             }
-            builder.sources.stats.unreadable += opened.warnings.len() as u64;
-            builder.sources.warnings.extend(opened.warnings);
-            builder.sources.held.push(opened.held);
         }
-        builder.sources.held.push(builder.held);
-        Ok(builder.sources)
+        Ok(builder.finish())
     };
     reader.work.on_pool(build).await
 }
 
-/// The objects with streams that a query wants.
-pub(crate) struct Opened {
-    pub(crate) objects: Vec<Matched>,
-    /// What could not be opened.
-    pub(crate) warnings: Vec<String>,
-    /// Memory of the footers.
-    pub(crate) held: Held,
-}
-
-/// An object, and the numbers of its streams that are wanted, ascending; at least one.
-pub(crate) struct Matched {
-    pub(crate) open: Arc<OpenObject>,
-    pub(crate) streams: Vec<u32>,
-}
-
-/// Opens the objects that memory did not answer for and lets go of those of which `streams` wants none. One that cannot be read becomes a
-/// warning: its entries are missing from the answer.
-pub(crate) async fn open_objects(
-    reader: &Reader,
-    tenant: &TenantId,
-    streams: impl Fn(&OpenObject) -> Vec<u32> + Send + Sync + 'static,
-    range: TimeRange,
-    selected: &skald_rpc::Selected,
-) -> Result<Opened, QueryError> {
-    use futures::StreamExt;
-    let covered: HashSet<_> = selected.generations.iter().collect();
-    let live = reader.catalog.objects(tenant, range);
-    let wanted = live.into_iter().filter(|object| object.name.flushed_from(selected.disk).is_none_or(|at| !covered.contains(&at)));
-    let streams = Arc::new(streams);
-    let open = |object| {
-        let streams = streams.clone();
-        async move {
-            let open = match reader.catalog.open_object(&object, reader.pool.as_ref()).await {
-                Ok(open) => open,
-                Err(error) => return Ok(Err(error)),
-            };
-            let (min, max) = open.footer.summary.time_span();
-            if !range.overlaps(min, max) {
-                return Ok(Ok(None));
-            }
-            let of_object = open.clone();
-            let streams = reader.work.on_pool(move || Ok(streams(&of_object))).await?;
-            Ok::<Result<_, ReadError>, QueryError>(Ok((!streams.is_empty()).then_some(Matched { open, streams })))
+/// What memory has of a tenant.
+pub(crate) async fn memory(reader: &Reader, selected: Selected, range: TimeRange) -> Result<Sources, QueryError> {
+    let work = reader.work.clone();
+    let build = move || {
+        let mut builder = Builder::new(range, work.budget());
+        for stream in selected.streams {
+            builder.add_memory(&stream.labels, stream.generation, stream.chunks)?;
         }
+        Ok(builder.finish())
     };
-    let mut opening = futures::stream::iter(wanted.map(open)).buffered(OPEN_MAX);
-    let mut opened = Opened { objects: Vec::new(), warnings: Vec::new(), held: reader.work.budget().hold_nothing() };
-    while let Some(next) = opening.next().await {
-        match next? {
-            Ok(Some(matched)) => {
-                opened.held.grow((matched.open.heap_bytes() + 4 * matched.streams.capacity()) as u64)?;
-                opened.objects.push(matched);
-            }
-            Ok(None) => {}
-            Err(error) => opened.warnings.push(format!("entries are missing from this answer: {}", chain(&error))),
-        }
-    }
-    Ok(opened)
+    reader.work.on_pool(build).await
 }
 
 /// A selector, as ingesters ask it.
@@ -236,21 +191,36 @@ struct MatchingWanted {
     wanted: Arc<dyn Wanted>,
 }
 
-impl LabelMatcher for MatchingWanted {
-    fn matches(&self, labels: &Labels) -> bool {
-        self.view.selector().matches(labels) && self.wanted.pipeline().stream_can_match(&self.view.labels(labels))
+impl MatchingWanted {
+    /// Whether any entry of a stream can pass the stages.
+    fn can_match(&self, labels: &Labels) -> bool {
+        self.wanted.pipeline().stream_can_match(&self.view.labels(labels))
     }
 }
 
-struct Builder<'a> {
-    pipeline: &'a Pipeline,
+impl LabelMatcher for MatchingWanted {
+    fn matches(&self, labels: &Labels) -> bool {
+        self.view.selector().matches(labels) && self.can_match(labels)
+    }
+}
+
+struct Builder {
     range: TimeRange,
     by_labels: FxHashMap<Labels, usize>,
     sources: Sources,
     held: Held,
 }
 
-impl Builder<'_> {
+impl Builder {
+    fn new(range: TimeRange, budget: &Budget) -> Self {
+        Builder { range, by_labels: FxHashMap::default(), sources: Sources::default(), held: budget.hold_nothing() }
+    }
+
+    fn finish(mut self) -> Sources {
+        self.sources.held.push(self.held);
+        self.sources
+    }
+
     fn stream(&mut self, labels: &Labels) -> &mut StreamSources {
         let streams = &mut self.sources.streams;
         let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
@@ -279,13 +249,10 @@ impl Builder<'_> {
     }
 
     fn add_object(&mut self, view: &View, matched: Matched) -> Result<(), QueryError> {
-        let Matched { open, streams } = matched;
+        let Matched { open, streams, held } = matched;
         let (number, range) = (self.sources.objects.len(), self.range);
-        for stream in streams {
-            let labels = view.labels(&open.labels[stream as usize]);
-            if !self.pipeline.stream_can_match(&labels) {
-                continue;
-            }
+        for (stream, labels) in streams {
+            let labels = view.labels(&labels);
             self.held.grow(open.footer.runs_of(stream).len() as u64 * RUN_BYTES)?;
             let mut first_row = 0;
             let sources = self.stream(&labels);
@@ -305,6 +272,7 @@ impl Builder<'_> {
             }
         }
         self.sources.objects.push(open);
+        self.sources.held.push(held);
         Ok(())
     }
 }
@@ -317,40 +285,6 @@ fn at_of(open: &OpenObject) -> GenerationPart {
 /// Sources come in the order of their generations, rows of a part of one after those of the part before.
 fn order(at: GenerationPart, row: u64) -> (u64, u64) {
     (at.generation.0, u64::from(at.part) << 40 | row)
-}
-
-/// Streams of an object that a selector wants. Equality matchers go through the postings, the others look at what those leave.
-pub(crate) fn matching_streams(open: &OpenObject, selector: &Selector, label_values: &[(&str, Vec<String>)]) -> Vec<u32> {
-    let table = &open.streams;
-    let mut narrowed: Option<Vec<u32>> = None;
-    for (name, value) in selector.equalities() {
-        let with = table.streams_with(name, value);
-        narrowed = Some(match narrowed {
-            None => with.to_vec(),
-            Some(streams) => streams.into_iter().filter(|stream| with.binary_search(stream).is_ok()).collect(),
-        });
-    }
-    for (name, values) in label_values {
-        let with_label: usize = table.values(name).map(|(_, streams)| streams.len()).sum();
-        if with_label < table.len() {
-            continue;
-        }
-        let lists: Vec<&[u32]> = values.iter().map(|value| table.streams_with(name, value)).collect();
-        narrowed = Some(match narrowed {
-            None => merged(&lists),
-            Some(streams) => streams.into_iter().filter(|stream| lists.iter().any(|list| list.binary_search(stream).is_ok())).collect(),
-        });
-    }
-    let streams = narrowed.unwrap_or_else(|| (0..table.len() as u32).collect());
-    streams.into_iter().filter(|stream| selector.matches(&open.labels[*stream as usize])).collect()
-}
-
-/// The members of ascending lists, ascending, each once.
-fn merged(lists: &[&[u32]]) -> Vec<u32> {
-    let mut all = lists.concat();
-    all.sort_unstable();
-    all.dedup();
-    all
 }
 
 fn run_counts(run: &Run) -> RunCounts {

@@ -293,13 +293,6 @@ impl Querier {
         let _timer = caller.work().time(Step::Overlap);
         overlap::drop_duplicates(&reader, sources).await
     }
-
-    /// As [`Querier::sources`], for those that count entries and read no lines: what a query may read does not bound them.
-    pub(crate) async fn sources_to_count(&self, caller: &Caller, wanted: Arc<dyn Wanted>, range: TimeRange) -> Result<Sources, QueryError> {
-        let reader = self.reader(caller);
-        let sources = gather::gather(self.ingester(), &reader, caller.tenants(), wanted, range).await?;
-        overlap::drop_duplicates(&reader, sources).await
-    }
 }
 
 /// What the sources and their reading give together.

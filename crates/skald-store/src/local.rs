@@ -25,7 +25,7 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// File in a root that a process may lock; no object can have its name.
-    pub const LOCK: &str = "~lock";
+    pub const LOCK: &str = crate::name::LOCK;
 
     /// Opens the store in `root`, which is made when missing; removes what puts left behind that a crash cut short, and empty folders. Blocks.
     ///
@@ -35,6 +35,12 @@ impl LocalStore {
         let io = |source| StoreError::Io { operation: "open the store of", name: root.display().to_string(), source };
         let files = Files::open(disk, root).map_err(io)?;
         Ok(LocalStore { files: Arc::new(files), spawner })
+    }
+
+    /// As [`ObjectStore::get_range`], on the caller's thread, which may wait for the disk.
+    pub(crate) fn get_range_blocking(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        check_name(name)?;
+        self.files.get_range(name, range)
     }
 
     async fn run<T: Send + 'static>(

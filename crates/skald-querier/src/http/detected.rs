@@ -1,6 +1,6 @@
 //! Labels and fields that are found by looking at streams and lines.
 
-use super::metadata::streams_of;
+use super::metadata::selected;
 use super::{Asked, Refused, asked, json};
 use crate::detected_fields::{self, Fields};
 use crate::detected_labels;
@@ -21,9 +21,10 @@ const LIMIT_DEFAULT: u64 = 1000;
 
 pub(super) async fn labels(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
-    let (streams, warnings) = streams_of(&querier, &asked).await?;
+    let (selector, range) = selected(&querier, &asked).await?;
+    let (labels, warnings) = querier.values_by_name(&asked.caller, &selector, range).await?;
     let hidden = if asked.caller.tenants().len() > 1 { &[TENANT_LABEL][..] } else { &[] };
-    let labels = detected_labels::detect(&streams, hidden);
+    let labels = detected_labels::detect(labels, hidden);
     let members = if labels.is_empty() { vec![] } else { vec![("detectedLabels", serde_json::json!(labels))] };
     Ok(answer(members, &warnings))
 }

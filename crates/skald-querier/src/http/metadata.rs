@@ -5,16 +5,15 @@ use crate::caller::Caller;
 use crate::checks;
 use crate::encode;
 use crate::error::QueryError;
+use crate::index::{both_inside, compile};
 use crate::params::{ParamError, Params};
 use crate::service::Querier;
 use crate::tenants::TENANT_LABEL;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use skald_logql::ast::Matcher;
 use skald_logql::exec::Selector;
 use skald_logql::parse_matchers;
-use skald_model::{Labels, TimeRange, Timestamp};
-use std::collections::BTreeSet;
+use skald_model::TimeRange;
 
 /// Most selectors of one request for series.
 const SELECTORS_MAX: usize = 64;
@@ -25,40 +24,36 @@ fn window(querier: &Querier, caller: &Caller, params: &Params, query: &str) -> R
     caller.work().record().asked_about(query, (start, end), None);
     let start = checks::lookback(start, end, caller.limits(), querier.now())?;
     checks::length(start, end, caller.limits())?;
-    Ok(TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
+    Ok(both_inside(start, end))
 }
 
-/// Compiles on the CPU pool: large regular expressions take a while.
-async fn compile(caller: &Caller, matchers: Vec<Matcher>) -> Result<Selector, QueryError> {
-    caller.work().on_pool(move || Ok(Selector::compile(&matchers).map_err(ParamError)?)).await
-}
-
-pub(super) async fn streams_of(querier: &Querier, asked: &Asked) -> Result<(BTreeSet<Labels>, Vec<String>), Refused> {
+/// The streams and the time that a request is about.
+pub(super) async fn selected(querier: &Querier, asked: &Asked) -> Result<(Selector, TimeRange), Refused> {
     let text = asked.params.get("query");
     let range = window(querier, &asked.caller, &asked.params, text)?;
     let matchers = if text.is_empty() { Vec::new() } else { parse_matchers(text, false).map_err(QueryError::Matchers)? };
-    Ok(querier.series(&asked.caller, &[compile(&asked.caller, matchers).await?], range).await?)
+    Ok((compile(&asked.caller, matchers).await?, range))
 }
 
 pub(super) async fn labels(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
-    let (streams, warnings) = streams_of(&querier, &asked).await?;
-    let mut names: BTreeSet<&str> = streams.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
+    let (selector, range) = selected(&querier, &asked).await?;
+    let (mut names, warnings) = querier.label_names(&asked.caller, &selector, range).await?;
     if asked.caller.tenants().len() > 1 {
-        names.insert(TENANT_LABEL);
+        names.insert(TENANT_LABEL.to_owned());
     }
-    Ok(json(encode::names(&names.into_iter().map(str::to_owned).collect::<Vec<_>>(), &warnings)))
+    Ok(json(encode::names(&names, &warnings)))
 }
 
 pub(super) async fn label_values(State(querier): State<Querier>, Path(name): Path<String>, request: Request) -> Result<Response, Refused> {
     let asked = asked(&querier, request).await?;
     if name == TENANT_LABEL && querier.config().querier.multi_tenant_queries_enabled {
-        let tenants: Vec<_> = asked.caller.tenants().iter().map(ToString::to_string).collect();
+        let tenants = asked.caller.tenants().iter().map(ToString::to_string).collect();
         return Ok(json(encode::names(&tenants, &[])));
     }
-    let (streams, warnings) = streams_of(&querier, &asked).await?;
-    let values: BTreeSet<&str> = streams.iter().filter_map(|labels| labels.get(&name)).collect();
-    Ok(json(encode::names(&values.into_iter().map(str::to_owned).collect::<Vec<_>>(), &warnings)))
+    let (selector, range) = selected(&querier, &asked).await?;
+    let (values, warnings) = querier.label_values(&asked.caller, &selector, &name, range).await?;
+    Ok(json(encode::names(&values, &warnings)))
 }
 
 pub(super) async fn series(State(querier): State<Querier>, request: Request) -> Result<Response, Refused> {

@@ -1,6 +1,6 @@
 //! Pieces of time whose bytes are added up.
 
-use skald_model::{TimeRange, Timestamp};
+use skald_model::Timestamp;
 use std::time::Duration;
 
 const MILLISECOND: i64 = 1_000_000;
@@ -30,9 +30,15 @@ impl Buckets {
         Buckets { start, end, step, first, count: (after - first).max(1) }
     }
 
-    /// All of it.
-    pub(crate) fn range(&self) -> TimeRange {
-        TimeRange::new(self.start, Timestamp(self.end.0.saturating_add(1)))
+    /// The first and the last instant.
+    pub(crate) fn ends(&self) -> (Timestamp, Timestamp) {
+        (self.start, self.end)
+    }
+
+    /// The first instant behind a bucket, if another follows.
+    pub(crate) fn after(&self, bucket: u32) -> Option<Timestamp> {
+        let next = i64::from(bucket) + 1;
+        (next < self.count).then(|| Timestamp((self.first + next).saturating_mul(self.step)))
     }
 
     /// The bucket of an instant, if it lies inside.
@@ -44,6 +50,12 @@ impl Buckets {
         Some(bucket as u32)
     }
 
+    /// The number of the last bucket.
+    #[cfg(test)]
+    pub(crate) fn last(&self) -> u32 {
+        (self.count - 1) as u32
+    }
+
     /// The bucket that holds the whole of a span.
     pub(crate) fn bucket_around(&self, min: Timestamp, max: Timestamp) -> Option<u32> {
         let bucket = self.bucket_of(min)?;
@@ -52,11 +64,7 @@ impl Buckets {
 
     /// The time that a bucket is shown at: its last millisecond, and for the last bucket the end of the span.
     pub(crate) fn stamp(&self, bucket: u32) -> Timestamp {
-        if i64::from(bucket) + 1 >= self.count {
-            return self.end;
-        }
-        let after = (self.first + i64::from(bucket) + 1).saturating_mul(self.step);
-        Timestamp(after.saturating_sub(MILLISECOND))
+        self.after(bucket).map_or(self.end, |after| Timestamp(after.0.saturating_sub(MILLISECOND)))
     }
 }
 
@@ -95,7 +103,7 @@ mod tests {
         assert_eq!(buckets.bucket_around(secs(11), secs(19)), Some(1));
         assert_eq!(buckets.bucket_around(secs(11), secs(20)), None);
         assert_eq!(buckets.bucket_around(secs(29), secs(31)), None);
-        assert_eq!(buckets.range(), TimeRange::new(secs(5), Timestamp(30_000_000_001)));
+        assert_eq!([0, 1, 2].map(|bucket| buckets.after(bucket)), [Some(secs(10)), Some(secs(20)), None]);
         let whole = Buckets::whole(secs(5), secs(30));
         assert_eq!((whole.bucket_of(secs(30)), whole.stamp(0), whole.bucket_of(secs(31))), (Some(0), secs(30), None));
     }

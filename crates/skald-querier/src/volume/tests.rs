@@ -77,16 +77,22 @@ fn lines_pushed_metadata_and_eight_for_a_derived_value_are_counted() {
 }
 
 #[test]
-fn what_the_directory_knows_is_not_read() {
+fn objects_are_counted_by_their_directories_and_split_evenly_in_time() {
     let mut world = world();
     let labels = skald_testkit::labels(&[("app", "a")]);
-    world.store(&tenant("t"), &[(labels.clone(), rows(&[(1, "12345", "abc"), (2, "1", "")]))], 1 << 20);
-    let whole = ask(&world, &["t"], request("{}", (0, 10))).expect("it answers");
-    assert_eq!((whole.stats.blocks_read, whole.stats.object_lines, whole.stats.object_bytes), (0, 2, 6));
-    assert_eq!(points(whole), [(r#"{app="a"}"#.to_owned(), vec![(10.0, 5 + 8 + 8 + 1 + 8)])]);
-    let cut = ask(&world, &["t"], request("{}", (0, 1))).expect("it answers");
-    assert_eq!(cut.stats.blocks_read, 1);
-    assert_eq!(points(cut), [(r#"{app="a"}"#.to_owned(), vec![(1.0, 5 + 8 + 8)])]);
+    let lines = [(0, "12345678", "abc"), (1, "12345678", "abc"), (2, "12345678", "abc"), (100, "1234", "")];
+    world.store(&tenant("t"), &[(labels.clone(), rows(&lines))], 1 << 20);
+    let ask = |span| {
+        let answer = ask(&world, &["t"], request("{}", span)).expect("it answers");
+        assert_eq!((answer.stats.blocks_read, answer.stats.compressed_bytes), (0, 0));
+        points(answer).into_iter().flat_map(|(_, points)| points).map(|(_, bytes)| bytes).sum::<u64>()
+    };
+    let all = 3 * (8 + 8 + 8) + 4 + 8;
+    assert_eq!(ask((0, 100)), all);
+    assert_eq!(ask((-50, 500)), all);
+    // As if the four lay at 0, 33, 66 and 100 s: each has a quarter.
+    assert_eq!((ask((0, 2)), ask((0, 50)), ask((51, 100)), ask((34, 67))), (all / 4, all / 2, all / 2, all / 4));
+    assert_eq!(ask((34, 66)), 0);
 }
 
 #[test]
@@ -136,7 +142,7 @@ proptest! {
     #![proptest_config(skald_testkit::property(48))]
 
     #[test]
-    fn every_entry_counts_once_in_its_bucket_wherever_it_stands(
+    fn buckets_have_what_lies_in_them_and_their_share_of_what_they_cut(
         sources in prop::collection::vec((prop::collection::vec((0..3u8, 0..60i64, 0..30usize, 0..3u8), 1..30), any::<bool>(), 1..200usize), 1..4),
         span in (0..60i64, 0..60i64),
         step in 1..30u64,
@@ -144,19 +150,25 @@ proptest! {
         let mut world = world();
         let labels = |stream: u8| skald_testkit::labels(&[("stream", ["a", "b", "c"][stream as usize])]);
         let trace = |number: u8| ["", "one", "other"][number as usize];
-        let mut all = BTreeSet::<Entry>::new();
+        let mut in_memory_once = BTreeSet::<Entry>::new();
+        // What each object has of each stream.
+        let mut stored: Vec<(u8, Vec<Entry>)> = Vec::new();
         for (entries, in_memory, block_bytes) in sources {
             let mut entries: Vec<Entry> = entries;
             entries.sort_by_key(|(stream, secs, ..)| (*stream, *secs));
-            all.extend(entries.iter().copied());
             let mut streams = Vec::new();
             for of_stream in entries.chunk_by(|a, b| a.0 == b.0) {
                 // An object has no entry twice; memory may.
                 let mut seen = BTreeSet::new();
-                let kept = of_stream.iter().filter(|entry| in_memory || seen.insert(**entry));
-                let lines: Vec<_> = kept.map(|(_, secs, len, number)| (*secs, "x".repeat(*len), trace(*number))).collect();
+                let kept: Vec<Entry> = of_stream.iter().filter(|entry| in_memory || seen.insert(**entry)).copied().collect();
+                let lines: Vec<_> = kept.iter().map(|(_, secs, len, number)| (*secs, "x".repeat(*len), trace(*number))).collect();
                 let lines: Vec<_> = lines.iter().map(|(secs, line, trace)| (*secs, line.as_str(), *trace)).collect();
                 streams.push((labels(of_stream[0].0), rows(&lines)));
+                if in_memory {
+                    in_memory_once.extend(kept);
+                } else {
+                    stored.push((of_stream[0].0, kept));
+                }
             }
             if in_memory {
                 streams.into_iter().for_each(|(labels, rows)| world.remember(&tenant("t"), &labels, rows));
@@ -164,30 +176,63 @@ proptest! {
                 world.store(&tenant("t"), &streams, block_bytes);
             }
         }
+        let bytes_of = |(_, _, len, number): &Entry| {
+            let metadata = if *number == 0 { 0 } else { "trace".len() + trace(*number).len() };
+            (len + metadata + 8) as u64
+        };
+        let volumes = |span: (i64, i64), step: Option<u64>| {
+            let asked = VolumeRequest { step: step.map(Duration::from_secs), ..request("{}", span) };
+            points(ask(&world, &["t"], asked).expect("it answers")).into_iter().collect::<BTreeMap<_, _>>()
+        };
         let span = (span.0.min(span.1), span.0.max(span.1));
-        let asked = VolumeRequest { step: Some(Duration::from_secs(step)), ..request("{}", span) };
-        let found: BTreeMap<_, _> = points(ask(&world, &["t"], asked).expect("it answers")).into_iter().collect();
+        let found = volumes(span, Some(step));
 
+        // What lies whole in a bucket is exact; of what a border cuts, each bucket has between nothing and all.
         let buckets = Buckets::every(Duration::from_secs(step), at(span.0), at(span.1));
-        let mut want = BTreeMap::<String, BTreeMap<u32, u64>>::new();
-        let (mut entries, mut bytes) = (0, 0);
-        for (stream, secs, len, number) in all {
-            let Some(bucket) = buckets.bucket_of(at(secs)) else { continue };
-            let metadata = if number == 0 { 0 } else { "trace".len() + trace(number).len() };
-            *want.entry(labels(stream).to_string()).or_default().entry(bucket).or_default() += (len + metadata + 8) as u64;
-            (entries, bytes) = (entries + 1, bytes + len as u64);
-        }
-        let is_matrix = want.values().any(|points| points.len() > 1);
         let secs = |bucket: u32| (buckets.stamp(bucket).0 - START * 1_000_000_000) as f64 / 1e9;
-        let want: BTreeMap<_, _> = want
-            .iter()
-            .map(|(labels, points)| (labels.clone(), points.iter().map(|(bucket, bytes)| (secs(*bucket), *bytes)).collect::<Vec<_>>()))
-            .collect();
-        prop_assert!(is_matrix || found.values().all(|points| points.len() == 1));
-        prop_assert_eq!(&found, &want);
+        let mut bounds = BTreeMap::<(String, u32), (u64, u64)>::new();
+        let mut add = |stream: u8, bucket: u32, least: u64, most: u64| {
+            let bound = bounds.entry((labels(stream).to_string(), bucket)).or_default();
+            *bound = (bound.0 + least, bound.1 + most);
+        };
+        for entry in &in_memory_once {
+            buckets.bucket_of(at(entry.1)).iter().for_each(|bucket| add(entry.0, *bucket, bytes_of(entry), bytes_of(entry)));
+        }
+        for (stream, entries) in &stored {
+            let all: u64 = entries.iter().map(bytes_of).sum();
+            let (min, max) = (at(entries[0].1), at(entries[entries.len() - 1].1));
+            match buckets.bucket_around(min, max) {
+                Some(bucket) => add(*stream, bucket, all, all),
+                None => (0..=buckets.last()).for_each(|bucket| add(*stream, bucket, 0, all)),
+            }
+        }
+        let mut seen = 0;
+        for ((labels, bucket), (least, most)) in &bounds {
+            let points = found.get(labels).map_or(&[][..], Vec::as_slice);
+            let bytes = points.iter().find(|(at, _)| *at == secs(*bucket)).map_or(0, |(_, bytes)| *bytes);
+            prop_assert!((*least..=*most).contains(&bytes), "{labels} {bucket}: {bytes}, not between {least} and {most}");
+            seen += bytes;
+        }
+        prop_assert_eq!(seen, found.values().flatten().map(|(_, bytes)| bytes).sum::<u64>());
 
+        // However the time is cut, the parts add up to all there is.
+        let mut want = BTreeMap::<String, u64>::new();
+        let copies = stored.iter().flat_map(|(_, entries)| entries).chain(&in_memory_once);
+        copies.for_each(|entry| *want.entry(labels(entry.0).to_string()).or_default() += bytes_of(entry));
+        for step in [None, Some(step)] {
+            let sum = |(labels, points): (String, Vec<(f64, u64)>)| (labels, points.iter().map(|(_, bytes)| bytes).sum());
+            let sums: BTreeMap<String, u64> = volumes((-10, 100), step).into_iter().map(sum).collect();
+            prop_assert_eq!(&sums, &want);
+        }
         let caller = world.querier.caller(vec![tenant("t")], QueryTags::default());
-        let (stats, _) = block_on(world.querier.index_stats(&caller, Vec::new(), at(span.0), at(span.1))).expect("it answers");
-        prop_assert_eq!((stats.streams, stats.entries, stats.bytes), (want.len() as u64, entries, bytes));
+        let stats = |from: i64, to: i64| block_on(world.querier.index_stats(&caller, Vec::new(), at(from), at(to))).expect("it answers").0;
+        let whole = stats(-10, 100);
+        let entries = stored.iter().map(|(_, entries)| entries.len()).sum::<usize>() + in_memory_once.len();
+        prop_assert_eq!((whole.streams, whole.entries), (want.len() as u64, entries as u64));
+        let caller = world.querier.caller(vec![tenant("t")], QueryTags::default());
+        let parts = [(at(-10), Timestamp(at(span.0).0 - 1)), (at(span.0), at(span.1)), (Timestamp(at(span.1).0 + 1), at(100))];
+        let parts = parts.map(|(from, to)| block_on(world.querier.index_stats(&caller, Vec::new(), from, to)).expect("it answers").0);
+        prop_assert_eq!(parts.iter().map(|part| part.entries).sum::<u64>(), whole.entries);
+        prop_assert_eq!(parts.iter().map(|part| part.bytes).sum::<u64>(), whole.bytes);
     }
 }

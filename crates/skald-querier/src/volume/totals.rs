@@ -12,7 +12,7 @@ pub(crate) struct Amount {
     pub(crate) bytes: u64,
 }
 
-/// Amounts by number of series and bucket. Parts of a request count by themselves and are merged.
+/// Amounts by number of series and bucket.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Totals(FxHashMap<(u32, u32), Amount>);
 
@@ -26,28 +26,10 @@ impl Totals {
         }
     }
 
-    pub(crate) fn merge(&mut self, other: Totals) {
-        other.0.into_iter().for_each(|((series, bucket), amount)| self.add(&[series], bucket, amount));
-    }
-
     /// Bytes of memory held, about.
     pub(crate) fn heap_bytes(&self) -> usize {
         // A key, a value and a byte of the table's own for each place.
         self.0.capacity() * 25
-    }
-
-    /// Number of series that have anything.
-    pub(crate) fn series_count(&self) -> usize {
-        let mut series: Vec<u32> = self.0.keys().map(|(series, _)| *series).collect();
-        series.sort_unstable();
-        series.dedup();
-        series.len()
-    }
-
-    /// All of it.
-    pub(crate) fn sum(&self) -> Amount {
-        let add = |sum: Amount, one: &Amount| Amount { entries: sum.entries + one.entries, bytes: sum.bytes + one.bytes };
-        self.0.values().fold(Amount::default(), add)
     }
 
     /// The `limit` largest series by their first points, then by name: as a matrix when `points` are wanted and any series has several, else
@@ -117,11 +99,8 @@ mod tests {
         totals.add(&[0], 1, amount(90));
         totals.add(&[0], 0, amount(1));
         totals.add(&[2, 1], 0, amount(5));
-        let mut other = Totals::default();
-        other.add(&[3], 1, amount(7));
-        other.add(&[0], 0, amount(1));
-        totals.merge(other);
-        assert_eq!((totals.series_count(), totals.sum()), (4, Amount { entries: 6, bytes: 109 }));
+        totals.add(&[3], 1, amount(7));
+        totals.add(&[0], 0, amount(1));
         let names = names(&["a", "b", "c", "d"]);
         let all = vec![
             ("d".to_owned(), vec![(20, 7.0)]),

@@ -1,6 +1,6 @@
 use crate::{ObjectName, StoreError};
-use skald_block::{Footer, FormatError, StreamTable};
-use skald_model::{ErrorKind, Labels};
+use skald_block::{Footer, FormatError};
+use skald_model::ErrorKind;
 use std::sync::Arc;
 
 /// A live data object.
@@ -30,19 +30,14 @@ impl DataObject {
 pub struct OpenObject {
     /// The object.
     pub object: Arc<DataObject>,
-    /// Its footer.
+    /// Its footer, in which streams have numbers; see [`super::Catalog::open_streams`] for their labels.
     pub footer: Footer,
-    /// Its streams, by label.
-    pub streams: StreamTable,
-    /// Labels of its streams, by stream number.
-    pub labels: Vec<Labels>,
 }
 
 impl OpenObject {
     /// Bytes of memory held, about.
     pub fn heap_bytes(&self) -> usize {
-        let labels: usize = self.labels.iter().map(|labels| labels.text_len() + 16 * labels.len() + 64).sum();
-        self.footer.heap_bytes() + self.streams.heap_bytes() + labels
+        self.footer.heap_bytes()
     }
 }
 

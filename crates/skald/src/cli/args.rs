@@ -446,7 +446,9 @@ pub struct ServeArgs {
     /// Without it, as configured; 127.0.0.1:9095 when nothing is.
     #[arg(long, value_name = "ADDRESS")]
     pub grpc_listen: Option<SocketAddr>,
-    /// Where data objects live; without it, in the data directory.
+    /// Where data objects live: file:///directory or s3://bucket/prefix.
+    ///
+    /// Without it, as configured; in the data directory when nothing is.
     #[arg(long, value_name = "URL")]
     pub storage: Option<String>,
 }
