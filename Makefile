@@ -20,7 +20,8 @@ check: ## Format, clippy with warnings denied, docs, dependency policy.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	scripts/deny.sh
 
-test: ## Every test: unit, property, golden, fault and end-to-end on the real binary.
+test: ## Every test: unit, property, golden, fault and end-to-end on the real binary and a real S3 server (installed below .tools).
+	scripts/s3-server.sh > /dev/null
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc --quiet
 
@@ -28,7 +29,7 @@ sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
 	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
 
 fuzz: ## Long property tests of every decoder and parser (CASES=n).
-	SKALD_FUZZ_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
+	SKALD_FUZZ_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib --test damage -- --nocapture
 
 bench: ## Micro-benchmarks.
 	$(CARGO) bench --workspace

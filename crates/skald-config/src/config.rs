@@ -83,11 +83,11 @@ settings! {
 settings! {
     /// S3 and what speaks its protocol, where `storage.url` is `s3://…`. Credentials are never part of the configuration: they come from the environment, a profile, or the machine's role ([storage](storage.md)).
     pub struct S3Config {
-        /// Address of the server, such as `https://s3.example.com` or `http://127.0.0.1:9000`. Unset is that of Amazon for the region.
+        /// Address of the server, such as `https://s3.example.com` or `http://127.0.0.1:9000`. Unset is that of `AWS_ENDPOINT_URL`, else Amazon's for the region.
         pub endpoint: Option<String>,
         /// Region of the bucket. Unset is that of `AWS_REGION`, the profile or the machine; with an `endpoint` and none of these, `us-east-1`.
         pub region: Option<String>,
-        /// Whether the bucket stands in the path of requests, not in the host name. Unset is on with an `endpoint`, and off without.
+        /// Whether the bucket stands in the path of requests, not in the host name. Unset is on with an endpoint of one's own, off with Amazon's.
         pub force_path_style: Option<bool>,
         /// Longest time that one request may take with its body, up to 128 MiB. Shorter notices a dead store sooner, longer lets large objects through a slow line.
         pub request_timeout: Duration,
@@ -109,6 +109,16 @@ settings! {
         pub max_decompressed_size: ByteSize,
         /// Bytes of all pushes in progress; more are refused with 503. Default: a fifth of `memory_limit`, at most 2GB. Larger takes more pushes at once.
         pub max_inflight_bytes: ByteSize,
+        /// What is the same for the OpenTelemetry logs of all tenants.
+        pub otlp_config: OtlpDefaults,
+    }
+}
+
+settings! {
+    /// What is the same for the OpenTelemetry logs of all tenants; what tenants may set is `limits_config.otlp_config`.
+    pub struct OtlpDefaults {
+        /// Attributes of resources that become labels of the stream, unless a tenant has `ignore_defaults`. More labels make more, smaller streams.
+        pub default_resource_attributes_as_index_labels: Vec<String>,
     }
 }
 
@@ -316,7 +326,7 @@ impl Config {
         for (key, price) in [("storage.s3.put_price", s3.put_price), ("storage.s3.get_price", s3.get_price)] {
             must(price.is_finite() && price >= 0.0, key, format!("{price} is not a price"));
         }
-        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes } = &self.distributor;
+        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes, otlp_config: _ } = &self.distributor;
         must(max_recv_msg_size.0 > 0, "distributor.max_recv_msg_size", "must not be 0".to_owned());
         let fits = max_recv_msg_size <= max_decompressed_size && *max_decompressed_size <= DECOMPRESSED_SIZE_MAX;
         let bounds = format!("must be between max_recv_msg_size and {DECOMPRESSED_SIZE_MAX}");
@@ -446,7 +456,34 @@ impl DistributorConfig {
             max_recv_msg_size: share(memory, 20, ByteSize::mib(100)),
             max_decompressed_size: share(memory, 8, ByteSize::mib(512)),
             max_inflight_bytes: share(memory, 5, ByteSize::gib(2)),
+            otlp_config: OtlpDefaults::default(),
         }
+    }
+}
+
+impl Default for OtlpDefaults {
+    fn default() -> Self {
+        let names = [
+            "service.name",
+            "service.namespace",
+            "service.instance.id",
+            "deployment.environment",
+            "deployment.environment.name",
+            "cloud.region",
+            "cloud.availability_zone",
+            "k8s.cluster.name",
+            "k8s.namespace.name",
+            "k8s.pod.name",
+            "k8s.container.name",
+            "container.name",
+            "k8s.replicaset.name",
+            "k8s.deployment.name",
+            "k8s.statefulset.name",
+            "k8s.daemonset.name",
+            "k8s.cronjob.name",
+            "k8s.job.name",
+        ];
+        OtlpDefaults { default_resource_attributes_as_index_labels: names.map(str::to_owned).to_vec() }
     }
 }
 

@@ -11,6 +11,7 @@ mod duration;
 mod limits;
 mod load;
 mod memory;
+mod otlp;
 mod overrides;
 mod reference;
 mod render;
@@ -25,13 +26,14 @@ mod test_disk;
 pub use blocked::{AskedQuery, BlockedQuery, query_hash};
 pub use check::{ConfigError, Problem};
 pub use config::{
-    CompactorConfig, Config, DistributorConfig, GenerationConfig, IngesterConfig, LogFormat, LogLevel, Mode, QuerierConfig, RuntimeConfig,
-    S3Config, ServerConfig, StorageConfig, WalConfig,
+    CompactorConfig, Config, DistributorConfig, GenerationConfig, IngesterConfig, LogFormat, LogLevel, Mode, OtlpDefaults, QuerierConfig,
+    RuntimeConfig, S3Config, ServerConfig, StorageConfig, WalConfig,
 };
 pub use duration::{format_duration, parse_duration};
 pub use limits::{Limits, ShardStreams, TenantLimits};
 pub use load::{Flag, Loaded, Source, load};
 pub use memory::memory_limit;
+pub use otlp::{AttributeAction, AttributeRule, OtlpConfig, OtlpResourceAttributes, first_rule};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use render::{render, render_diff, render_value};

@@ -15,6 +15,8 @@ pub mod probe;
 mod remote;
 pub mod resilient;
 pub mod s3;
+pub mod tier;
+pub mod upload;
 mod within;
 
 pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};

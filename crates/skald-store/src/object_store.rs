@@ -42,6 +42,18 @@ pub trait ObjectStore: Send + Sync + 'static {
         }
         Ok(())
     }
+    /// Says how large an object is of which parts are being read. A store with a cache may then fetch it whole when that is cheaper.
+    fn note_size(&self, _name: &str, _size: u64) {}
+    /// Whether reads of an object may be answered from a copy.
+    fn may_read_copy(&self, _name: &str) -> bool {
+        false
+    }
+    /// Says that bytes read of an object were damaged: its copy, if there is one, is not read again.
+    async fn forget_copy(&self, _name: &str) {}
+    /// Whether an object that is there has reached the place where it is to stay, so that others may be told of it.
+    fn is_stored(&self, _name: &str) -> bool {
+        true
+    }
 }
 
 /// A name in the store and how large it is.

@@ -28,7 +28,7 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let store_lock = lock_store(&config, seams.disk.as_ref())?;
     let limits = runtime.tenant_limits()?;
 
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?);
+    let store = crate::storage::open(&runtime).await?;
     let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.filter_cache_size.0 };
     let catalog = Arc::new(open_catalog(&runtime, store, sizes).await?);
 
@@ -74,7 +74,9 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         stopping.0.stop().await;
         stopping.1.stopped();
     });
-    let serving = runtime.serve(routes, tonic::service::Routes::default()).await?;
+    let mut grpc = tonic::service::Routes::default();
+    *grpc.axum_router_mut() = std::mem::take(grpc.axum_router_mut()).merge(distributor.grpc_routes());
+    let serving = runtime.serve(routes, grpc).await?;
     // Their connections are no longer those of the server, which would not wait for them.
     runtime.on_stop("live tails", async move { querier.stop_tails().await });
     ingester_ready.not_ready("replaying the write-ahead log");

@@ -3,10 +3,12 @@
 mod metrics;
 mod object;
 mod read;
+mod swap;
 mod table;
 
 pub use metrics::Metrics;
 pub use object::{DataObject, OpenObject, ReadError};
+pub(crate) use swap::covers;
 pub use table::Table;
 
 use crate::{ObjectName, ObjectStore, StoreError, TableId};
@@ -18,6 +20,7 @@ use skald_model::{Day, DiskId, ErrorKind, Generation, TenantId, TimeRange, Times
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use swap::Taken;
 use tracing::warn;
 
 /// Names tried for an object whose first name another object has.
@@ -141,6 +144,14 @@ impl Catalog {
         let first = name.to_string();
         for _ in 0..ATTEMPTS_MAX {
             let path = name.to_string();
+            match self.taken(&name).await? {
+                Some(Taken::Live(live)) if self.has_digest(&live, &object.summary).await? => return Ok(()),
+                Some(_) => {
+                    name = name.next_attempt();
+                    continue;
+                }
+                None => {}
+            }
             match self.store.put_if_absent(&path, bytes.clone()).await {
                 Ok(()) => {
                     self.add(name, bytes.len() as u64);
@@ -163,12 +174,18 @@ impl Catalog {
         };
         let Some(size) = size else { return Ok(false) };
         let probe = DataObject::new(u64::MAX, name.clone(), size);
-        match self.load_footer(&probe).await {
-            Ok(footer) if footer.summary.digest == summary.digest => {
-                self.add(name.clone(), size);
-                Ok(true)
-            }
-            Ok(_) | Err(ReadError::Damaged { .. }) => Ok(false),
+        let holds = self.has_digest(&probe, summary).await?;
+        if holds {
+            self.add(name.clone(), size);
+        }
+        Ok(holds)
+    }
+
+    /// Whether a stored object has the rows that `summary` counts. A damaged one has not.
+    async fn has_digest(&self, object: &DataObject, summary: &ObjectSummary) -> Result<bool, PublishError> {
+        match self.load_footer(object).await {
+            Ok(footer) => Ok(footer.summary.digest == summary.digest),
+            Err(ReadError::Damaged { .. }) => Ok(false),
             Err(error) => Err(PublishError::Compare(error)),
         }
     }
@@ -266,19 +283,21 @@ impl Catalog {
     /// # Errors
     /// When the store fails; what was not deleted is tried again at the next call.
     pub async fn sweep(&self) -> Result<(), StoreError> {
-        let free: Vec<Arc<DataObject>> = {
-            let mut retired = self.retired.lock();
+        let mut free: Vec<(u64, String)> = {
+            let retired = self.retired.lock();
             // A footer that was opened while its object was retired came into the cache after it was taken out.
             retired.iter().for_each(|object| self.forget(object));
-            retired.extract_if(.., |object| Arc::strong_count(object) == 1).collect()
+            let unheld = retired.iter().filter(|object| Arc::strong_count(object) == 1);
+            unheld.map(|object| (object.id, object.path.clone())).collect()
         };
-        for (i, object) in free.iter().enumerate() {
-            if let Err(error) = self.store.delete(&object.path).await {
-                self.retired.lock().extend(free[i..].iter().cloned());
-                return Err(error);
-            }
+        // What lies on the local disk alone can go while the store is away.
+        free.sort_by_key(|(_, path)| self.store.is_stored(path));
+        for (id, path) in free {
+            self.store.delete(&path).await?;
+            let mut retired = self.retired.lock();
+            retired.retain(|object| object.id != id);
+            self.metrics.retired.set(retired.len() as i64);
         }
-        self.metrics.retired.set(self.retired.lock().len() as i64);
         Ok(())
     }
 }
