@@ -2,19 +2,22 @@
 
 use crate::budget::{Budget, Held};
 use crate::error::QueryError;
+use crate::lookup::{self, IndexBatch, Silent};
 use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
-use crate::tables::{self, Matched};
+use crate::tables::{self, Choose, Matched, Tables, StreamChoice};
 use crate::tenants::{TENANT_LABEL, View};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use rustc_hash::FxHashMap;
 use skald_block::{ColumnEntry, Run, StreamTable};
+use skald_index::IndexedStream;
 use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
 use skald_logql::plan::LogPlan;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
 use skald_rpc::{Ingester, LabelMatcher, SelectRequest, Selected};
-use skald_store::OpenObject;
-use std::collections::HashSet;
+use skald_store::{DataObject, OpenObject};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 
 /// Bytes that a run takes until it has been read.
@@ -119,25 +122,20 @@ pub(crate) async fn gather(
     wanted: Arc<dyn Wanted>,
     range: TimeRange,
 ) -> Result<Sources, QueryError> {
-    let mut found = Vec::new();
+    let (mut found, mut sources) = (Vec::new(), Sources::default());
     for view in View::of_all(tenants, wanted.selector()) {
         let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
         let request = SelectRequest { matcher: matcher.clone(), range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
-        let objects = tables::live_objects(reader, view.tenant(), range, &selected);
-        let label_values = wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL);
-        let label_values: Vec<_> = label_values.map(|(name, values)| (name.to_owned(), values)).collect();
-        let choose = move |table: &StreamTable| {
-            let mut streams = tables::matching_streams(table, matcher.view.selector(), &label_values);
-            streams.retain(|(_, labels)| matcher.can_match(labels));
-            streams
-        };
-        let opened: Vec<_> = tables::open(reader, objects, range, Arc::new(choose)).try_collect().await?;
+        let tables = Tables::look_up(reader, view.tenant(), range, &selected, &HashSet::new()).await;
+        let objects = wanted_objects(reader, &matcher, range, tables, &mut sources).await?;
+        let opened: Vec<_> = tables::open(reader, objects, range).try_collect().await?;
         found.push((view, selected, opened));
     }
     let work = reader.work.clone();
     let build = move || {
         let mut builder = Builder::new(range, work.budget());
+        builder.sources = sources;
         for (view, selected, opened) in found {
             for stream in selected.streams {
                 builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks)?;
@@ -161,6 +159,81 @@ pub(crate) async fn gather(
         Ok(builder.finish())
     };
     reader.work.on_pool(build).await
+}
+
+/// The objects of a tenant that may have wanted streams: where an index knows them, only those that have.
+async fn wanted_objects(
+    reader: &Reader,
+    matcher: &Arc<MatchingWanted>,
+    range: TimeRange,
+    mut tables: Tables,
+    sources: &mut Sources,
+) -> Result<Vec<(Arc<DataObject>, StreamChoice)>, QueryError> {
+    let label_values = matcher.label_values();
+    let matchers = lookup::matchers(matcher.view.selector(), &label_values);
+    let (mut found, mut held) = (HashMap::<(usize, u32), Vec<(u32, Labels)>>::new(), reader.work.budget().hold_nothing());
+    let (mut to_read, mut silent) = (Vec::new(), BTreeSet::new());
+    for chosen in lookup::choose(reader, &tables.indexed, matchers.as_deref(), range, &mut sources.stats.index).await? {
+        match chosen {
+            Ok(chosen) => to_read.push(chosen),
+            Err(Silent { table }) => drop(silent.insert(table)),
+        }
+    }
+    let mut batches = pin!(lookup::read(reader, &to_read));
+    while let Some(batch) = batches.next().await {
+        let batch = match batch? {
+            Ok(batch) => batch,
+            Err(Silent { table }) => {
+                silent.insert(table);
+                continue;
+            }
+        };
+        sources.stats.index.requests += 1;
+        sources.stats.index.bytes += batch.bytes;
+        let (table, matcher) = (batch.table, matcher.clone());
+        let wanted = reader.work.on_pool(move || Ok(wanted_references(&matcher, range, batch))).await?;
+        for (object, stream, labels) in wanted {
+            if tables.indexed[table].objects[object as usize].is_some() {
+                held.grow(tables::label_bytes(&labels))?;
+                found.entry((table, object)).or_default().push((stream, labels));
+            }
+        }
+    }
+    let choose: Arc<Choose> = {
+        let matcher = matcher.clone();
+        Arc::new(move |table| matcher.choose(table, &label_values))
+    };
+    let mut objects = Vec::new();
+    for (number, table) in tables.indexed.iter_mut().enumerate() {
+        for (object, live) in (0..).zip(&mut table.objects) {
+            let Some(live) = live.take() else { continue };
+            match found.remove(&(number, object)) {
+                _ if silent.contains(&number) => objects.push((live, StreamChoice::Among(choose.clone()))),
+                Some(mut streams) => {
+                    streams.sort_unstable_by_key(|(stream, _)| *stream);
+                    objects.push((live, StreamChoice::Known(streams)));
+                }
+                None => sources.stats.index.objects_skipped += 1,
+            }
+        }
+    }
+    objects.extend(tables.others.into_iter().map(|object| (object, StreamChoice::Among(choose.clone()))));
+    sources.stats.footers += objects.len() as u64;
+    sources.stats.unreadable += tables.warnings.len() as u64;
+    sources.warnings.extend(tables.warnings);
+    Ok(objects)
+}
+
+/// Objects and numbers of the streams that are wanted, and may have rows in the range.
+fn wanted_references(matcher: &MatchingWanted, range: TimeRange, batch: IndexBatch) -> Vec<(u32, u32, Labels)> {
+    let mut found = Vec::new();
+    for IndexedStream { labels, references } in batch.streams {
+        if matcher.can_match(&labels) {
+            let in_range = references.iter().filter(|one| range.overlaps(one.min_time, one.max_time));
+            found.extend(in_range.map(|one| (one.object, one.stream, labels.clone())));
+        }
+    }
+    found
 }
 
 /// What memory has of a tenant.
@@ -192,6 +265,19 @@ struct MatchingWanted {
 }
 
 impl MatchingWanted {
+    /// Values of which entries need one, where their stream has the label.
+    fn label_values(&self) -> Vec<(String, Vec<String>)> {
+        let values = self.wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL);
+        values.map(|(name, values)| (name.to_owned(), values)).collect()
+    }
+
+    /// The streams of an object that are wanted.
+    fn choose(&self, table: &StreamTable, label_values: &[(String, Vec<String>)]) -> Vec<(u32, Labels)> {
+        let mut streams = tables::matching_streams(table, self.view.selector(), label_values);
+        streams.retain(|(_, labels)| self.can_match(labels));
+        streams
+    }
+
     /// Whether any entry of a stream can pass the stages.
     fn can_match(&self, labels: &Labels) -> bool {
         self.wanted.pipeline().stream_can_match(&self.view.labels(labels))
