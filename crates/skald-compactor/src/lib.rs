@@ -1,168 +1,82 @@
-//! The compactor: lets go of what a tenant's retention, or the size of the store, no longer keeps.
+//! The compactor: lets go of what a tenant's retention, or the size of the store, no longer keeps, and builds the indexes of tables.
 //!
 //! Data goes by whole UTC days of one tenant: a day goes once its last instant is older than `retention_period`. Where `retention_size` is set,
 //! the oldest days go while the objects are larger than that or free space on their disk is below the floor; without it nothing goes for want of room, and
 //! pushes are refused at the floor instead. The day that is being written never goes for want of room.
+//!
+//! A table's index is built from the index before it and the footers of the objects that came since. It is put under a new name, and a manifest that
+//! names it is published. Old files are removed once nobody can need them any more.
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
-use skald_config::{ByteSize, Config, TenantLimits};
+mod build;
+mod indexing;
+mod metrics;
+mod retention;
+
+pub use build::{BuildError, Built, build_index};
+pub use metrics::Metrics;
+
+use parking_lot::Mutex;
+use skald_config::{Config, TenantLimits};
+use skald_model::DiskId;
 use skald_model::seam::Seams;
-use skald_model::{Day, TenantId, Timestamp};
-use skald_runtime::chain;
-use skald_store::Catalog;
+use skald_store::{Catalog, Publisher, TableId};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{info, warn};
 
-/// Removes old days of data objects. Cheap to clone.
+/// Removes old days, builds indexes, tidies up. Cheap to clone.
 #[derive(Clone)]
 pub struct Compactor {
     catalog: Arc<Catalog>,
     limits: Arc<dyn TenantLimits>,
     config: Arc<Config>,
     seams: Seams,
+    publisher: Publisher,
     metrics: Metrics,
+    /// When tables were last looked through for files that nobody needs.
+    tidied: Arc<Mutex<HashMap<TableId, Duration>>>,
 }
 
-/// Every metric of the compactor.
-#[derive(Clone)]
-pub struct Metrics {
-    removed_bytes: Family<Reason, Counter>,
-    failures: Counter,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-impl Metrics {
-    /// Makes the metrics and registers them.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Metrics { removed_bytes: Family::default(), failures: Counter::default() };
-        let registry = registry.sub_registry_with_prefix("compactor");
-        registry.register("removed_bytes", "Bytes of data objects removed, by reason", metrics.removed_bytes.clone());
-        registry.register("retention_failures", "Removals that failed and are tried again", metrics.failures.clone());
-        metrics
-    }
-}
-
-/// A day of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct TenantDay {
-    day: Day,
-    tenant: TenantId,
-    bytes: u64,
+/// What a compactor is made of.
+pub struct Parts {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Limits of the tenants.
+    pub limits: Arc<dyn TenantLimits>,
+    /// Live objects.
+    pub catalog: Arc<Catalog>,
+    /// Disk of the process, which stands in the manifests that it publishes.
+    pub disk_id: DiskId,
+    /// The world.
+    pub seams: Seams,
+    /// Metrics.
+    pub metrics: Metrics,
 }
 
 impl Compactor {
     /// Joins the parts.
-    pub fn new(config: Arc<Config>, limits: Arc<dyn TenantLimits>, catalog: Arc<Catalog>, seams: Seams, metrics: Metrics) -> Self {
-        Compactor { catalog, limits, config, seams, metrics }
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, limits, catalog, disk_id, seams, metrics } = parts;
+        let publisher = Publisher { disk: disk_id, random: seams.random.clone() };
+        Compactor { catalog, limits, config, seams, publisher, metrics, tidied: Arc::default() }
     }
 
-    /// Applies retention now and then every `compaction_interval`, as long as the process runs.
+    /// Runs now and then every `compaction_interval`, as long as the process does.
     pub fn start(&self) {
         let compactor = self.clone();
         let task = async move {
             loop {
-                compactor.apply_retention().await;
+                compactor.run().await;
                 compactor.seams.clock.sleep(compactor.config.compactor.compaction_interval).await;
             }
         };
-        self.seams.spawner.spawn("compactor-retention", Box::pin(task));
+        self.seams.spawner.spawn("compactor", Box::pin(task));
     }
 
-    /// Removes what is due at this moment.
-    pub async fn apply_retention(&self) {
-        let now = self.seams.clock.now();
-        let days = self.days();
-        let period = |tenant: &TenantId| self.limits.limits(tenant).retention_period;
-        let (expired, kept): (Vec<_>, Vec<_>) = days.into_iter().partition(|day| is_expired(day.day, period(&day.tenant), now));
-        for day in expired {
-            self.remove(&day, "retention_period");
-        }
-        if let Some(size) = self.config.compactor.retention_size {
-            self.remove_excess(kept, size, now);
-        }
-        if let Err(error) = self.catalog.sweep().await {
-            self.metrics.failures.inc();
-            warn!(error = chain(&error), "cannot delete data objects that are no longer live, trying again later");
-        }
-    }
-
-    fn remove_excess(&self, kept: Vec<TenantDay>, size: ByteSize, now: Timestamp) {
-        let excess = kept.iter().map(|day| day.bytes).sum::<u64>().saturating_sub(size.0).max(self.missing_space());
-        for day in oldest_until(kept, excess, Day::of(now)) {
-            self.remove(&day, "retention_size");
-        }
-    }
-
-    fn days(&self) -> Vec<TenantDay> {
-        let of_tenant = |tenant: TenantId| {
-            let days = self.catalog.days(&tenant).into_iter();
-            days.map(move |(day, bytes)| TenantDay { day, tenant: tenant.clone(), bytes }).collect::<Vec<_>>()
-        };
-        self.catalog.tenants().into_iter().flat_map(of_tenant).collect()
-    }
-
-    /// Bytes that have to go to bring free space up to its floor, on the disk of the data objects: on another their removal frees nothing.
-    fn missing_space(&self) -> u64 {
-        let space = self.seams.disk.space(&self.config.objects_dir());
-        space.map_or(0, |space| self.config.storage.free_space_floor.0.saturating_sub(space.free))
-    }
-
-    fn remove(&self, day: &TenantDay, reason: &'static str) {
-        let bytes = self.catalog.remove_day(&day.tenant, day.day);
-        self.metrics.removed_bytes.get_or_create(&Reason { reason }).inc_by(bytes);
-        info!(tenant = %day.tenant, day = %day.day, bytes, reason, "removed a day of data objects");
-    }
-}
-
-/// Whether the last instant of `day` is older than `period`; a period of zero keeps for ever.
-fn is_expired(day: Day, period: Duration, now: Timestamp) -> bool {
-    !period.is_zero() && day.range().end <= now.minus(period)
-}
-
-/// The oldest days that together free `excess` bytes, `today` and later left out.
-fn oldest_until(mut days: Vec<TenantDay>, excess: u64, today: Day) -> Vec<TenantDay> {
-    days.retain(|day| day.day < today);
-    days.sort_by(|a, b| (a.day, &a.tenant).cmp(&(b.day, &b.tenant)));
-    let mut freed = 0;
-    days.into_iter()
-        .take_while(|day| {
-            let wanted = freed < excess;
-            freed += day.bytes;
-            wanted
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    #[test]
-    fn a_day_goes_when_all_of_it_is_too_old() {
-        let end_of_day_3 = Day(3).range().end;
-        assert!(!is_expired(Day(3), DAY, Timestamp(end_of_day_3.plus(DAY).0 - 1)));
-        assert!(is_expired(Day(3), DAY, end_of_day_3.plus(DAY)));
-        assert!(!is_expired(Day(3), Duration::ZERO, Timestamp::MAX));
-    }
-
-    #[test]
-    fn the_oldest_days_go_until_enough_is_free_and_today_stays() {
-        let day = |day, tenant: &str| TenantDay { day: Day(day), tenant: TenantId::parse(tenant).expect("valid"), bytes: 10 };
-        let days = || vec![day(2, "b"), day(1, "b"), day(1, "a"), day(3, "a")];
-        let gone =
-            |excess| oldest_until(days(), excess, Day(3)).into_iter().map(|day| (day.day.0, day.tenant.to_string())).collect::<Vec<_>>();
-        assert_eq!(gone(0), []);
-        assert_eq!(gone(11), [(1, "a".to_owned()), (1, "b".to_owned())]);
-        assert_eq!(gone(1000).len(), 3);
+    /// Does all that is due at this moment.
+    pub async fn run(&self) {
+        self.apply_retention().await;
+        self.build_indexes().await;
+        self.tidy().await;
     }
 }

@@ -158,8 +158,11 @@ settings! {
 settings! {
     /// Merging and removing data objects.
     pub struct CompactorConfig {
-        /// Time between runs. Shorter removes old objects sooner, for more looks at what there is.
+        /// Time between runs. Shorter removes old objects and indexes new ones sooner, for more looks at what there is.
         pub compaction_interval: Duration,
+        /// Data objects of a tenant's day that the day's index does not cover, from which on it is built anew; 64MiB of them, or two of a day that is over, suffice as well. Fewer lets
+        /// queries open fewer footers; more writes the index less often.
+        pub index_min_objects: usize,
         /// Size of all data objects above which the oldest days are removed, whatever the tenants' `retention_period`. Unset removes nothing for its size.
         pub retention_size: Option<ByteSize>,
     }
@@ -431,7 +434,7 @@ impl Default for WalConfig {
 
 impl Default for CompactorConfig {
     fn default() -> Self {
-        CompactorConfig { compaction_interval: Duration::from_secs(600), retention_size: None }
+        CompactorConfig { compaction_interval: Duration::from_secs(600), index_min_objects: 8, retention_size: None }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::QueryError;
 use crate::lookup::{self, IndexBatch, Silent};
 use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
-use crate::tables::{self, Choose, Matched, Tables, StreamChoice};
+use crate::tables::{self, Choose, Matched, StreamChoice, Tables};
 use crate::tenants::{TENANT_LABEL, View};
 use futures::{StreamExt, TryStreamExt};
 use rustc_hash::FxHashMap;
@@ -179,7 +179,7 @@ async fn wanted_objects(
             Err(Silent { table }) => drop(silent.insert(table)),
         }
     }
-    let mut batches = pin!(lookup::read(reader, &to_read));
+    let mut batches = pin!(lookup::read(reader, to_read));
     while let Some(batch) = batches.next().await {
         let batch = match batch? {
             Ok(batch) => batch,

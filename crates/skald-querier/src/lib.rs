@@ -24,6 +24,7 @@ mod http;
 mod index;
 mod lanes;
 mod log;
+mod lookup;
 mod metadata;
 mod metric;
 mod metrics;

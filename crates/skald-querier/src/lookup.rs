@@ -11,7 +11,8 @@ use skald_logql::ast::MatchOp;
 use skald_logql::exec::Selector;
 use skald_logql::regex::translate;
 use skald_model::TimeRange;
-use skald_store::{IndexSelection, RowRead};
+use skald_store::{IndexSelection, OpenIndex};
+use std::sync::Arc;
 
 /// Pieces of index files that are read at a time.
 const READS_MAX: usize = 4;
@@ -31,9 +32,9 @@ pub(crate) fn matchers(selector: &Selector, label_values: &[(String, Vec<String>
         Some(Matcher { name: matcher.name.clone(), negated, test })
     });
     let or_absent = |values: &[String]| values.iter().cloned().chain([String::new()]).collect();
-    let of_filters = label_values.iter().map(|(name, values)| {
-        Some(Matcher { name: name.clone(), negated: false, test: Test::OneOf(or_absent(values)) })
-    });
+    let of_filters = label_values
+        .iter()
+        .map(|(name, values)| Some(Matcher { name: name.clone(), negated: false, test: Test::OneOf(or_absent(values)) }));
     of_selector.chain(of_filters).collect()
 }
 
@@ -41,7 +42,7 @@ pub(crate) fn matchers(selector: &Selector, label_values: &[(String, Vec<String>
 pub(crate) struct Chosen {
     /// Number of the table.
     pub(crate) table: usize,
-    pub(crate) selection: IndexSelection,
+    pub(crate) selection: Arc<IndexSelection>,
 }
 
 /// The index of a table did not answer, and the log says why.
@@ -69,31 +70,45 @@ pub(crate) async fn choose(
     range: TimeRange,
     used: &mut IndexUse,
 ) -> Result<Vec<Result<Chosen, Silent>>, QueryError> {
-    let chosen = futures::stream::iter(tables.iter().enumerate()).map(async |(table, of)| {
-        reader.work.check()?;
-        let Some(matchers) = matchers else { return Ok(Err(Silent { table })) };
-        let selection = of.index.select(matchers.to_vec(), range, reader.pool.as_ref()).await;
-        Ok::<_, QueryError>(selection.map(|selection| Chosen { table, selection }).map_err(|_| Silent { table }))
-    });
+    let indexes: Vec<(usize, Arc<OpenIndex>)> = tables.iter().map(|table| table.index.clone()).enumerate().collect();
+    let chosen = futures::stream::iter(indexes).map(|(table, index)| choose_one(reader, table, index, matchers, range));
     let chosen: Vec<Result<Chosen, Silent>> = chosen.buffered(OPEN_MAX).try_collect().await?;
     used.tables += chosen.len() as u64;
     used.streams += chosen.iter().flatten().map(|chosen| chosen.selection.len() as u64).sum::<u64>();
     Ok(chosen)
 }
 
-/// Labels and references of what was chosen, piece by piece.
-pub(crate) fn read<'a>(
-    reader: &'a Reader,
-    chosen: &'a [Chosen],
-) -> impl Stream<Item = Result<Result<IndexBatch, Silent>, QueryError>> + 'a {
-    let pieces = chosen.iter().flat_map(|chosen| chosen.selection.reads().iter().map(move |piece| (chosen, piece)));
-    futures::stream::iter(pieces).map(|(chosen, piece)| read_piece(reader, chosen, piece)).buffered(READS_MAX)
+async fn choose_one(
+    reader: &Reader,
+    table: usize,
+    index: Arc<OpenIndex>,
+    matchers: Option<&[Matcher]>,
+    range: TimeRange,
+) -> Result<Result<Chosen, Silent>, QueryError> {
+    reader.work.check()?;
+    let Some(matchers) = matchers else { return Ok(Err(Silent { table })) };
+    let selection = index.select(matchers.to_vec(), range, reader.pool.as_ref()).await;
+    Ok(selection.map(|selection| Chosen { table, selection: Arc::new(selection) }).map_err(|_| Silent { table }))
 }
 
-async fn read_piece(reader: &Reader, chosen: &Chosen, piece: &RowRead) -> Result<Result<IndexBatch, Silent>, QueryError> {
+/// Labels and references of what was chosen, piece by piece.
+pub(crate) fn read(reader: &Reader, chosen: Vec<Chosen>) -> impl Stream<Item = Result<Result<IndexBatch, Silent>, QueryError>> + '_ {
+    let pieces = chosen
+        .into_iter()
+        .flat_map(|Chosen { table, selection }| (0..selection.reads().len()).map(move |piece| (table, selection.clone(), piece)));
+    futures::stream::iter(pieces).map(move |(table, selection, piece)| read_piece(reader, table, selection, piece)).buffered(READS_MAX)
+}
+
+async fn read_piece(
+    reader: &Reader,
+    table: usize,
+    selection: Arc<IndexSelection>,
+    piece: usize,
+) -> Result<Result<IndexBatch, Silent>, QueryError> {
     reader.work.check()?;
-    let (table, bytes) = (chosen.table, piece.bytes());
+    let piece = &selection.reads()[piece];
+    let bytes = piece.bytes();
     let held = reader.work.budget().hold(DECODED_RATIO * bytes)?;
-    let read = chosen.selection.read(piece, reader.pool.as_ref()).await;
+    let read = selection.read(piece, reader.pool.as_ref()).await;
     Ok(read.map(|streams| IndexBatch { table, streams, bytes, _held: held }).map_err(|_| Silent { table }))
 }

@@ -55,9 +55,8 @@ impl Querier {
         name: &str,
         range: TimeRange,
     ) -> Result<(BTreeSet<String>, Vec<String>), QueryError> {
-        let survey = List { range, made: Texts { of: Some(name.to_owned()), found: BTreeSet::new(), bytes: 0 } };
-        let (values, warnings) =
-            self.list(caller, std::slice::from_ref(selector), range, survey, |values: &Texts| values.found.len()).await?;
+        let new = || Texts { of: Some(name.to_owned()), found: BTreeSet::new(), bytes: 0 };
+        let (values, warnings) = self.list(caller, std::slice::from_ref(selector), range, new, |values: &Texts| values.found.len()).await?;
         Ok((values.found, warnings))
     }
 

@@ -483,10 +483,12 @@ mod tests {
     fn a_long_overlap_is_compared_window_by_window() {
         let entries = [(1, "a"), (5, "x"), (5, "x"), (9, "z")];
         let runs = || vec![chunk(1, &entries), chunk(2, &entries), chunk(3, &[(5, "x"), (6, "new"), (9, "z")]), chunk(4, &[(9, "z")])];
-        let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
+        let sizes = skald_store::CacheSizes { footers: 1, pages: 1, indexes: 1 };
         let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
         let store = Arc::new(skald_store::MemoryStore::new());
-        let catalog = futures::executor::block_on(skald_store::Catalog::open(store, sizes, metrics)).expect("it is empty");
+        let catalog =
+            futures::executor::block_on(skald_store::Catalog::open(store, skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics))
+                .expect("it is empty");
         let work = crate::work::tests::work(1 << 20);
         let reader = Reader { catalog: Arc::new(catalog), pool: work.pool().clone(), work: work.clone() };
         for window_bytes in [1, 4, 1000] {

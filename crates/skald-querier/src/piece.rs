@@ -4,9 +4,6 @@ use skald_block::Run;
 use skald_index::Reference;
 use skald_model::Timestamp;
 
-/// What a derived value counts: it is kept as two numbers of 4 bytes elsewhere, and dashboards compare.
-pub(crate) const DERIVED_BYTES: u64 = 8;
-
 /// What is known of rows of one stream that stand together, in one block or in one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -30,7 +27,7 @@ impl Piece {
             max: run.max_time,
             rows: u64::from(run.rows),
             line_bytes: u64::from(run.line_bytes),
-            metadata_bytes: run.metadata_bytes + DERIVED_BYTES * u64::from(run.derived_values),
+            metadata_bytes: run.metadata_volume(),
         }
     }
 

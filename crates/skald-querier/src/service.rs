@@ -347,10 +347,11 @@ mod tests {
     #[test]
     fn a_question_for_series_ends_with_the_query_timeout() {
         let world = skald_testkit::SimWorld::new(1);
-        let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
+        let sizes = skald_store::CacheSizes { footers: 1, pages: 1, indexes: 1 };
         let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
         let store = Arc::new(skald_store::MemoryStore::new());
-        let catalog = futures::executor::block_on(Catalog::open(store, sizes, metrics)).expect("it is empty");
+        let catalog = futures::executor::block_on(Catalog::open(store, skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics))
+            .expect("it is empty");
         let querier = Querier::new(Parts {
             seams: world.seams(),
             config: Arc::default(),

@@ -226,7 +226,7 @@ impl<S: Survey> Asking<S> {
                     Err(silent) => return Ok(Some(silent)),
                 }
             }
-            let mut batches = pin!(lookup::read(&reader, &to_read));
+            let mut batches = pin!(lookup::read(&reader, to_read));
             while let Some(batch) = batches.next().await {
                 let batch = match batch? {
                     Ok(batch) => batch,
@@ -259,7 +259,7 @@ impl<S: Survey> Asking<S> {
         let listing = self.survey.as_ref().and_then(Survey::listing);
         let is_inside = table.index.time_span().is_some_and(|(min, max)| self.range.covers(min, max));
         let Some(listing) = listing.filter(|_| is_inside && table.is_whole) else { return Ok(Listed::Nothing) };
-        let (pool, selection) = (self.reader.pool.clone(), Some(&chosen.selection));
+        let (pool, selection) = (self.reader.pool.clone(), Some(chosen.selection.as_ref()));
         let found = match &listing {
             Listing::Names => table.index.label_names(selection, pool.as_ref()).await.map(LabelValues::Known),
             Listing::Values(name) => table.index.label_values(name, selection, pool.as_ref()).await,

@@ -66,15 +66,8 @@ impl Tables {
         let in_memory: HashSet<_> = selected.generations.iter().collect();
         let is_asked = |object: &DataObject| object.name.flushed_from(selected.disk).is_none_or(|at| !in_memory.contains(&at));
         let tables = reader.catalog.tables(tenant, range).await;
-        let opened = futures::stream::iter(tables).map(async |table| {
-            let index = table.index.as_ref().filter(|index| !avoid.contains(index.name()));
-            let open = match index {
-                Some(index) => index.open(reader.pool.as_ref()).await.ok(),
-                None => None,
-            };
-            (table, open)
-        });
-        let opened: Vec<(Arc<Table>, Option<Arc<OpenIndex>>)> = opened.buffered(OPEN_MAX).collect().await;
+        let opened = futures::stream::iter(tables).map(|table| open_index(reader, table, avoid)).buffered(OPEN_MAX);
+        let opened: Vec<(Arc<Table>, Option<Arc<OpenIndex>>)> = opened.collect().await;
         let mut found = Tables::default();
         for (table, index) in opened {
             if let Some(problem) = &table.problem {
@@ -109,6 +102,15 @@ impl Tables {
     }
 }
 
+async fn open_index(reader: &Reader, table: Arc<Table>, avoid: &HashSet<String>) -> (Arc<Table>, Option<Arc<OpenIndex>>) {
+    let index = table.index.as_ref().filter(|index| !avoid.contains(index.name())).cloned();
+    let open = match index {
+        Some(index) => index.open(reader.pool.as_ref()).await.ok(),
+        None => None,
+    };
+    (table, open)
+}
+
 /// Opens objects, several at a time, and lets go of those that have nothing wanted. One that cannot be read becomes a warning: its entries are
 /// missing from the answer.
 pub(crate) fn open<'a>(
@@ -117,7 +119,7 @@ pub(crate) fn open<'a>(
     range: TimeRange,
 ) -> impl Stream<Item = Result<Result<Matched, String>, QueryError>> + 'a {
     let opened = futures::stream::iter(objects).map(move |(object, wanted)| open_one(reader, object, wanted, range)).buffered(OPEN_MAX);
-    opened.filter_map(async |opened| opened.transpose())
+    opened.filter_map(|opened| std::future::ready(opened.transpose()))
 }
 
 async fn open_one(
@@ -163,11 +165,7 @@ pub(crate) fn missing(error: &ReadError) -> String {
 
 /// Streams of an object that a selector wants, and that have one of the values wherever all streams have the name. Equality matchers go through the
 /// postings, the others look at what those leave.
-pub(crate) fn matching_streams(
-    table: &StreamTable,
-    selector: &Selector,
-    label_values: &[(String, Vec<String>)],
-) -> Vec<(u32, Labels)> {
+pub(crate) fn matching_streams(table: &StreamTable, selector: &Selector, label_values: &[(String, Vec<String>)]) -> Vec<(u32, Labels)> {
     let mut narrowed: Option<Vec<u32>> = None;
     for (name, value) in selector.equalities() {
         let with = table.streams_with(name, value);
@@ -199,3 +197,6 @@ fn merged(lists: &[&[u32]]) -> Vec<u32> {
     all.dedup();
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,13 @@ use skald_model::seam::{Connection, CpuPool, Listener, Network, Seams};
 use skald_model::{Labels, TenantId, Timestamp};
 use skald_querier::{Answer, AnswerData, Caller, Querier, QueryError, QueryRequest};
 use skald_rpc::{Ingester as _, PushBatch, PushError, StreamRows};
-use skald_store::{CacheSizes, Catalog, DataDir, LocalStore};
+use skald_store::{CacheSizes, Catalog, DataDir, LocalStore, Publisher};
 use skald_testkit::{InlinePool, SeededRandom, SimClock, SimDisk, SimSpawner, rows};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Where the node keeps its data.
@@ -36,6 +37,7 @@ pub struct World {
     /// Where the nodes compute.
     pub cpu: Arc<dyn CpuPool>,
     seed: u64,
+    lives: AtomicU64,
 }
 
 /// One life of the process.
@@ -49,7 +51,7 @@ pub struct Node {
     /// Its querier.
     pub querier: Querier,
     seams: Seams,
-    _data_dir: DataDir,
+    data_dir: DataDir,
 }
 
 /// Why a node did not start.
@@ -70,7 +72,7 @@ impl World {
             ..Limits::default()
         };
         let clock = SimClock::new(Timestamp::from_secs(1_768_435_200));
-        World { disk: SimDisk::new(), clock, limits, config, cpu: Arc::new(InlinePool), seed }
+        World { disk: SimDisk::with_clock(clock.clone()), clock, limits, config, cpu: Arc::new(InlinePool), seed, lives: AtomicU64::new(0) }
     }
 
     /// Starts a process on the disk as it is.
@@ -79,7 +81,8 @@ impl World {
     /// What a process would print and exit with.
     pub fn start(&self) -> Result<Node, StartError> {
         let spawner = SimSpawner::new();
-        let random = SeededRandom::new(self.seed);
+        // Each life draws other ids, as a process does.
+        let random = SeededRandom::new(self.seed.wrapping_add(self.lives.fetch_add(1, Ordering::Relaxed) << 32));
         let seams = Seams {
             clock: self.clock.clone(),
             random: Arc::new(random),
@@ -90,10 +93,10 @@ impl World {
         };
         let data_dir = DataDir::open(seams.disk.as_ref(), Path::new(DATA_DIR), seams.random.as_ref())?;
         let store = LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &Path::new(DATA_DIR).join("objects"))?;
-        let sizes = CacheSizes { footers: 64 << 20, pages: 64 << 20 };
+        let sizes = CacheSizes { footers: 64 << 20, pages: 64 << 20, indexes: 64 << 20 };
         let mut registry = Registry::default();
         let metrics = skald_store::Metrics::register(&mut registry, sizes);
-        let catalog = Arc::new(spawner.run(Catalog::open(Arc::new(store), sizes, metrics))?);
+        let catalog = Arc::new(spawner.run(Catalog::open(Arc::new(store), seams.clock.clone(), sizes, metrics))?);
         let (config, limits) = (Arc::new(self.config.clone()), Arc::new(self.limits.clone()));
         let (ingester, found) = Ingester::open(skald_ingester::Parts {
             seams: seams.clone(),
@@ -114,7 +117,7 @@ impl World {
             catalog: catalog.clone(),
             metrics: skald_querier::Metrics::register(&mut registry),
         });
-        Ok(Node { spawner, ingester, catalog, querier, seams, _data_dir: data_dir })
+        Ok(Node { spawner, ingester, catalog, querier, seams, data_dir })
     }
 }
 
@@ -158,7 +161,20 @@ impl Node {
     pub fn compactor(&self, world: &World) -> Compactor {
         let (config, limits) = (Arc::new(world.config.clone()), Arc::new(world.limits.clone()));
         let metrics = skald_compactor::Metrics::register(&mut Registry::default());
-        Compactor::new(config, limits, self.catalog.clone(), self.seams.clone(), metrics)
+        let disk_id = self.data_dir.disk_id();
+        Compactor::new(skald_compactor::Parts {
+            config,
+            limits,
+            catalog: self.catalog.clone(),
+            disk_id,
+            seams: self.seams.clone(),
+            metrics,
+        })
+    }
+
+    /// In whose name the node publishes manifests.
+    pub fn publisher(&self) -> Publisher {
+        Publisher { disk: self.data_dir.disk_id(), random: self.seams.random.clone() }
     }
 
     /// Answers a query over all of time: instant for metric queries, forward for log queries.

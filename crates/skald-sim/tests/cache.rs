@@ -152,7 +152,7 @@ impl Run {
             }
         }
         let name = ObjectName::incoming(TableId { tenant: owner.clone(), day }, disk, at, "default");
-        node.catalog.remove_day(&owner, day);
+        node.spawner.run(node.catalog.remove_day(&owner, day, &node.publisher())).expect("removed");
         node.spawner.run(node.catalog.sweep()).expect("swept");
         node.spawner.run(node.catalog.publish(name, writer.finish().expect("has rows"))).expect("published");
     }
@@ -266,7 +266,7 @@ fn what_cannot_be_read_is_not_kept_and_what_was_kept_goes_with_its_day() {
         node.push("t", &stream(app), &entries).expect("acknowledged");
     }
     node.flush();
-    let object = node.catalog.objects(&tenant("t"), skald_model::TimeRange::ALL).remove(0);
+    let object = node.spawner.run(node.catalog.objects(&tenant("t"), skald_model::TimeRange::ALL)).remove(0);
     let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
     let count = |want_warnings: usize, want_found: u64, want_stored: u64| {
         let answer = node.query("t", r#"sum(count_over_time({app=~".+"} |= "line" [1000000h]))"#).expect("answered");

@@ -327,7 +327,7 @@ fn a_flipped_bit_in_an_object_costs_its_block_and_the_answer_says_so() {
     node.flush();
     let stats = node.query("t", ALL).expect("answered").stats;
     assert_eq!(stats.blocks_read, stats.blocks_matched, "a block that is read in several pieces is one");
-    let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
+    let object = node.spawner.run(node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL)).remove(0);
     drop(node);
     let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
     world.disk.flip_bit(&path, 300_000, 3);
@@ -435,7 +435,7 @@ fn damage_where_sources_overlap_is_told_and_nothing_counts_twice() {
     node.push("t", &stream(0), &entries[100..]).expect("acknowledged");
     node.push("t", &stream(0), &[(BASE + 200, "line more")]).expect("acknowledged");
     node.flush();
-    let object = node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL).remove(0);
+    let object = node.spawner.run(node.catalog.objects(&skald_sim::tenant("t"), skald_model::TimeRange::ALL)).remove(0);
     drop(node);
     let path = std::path::Path::new(skald_sim::DATA_DIR).join("objects").join(&object.path);
     world.disk.flip_bit(&path, 200_000, 1);

@@ -1,17 +1,29 @@
 //! Object storage: one trait, its backends, and the catalogue of live data objects.
 
 mod catalog;
+mod chain;
 pub mod conformance;
 mod data_dir;
+mod faulty;
 mod local;
+pub mod manifest;
 mod memory;
 mod name;
 mod object_name;
 mod object_store;
+mod operation;
+mod table_file;
+mod table_index;
 
-pub use catalog::{CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, ReadError, Table};
+pub use catalog::{
+    CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, Publisher, ReadError, Table, TableError, TidyError, Uncovered,
+};
 pub use data_dir::{DataDir, DataDirError};
+pub use faulty::{Fault, FaultRule, FaultyStore, Traffic};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
 pub use object_store::{ObjectMeta, ObjectStore, StoreError};
+pub use operation::Operation;
+pub use table_file::{IndexName, ManifestName, TableFile};
+pub use table_index::{IndexError, IndexSelection, OpenIndex, RowRead, TableIndex};

@@ -25,7 +25,7 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// File in a root that a process may lock; no object can have its name.
-    pub const LOCK: &str = "~lock";
+    pub const LOCK: &str = crate::name::LOCK;
 
     /// Opens the store in `root`, which is made when missing; removes what puts left behind that a crash cut short, and empty folders. Blocks.
     ///

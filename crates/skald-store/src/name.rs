@@ -7,9 +7,12 @@ const SEGMENT_LEN_MAX: usize = 255;
 /// Folder in which the local store puts what is being written.
 pub(crate) const TMP: &str = "~tmp";
 
+/// File that locks the local store.
+pub(crate) const LOCK: &str = "~lock";
+
 /// Whether a first segment is the local store's own. No tenant id can hold a tilde.
 pub(crate) fn is_own(segment: &str) -> bool {
-    segment.starts_with('~')
+    matches!(segment, TMP | LOCK)
 }
 
 /// Refuses what is not the name of an object.
@@ -39,11 +42,27 @@ mod tests {
     #[test]
     fn names_are_paths_without_tricks() {
         let long = "x".repeat(255);
-        for name in ["a", "a/b", ".hidden", "a/...", "ä ö", "a\\b", "a:b", &long, &format!("{long}/{long}")] {
+        for name in [
+            "a",
+            "a/b",
+            ".hidden",
+            "a/...",
+            "ä ö",
+            "a\\b",
+            "a:b",
+            "~owner/1",
+            "~probe/a",
+            "a/~tmp",
+            "~tmpx",
+            &long,
+            &format!("{long}/{long}"),
+        ] {
             assert!(check_name(name).is_ok(), "{name:?}");
         }
         let (too_long, deep) = ("x".repeat(256), "x/".repeat(512) + "x");
-        for name in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", "a\nb", &too_long, &deep] {
+        for name in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", "a\nb", "~tmp", "~tmp/a", "~lock", "~lock/a", &too_long, &deep,
+        ] {
             assert!(matches!(check_name(name), Err(StoreError::InvalidName(refused)) if refused == name), "{name:?}");
         }
     }

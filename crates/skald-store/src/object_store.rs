@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Timestamp};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Named, immutable byte strings.
 ///
@@ -25,7 +26,8 @@ pub trait ObjectStore: Send + Sync + 'static {
         }
         Ok(parts)
     }
-    /// Names that begin with `prefix` (a whole folder, ending in `/`, or empty for all), with their sizes, sorted by name.
+    /// Names that begin with `prefix` (a whole folder, ending in `/`, or empty for all), with their sizes, sorted by name. No name is looked at later
+    /// than one in a folder that comes behind its own: a listing that misses `a/x`, since it was removed, shows what was put into `b/` before that.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
@@ -73,6 +75,42 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// No answer came in time.
+    #[error("{operation} object '{name}': no answer within {} ms", after.as_millis())]
+    TimedOut {
+        /// What was tried.
+        operation: &'static str,
+        /// Full name.
+        name: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The store did nothing, and asks to be asked less.
+    #[error("{operation} object '{name}': the store asks for fewer requests")]
+    Throttled {
+        /// What was tried.
+        operation: &'static str,
+        /// Full name.
+        name: String,
+        /// When to try again, if the store said.
+        retry_in: Option<Duration>,
+    },
+    /// The store was not asked at all, since too many requests before failed.
+    #[error(
+        "{operation} object '{name}': the store fails and is not asked, since {failing_for:?} and for {retry_in:?}; last it failed to {last}"
+    )]
+    Resting {
+        /// What was tried.
+        operation: &'static str,
+        /// Full name.
+        name: String,
+        /// How long ago that began.
+        failing_for: Duration,
+        /// When it is tried again.
+        retry_in: Duration,
+        /// The failure after which it began.
+        last: String,
+    },
 }
 
 impl StoreError {
@@ -81,7 +119,35 @@ impl StoreError {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
-            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    /// Whether the store knows that it is so: trying again gets the same. All else are failures, of which nobody knows whether something was done,
+    /// but for those of [`StoreError::is_undone`].
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => false,
+        }
+    }
+
+    /// Whether it is certain that nothing was done, nor will be.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            Self::Throttled { .. } | Self::Resting { .. } => true,
+            Self::Io { .. } | Self::TimedOut { .. } => false,
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
+        }
+    }
+
+    /// How long the store asks to be left alone.
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_in, .. } => *retry_in,
+            Self::Resting { retry_in, .. } => Some(*retry_in),
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => None,
+            Self::Io { .. } | Self::TimedOut { .. } => None,
         }
     }
 }

@@ -6,7 +6,7 @@ mod tests;
 use crate::SeededRandom;
 use parking_lot::Mutex;
 use skald_model::Timestamp;
-use skald_model::seam::{DirEntry, Disk, DiskFile, Space};
+use skald_model::seam::{Clock, DirEntry, Disk, DiskFile, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub enum Op {
 
 struct State {
     tree: Tree,
+    /// What dates the files; without it all are of 1970.
+    clock: Option<Arc<dyn Clock>>,
     /// Which life of the process this is; handles of earlier ones are dead.
     life: u64,
     locked: BTreeSet<Inode>,
@@ -66,10 +68,20 @@ struct Faults {
 const TOTAL: u64 = 1 << 40;
 
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk. Its files have no dates.
     pub fn new() -> Arc<Self> {
+        Self::dated(None)
+    }
+
+    /// An empty disk whose files are dated by `clock`.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::dated(Some(clock))
+    }
+
+    fn dated(clock: Option<Arc<dyn Clock>>) -> Arc<Self> {
         Arc::new(SimDisk(Arc::new(Mutex::new(State {
             tree: Tree::new(),
+            clock,
             life: 0,
             locked: BTreeSet::new(),
             counts: BTreeMap::new(),
@@ -144,9 +156,10 @@ impl SimDisk {
         if let Some(parent) = path.parent() {
             state.tree.create_dir_all(parent).expect("the directory can be made");
         }
-        let inode = state.tree.find(path).or_else(|_| state.tree.create_file(path)).expect("the file can be made");
+        let (inode, modified) =
+            (state.tree.find(path).or_else(|_| state.tree.create_file(path)).expect("the file can be made"), state.now());
         let file = state.tree.file_mut(inode).expect("it is a file");
-        *file = tree::File { bytes: bytes.to_vec(), synced: bytes.len(), sync_failed: false };
+        *file = tree::File { bytes: bytes.to_vec(), synced: bytes.len(), sync_failed: false, modified };
         for dir in path.ancestors().skip(1) {
             state.tree.sync_dir(dir).expect("the directory is there");
         }
@@ -180,6 +193,16 @@ impl State {
         self.capacity = None;
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or(Timestamp(0), |clock| clock.now())
+    }
+
+    fn create_file(&mut self, path: &Path) -> io::Result<Inode> {
+        let (inode, now) = (self.tree.create_file(path)?, self.now());
+        self.tree.file_mut(inode)?.modified = now;
+        Ok(inode)
+    }
+
     fn is_cut(&self) -> bool {
         self.faults.cut_at.is_some_and(|cut_at| self.operations() >= cut_at)
     }
@@ -204,7 +227,10 @@ impl State {
         let free = self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.tree.used()) as usize);
         let short = self.faults.short_write.take().unwrap_or(usize::MAX);
         let kept = bytes.len().min(free).min(short);
-        self.tree.file_mut(inode)?.bytes.extend_from_slice(&bytes[..kept]);
+        let now = self.now();
+        let file = self.tree.file_mut(inode)?;
+        file.bytes.extend_from_slice(&bytes[..kept]);
+        file.modified = now;
         if bytes.len() > free {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -219,7 +245,7 @@ impl Disk for SimDisk {
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.0.lock();
-        let inode = state.perform(Op::Create, |state| state.tree.create_file(path))?;
+        let inode = state.perform(Op::Create, |state| state.create_file(path))?;
         Ok(Box::new(SimFile { state: self.0.clone(), inode, life: state.life, writable: true }))
     }
 
@@ -253,8 +279,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let entries = self.0.lock().perform(Op::Read, |state| state.tree.list(path))?;
-        Ok(entries.into_iter().map(|(name, is_dir, len)| DirEntry { name, is_dir, len, modified: Timestamp(0) }).collect())
+        self.0.lock().perform(Op::Read, |state| state.tree.list(path))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

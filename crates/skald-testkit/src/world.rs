@@ -21,11 +21,12 @@ pub struct SimWorld {
 impl SimWorld {
     /// A new world, whose randomness `seed` decides.
     pub fn new(seed: u64) -> Self {
+        let clock = SimClock::new(Timestamp::from_secs(1_767_225_600));
         SimWorld {
-            clock: SimClock::new(Timestamp::from_secs(1_767_225_600)),
+            disk: SimDisk::with_clock(clock.clone()),
+            clock,
             random: Arc::new(SeededRandom::new(seed)),
             spawner: SimSpawner::new(),
-            disk: SimDisk::new(),
             network: SimNetwork::new(),
         }
     }

@@ -27,9 +27,12 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let data_dir = DataDir::open(seams.disk.as_ref(), &config.storage.data_dir, seams.random.as_ref())?;
     let store_lock = lock_store(&config, seams.disk.as_ref())?;
     let limits = runtime.tenant_limits()?;
+    let disk_id = data_dir.disk_id();
 
     let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?);
-    let sizes = CacheSizes { footers: config.querier.footer_cache_size.0, pages: config.querier.filter_cache_size.0 };
+    // Where there is an index, few footers are asked for.
+    let half = config.querier.footer_cache_size.0 / 2;
+    let sizes = CacheSizes { footers: half, pages: config.querier.filter_cache_size.0, indexes: half };
     let catalog = Arc::new(open_catalog(&runtime, store, sizes).await?);
 
     let ingester_ready = runtime.readiness().register("ingester");
@@ -38,7 +41,7 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         config: config.clone(),
         limits: limits.clone(),
         catalog: catalog.clone(),
-        disk_id: data_dir.disk_id(),
+        disk_id,
         metrics: runtime.metrics().register(skald_ingester::Metrics::register),
         on_failure: Arc::new({
             let runtime = runtime.clone();
@@ -81,8 +84,8 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     ingester.recover(found).await?;
     ring.write().instances.iter_mut().for_each(|member| member.state = InstanceState::Active);
     ingester_ready.ready();
-    let compactor_metrics = runtime.metrics().register(skald_compactor::Metrics::register);
-    Compactor::new(config, limits, catalog, seams, compactor_metrics).start();
+    let metrics = runtime.metrics().register(skald_compactor::Metrics::register);
+    Compactor::new(skald_compactor::Parts { config, limits, catalog, disk_id, seams, metrics }).start();
     greet(&serving);
     Ok(())
 }
@@ -114,7 +117,7 @@ fn lock_store(config: &Config, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, 
 
 async fn open_catalog(runtime: &Runtime, store: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Result<Catalog, skald_store::StoreError> {
     let metrics = runtime.metrics().register(|registry| skald_store::Metrics::register(registry, sizes));
-    Catalog::open(store, sizes, metrics).await
+    Catalog::open(store, runtime.seams().clock.clone(), sizes, metrics).await
 }
 
 fn one_member(config: &Config, data_dir: &DataDir, runtime: &Runtime) -> View {

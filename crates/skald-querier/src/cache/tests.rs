@@ -20,9 +20,11 @@ fn caller() -> Caller {
 
 /// A catalogue with an object on each of the first days.
 fn catalog(objects: i64) -> Catalog {
-    let sizes = skald_store::CacheSizes { footers: 1 << 20, pages: 1 << 20 };
+    let sizes = skald_store::CacheSizes { footers: 1 << 20, pages: 1 << 20, indexes: 1 << 20 };
     let metrics = skald_store::Metrics::register(&mut Default::default(), sizes);
-    let catalog = block_on(Catalog::open(Arc::new(skald_store::MemoryStore::new()), sizes, metrics)).expect("it is empty");
+    let catalog =
+        block_on(Catalog::open(Arc::new(skald_store::MemoryStore::new()), skald_testkit::SimClock::new(Timestamp(0)), sizes, metrics))
+            .expect("it is empty");
     for day in 0..objects {
         let at = Timestamp(day * 86_400_000_000_000);
         let (tenant, day, class) = (owner(), Day::of(at), "default".to_owned());
@@ -68,7 +70,7 @@ fn cache(size: u64) -> Arc<ResultCache> {
 fn the_cache_is_bounded_and_large_states_stay_out() {
     let (cache, catalog, leaf) = (cache(64 << 10), catalog(40), leaf(COUNT));
     let shelf = Shelf::of(&cache, &catalog, &caller(), &leaf).expect("may be kept");
-    let objects = catalog.objects(&owner(), TimeRange::ALL);
+    let objects = block_on(catalog.objects(&owner(), TimeRange::ALL));
     shelf.keep(&objects[0], state(&leaf, 1000));
     assert_eq!((shelf.kept().stored, cache.entries.len()), (0, 0));
     let small = state(&leaf, 20);
@@ -86,10 +88,11 @@ fn the_cache_is_bounded_and_large_states_stay_out() {
 fn states_of_removed_objects_go() {
     let (cache, catalog, leaf) = (cache(1 << 20), catalog(3), leaf(COUNT));
     let shelf = Shelf::of(&cache, &catalog, &caller(), &leaf).expect("may be kept");
-    for object in catalog.objects(&owner(), TimeRange::ALL) {
+    for object in block_on(catalog.objects(&owner(), TimeRange::ALL)) {
         shelf.keep(&object, state(&leaf, 1));
     }
-    catalog.remove_day(&owner(), Day::of(Timestamp(0)));
+    let by = skald_store::Publisher { disk: DiskId(1), random: Arc::new(skald_testkit::SeededRandom::new(1)) };
+    block_on(catalog.remove_day(&owner(), Day::of(Timestamp(0)), &by)).expect("the store takes it");
     assert_eq!(cache.entries.len(), 3);
     Shelf::of(&cache, &catalog, &caller(), &leaf).expect("may be kept");
     assert_eq!(cache.entries.len(), 2);
@@ -98,7 +101,7 @@ fn states_of_removed_objects_go() {
 #[test]
 fn what_is_kept_is_found_by_the_same_question_until_something_is_deleted() {
     let (cache, catalog, leaf) = (cache(1 << 20), catalog(1), leaf(COUNT));
-    let object = catalog.objects(&owner(), TimeRange::ALL).remove(0);
+    let object = block_on(catalog.objects(&owner(), TimeRange::ALL)).remove(0);
     let shelf = |text: &str, caller: &Caller| Shelf::of(&cache, &catalog, caller, &self::leaf(text)).expect("may be kept");
     shelf(COUNT, &caller()).keep(&object, state(&leaf, 1));
     let found = |shelf: Shelf| cache.entries.get(&shelf.key(&object)).is_some();

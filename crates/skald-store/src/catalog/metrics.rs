@@ -1,4 +1,5 @@
 use super::CacheSizes;
+use crate::table_index::IndexMetrics;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -12,6 +13,9 @@ pub struct Metrics {
     pub(super) footer_hits: Counter,
     pub(super) footer_misses: Counter,
     pub(super) page_bytes: Gauge,
+    pub(super) manifests_read: Counter,
+    pub(super) manifest_failures: Counter,
+    pub(super) index: IndexMetrics,
 }
 
 impl Metrics {
@@ -25,6 +29,9 @@ impl Metrics {
             footer_hits: Counter::default(),
             footer_misses: Counter::default(),
             page_bytes: Gauge::default(),
+            manifests_read: Counter::default(),
+            manifest_failures: Counter::default(),
+            index: IndexMetrics::default(),
         };
         let (footer_limit, page_limit) = (Gauge::<i64>::default(), Gauge::<i64>::default());
         footer_limit.set(sizes.footers as i64);
@@ -39,6 +46,9 @@ impl Metrics {
         registry.register("footer_cache_misses", "Footers read from the store", metrics.footer_misses.clone());
         registry.register("filter_cache_bytes", "Bytes of filter pages in the cache", metrics.page_bytes.clone());
         registry.register("filter_cache_bytes_limit", "Bytes of filter pages that the cache may hold", page_limit);
+        registry.register("manifests_read", "Manifests of tables that were read", metrics.manifests_read.clone());
+        registry.register("manifest_failures", "Manifests of tables that could not be read", metrics.manifest_failures.clone());
+        metrics.index.register(registry, sizes.indexes);
         metrics
     }
 }

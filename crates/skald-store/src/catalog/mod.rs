@@ -1,34 +1,58 @@
 //! Which data objects are live, and their footers.
 
+mod manifests;
 mod metrics;
 mod object;
 mod read;
+mod removal;
+mod slot;
 mod table;
+#[cfg(test)]
+mod tests;
 
+pub use manifests::{Publisher, TableError};
 pub use metrics::Metrics;
 pub use object::{DataObject, OpenObject, ReadError};
+pub use removal::TidyError;
+pub use slot::Uncovered;
 pub use table::Table;
 
-use crate::{ObjectName, ObjectStore, StoreError, TableId};
+use crate::manifest::Listing;
+use crate::table_index::Shelf;
+use crate::{ObjectName, ObjectStore, StoreError, TableFile, TableId};
+use futures::future::join_all;
+use manifests::LOADS_MAX;
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 use read::{FooterPart, FooterWeight, PageWeight};
+use removal::Removal;
 use skald_block::{EncodedObject, FilterPage, ObjectSummary, Section};
+use skald_model::seam::Clock;
 use skald_model::{Day, DiskId, ErrorKind, Generation, TenantId, TimeRange, Timestamp};
+use slot::{ManifestState, Slot};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 /// Names tried for an object whose first name another object has.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// The live data objects of this process: listed at start, then kept true by its own flushes and removals.
+/// The live data objects of this process: listed at start, then kept true by its own flushes, publications and removals.
+///
+/// The listing at start reads nothing. The newest manifest of a table is read when the table is first asked for.
 pub struct Catalog {
     store: Arc<dyn ObjectStore>,
-    live: RwLock<BTreeMap<TenantId, BTreeMap<Day, Arc<Table>>>>,
+    clock: Arc<dyn Clock>,
+    live: RwLock<BTreeMap<TenantId, BTreeMap<Day, Slot>>>,
     /// No longer live, and still in the store: a reader may hold them.
     retired: Mutex<Vec<Arc<DataObject>>>,
+    /// Tables that were taken away, and are not gone from the store.
+    leaving: Mutex<Vec<Removal>>,
+    /// Bounds the manifests that are read at a time.
+    loads: Semaphore,
+    indexes: Arc<Shelf>,
     footers: Cache<(u64, Section), FooterPart, FooterWeight>,
     pages: Cache<(u64, u32), FilterPage, PageWeight>,
     next_id: AtomicU64,
@@ -43,6 +67,8 @@ pub struct CacheSizes {
     pub footers: u64,
     /// Bytes of filter pages.
     pub pages: u64,
+    /// Bytes of open index files.
+    pub indexes: u64,
 }
 
 /// Why a data object could not be made live.
@@ -77,49 +103,91 @@ impl PublishError {
 }
 
 impl Catalog {
-    /// Lists the store. Objects whose names are not ours are left alone and logged.
+    /// Lists the store, and reads nothing. Files whose names are not ours are left alone and logged.
     ///
     /// # Errors
     /// When the store cannot be listed.
-    pub async fn open(store: Arc<dyn ObjectStore>, sizes: CacheSizes, metrics: Metrics) -> Result<Self, StoreError> {
+    pub async fn open(store: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>, sizes: CacheSizes, metrics: Metrics) -> Result<Self, StoreError> {
         let catalog = Catalog {
+            indexes: Shelf::new(store.clone(), sizes.indexes, metrics.index.clone()),
             store,
+            clock,
             live: RwLock::default(),
             retired: Mutex::default(),
+            leaving: Mutex::default(),
+            loads: Semaphore::new(LOADS_MAX),
             footers: Cache::with_weighter(1024, sizes.footers, FooterWeight),
             pages: Cache::with_weighter(4096, sizes.pages, PageWeight),
             next_id: AtomicU64::new(0),
             removals: AtomicU64::new(0),
             metrics,
         };
+        let mut tables: BTreeMap<TableId, Listing> = BTreeMap::new();
         for meta in catalog.store.list("").await? {
-            match meta.name.parse::<ObjectName>() {
-                Ok(name) => catalog.add(name, meta.size),
-                Err(_) => warn!(name = meta.name, "left alone a file that is not a data object"),
+            if meta.name.starts_with('~') {
+                continue; // Who owns the store, and what was tried out on it.
+            }
+            match meta.name.parse::<TableFile>() {
+                Ok(file) => tables.entry(file.table().clone()).or_default().add(file, meta),
+                Err(_) => warn!(name = meta.name, "left alone a file that is neither data object, index file nor manifest"),
             };
         }
+        let mut live = catalog.live.write();
+        for (id, listing) in tables {
+            let slot = Slot::listed(id.clone(), listing, || catalog.next_id());
+            catalog.metrics.objects.inc_by(slot.table.objects.len() as i64);
+            catalog.metrics.bytes.inc_by(slot.table.bytes() as i64);
+            live.entry(id.tenant).or_default().insert(id.day, slot);
+        }
+        drop(live);
         Ok(catalog)
+    }
+
+    fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     fn add(&self, name: ObjectName, size: u64) {
         let id = name.table.clone();
-        let object = Arc::new(DataObject::new(self.next_id.fetch_add(1, Ordering::Relaxed), name, size));
-        self.change(&id, |table| {
-            if table.objects.iter().all(|known| known.name != object.name) {
-                self.metrics.objects.inc();
-                self.metrics.bytes.inc_by(size as i64);
-                table.objects.push(object);
+        self.change_slot(&id, |slot| {
+            if slot.table.objects.iter().all(|known| known.name != name) {
+                Arc::make_mut(&mut slot.table).objects.push(self.count_in(name, size));
+                if let ManifestState::Unread(fresh) = &mut slot.manifest {
+                    fresh.add(size);
+                }
             }
         });
     }
 
-    /// Changes a table in one step: readers have it as it was, or as it is then. A table without objects is forgotten.
+    /// A new live object, counted.
+    fn count_in(&self, name: ObjectName, size: u64) -> Arc<DataObject> {
+        self.metrics.objects.inc();
+        self.metrics.bytes.inc_by(size as i64);
+        Arc::new(DataObject::new(self.next_id(), name, size))
+    }
+
+    /// Counts objects that are no longer live, and lets go of what is kept of them.
+    fn count_out(&self, gone: &[Arc<DataObject>]) {
+        for object in gone {
+            self.forget(object);
+            self.removals.fetch_add(1, Ordering::Release);
+            self.metrics.objects.dec();
+            self.metrics.bytes.dec_by(object.size as i64);
+        }
+    }
+
+    /// Changes a table in one step: readers have it as it was, or as it is then.
     fn change<T>(&self, id: &TableId, change: impl FnOnce(&mut Table) -> T) -> T {
+        self.change_slot(id, |slot| change(Arc::make_mut(&mut slot.table)))
+    }
+
+    /// Changes what is known of a table. One of which nothing is left is forgotten.
+    fn change_slot<T>(&self, id: &TableId, change: impl FnOnce(&mut Slot) -> T) -> T {
         let mut live = self.live.write();
         let days = live.entry(id.tenant.clone()).or_default();
-        let table = days.entry(id.day).or_insert_with(|| Arc::new(Table::new(id.clone())));
-        let changed = change(Arc::make_mut(table));
-        if table.objects.is_empty() {
+        let slot = days.entry(id.day).or_insert_with(|| Slot::new(id.clone()));
+        let changed = change(slot);
+        if slot.is_empty() {
             days.remove(&id.day);
         }
         if days.is_empty() {
@@ -170,38 +238,67 @@ impl Catalog {
         }
     }
 
-    /// The tables of a tenant that may have entries in `range`, oldest day first, each as it is at one instant.
-    pub fn tables(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<Table>> {
+    /// The tables of a tenant that may have entries in `range`, oldest day first, all as they are at one instant. Manifests that were not read yet are
+    /// read first.
+    pub async fn tables(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<Table>> {
         if range.is_empty() {
             return Vec::new();
         }
+        let days = Day::of(range.start)..=Day::of(Timestamp(range.end.0 - 1));
+        let unread: Vec<TableId> = {
+            let live = self.live.read();
+            let slots = live.get(tenant).into_iter().flat_map(|known| known.range(days.clone()));
+            slots.filter(|(_, slot)| self.needs_reading(slot)).map(|(_, slot)| slot.table.id.clone()).collect()
+        };
+        join_all(unread.iter().map(|id| self.read_manifest(id))).await;
         let live = self.live.read();
-        let Some(days) = live.get(tenant) else { return Vec::new() };
-        let last = Day::of(Timestamp(range.end.0 - 1));
-        days.range(Day::of(range.start)..=last).map(|(_, table)| table.clone()).collect()
+        let slots = live.get(tenant).into_iter().flat_map(|known| known.range(days.clone()));
+        let tables = slots.map(|(_, slot)| &slot.table);
+        tables.filter(|table| !table.objects.is_empty() || table.problem.is_some()).cloned().collect()
     }
 
     /// Live objects of a tenant that may have entries in `range`, oldest day first, in the order in which they became live.
-    pub fn objects(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<DataObject>> {
-        self.tables(tenant, range).iter().flat_map(|table| table.objects.iter().cloned()).collect()
+    pub async fn objects(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<DataObject>> {
+        self.tables(tenant, range).await.iter().flat_map(|table| table.objects.iter().cloned()).collect()
     }
 
-    /// Tenants with live objects.
+    /// Tenants with files in the store.
     pub fn tenants(&self) -> Vec<TenantId> {
         self.live.read().keys().cloned().collect()
     }
 
-    /// Highest generation that any live object of a disk was flushed from.
+    /// Highest generation that any object of a disk was flushed from.
     pub fn last_generation(&self, disk: DiskId) -> Option<Generation> {
         let live = self.live.read();
-        let names = live.values().flat_map(BTreeMap::values).flat_map(|table| &table.objects).map(|object| &object.name);
-        names.filter_map(|name| name.last_generation(disk)).max()
+        let slots = live.values().flat_map(BTreeMap::values);
+        let absorbed = slots.clone().flat_map(|slot| &slot.files.others).filter_map(|name| name.parse::<ObjectName>().ok());
+        let absorbed = absorbed.filter_map(|name| name.last_generation(disk)).max();
+        let objects = slots.flat_map(|slot| &slot.table.objects);
+        objects.filter_map(|object| object.name.last_generation(disk)).max().max(absorbed)
     }
 
-    /// Days of a tenant with live objects, oldest first, and their bytes.
+    /// Days of a tenant with files in the store, oldest first, and the bytes of their live objects as far as they are known.
     pub fn days(&self, tenant: &TenantId) -> Vec<(Day, u64)> {
         let live = self.live.read();
-        live.get(tenant).map(|days| days.iter().map(|(day, table)| (*day, table.bytes())).collect()).unwrap_or_default()
+        let Some(days) = live.get(tenant) else { return Vec::new() };
+        let leaving = self.leaving.lock();
+        let is_there = |slot: &Slot| !slot.table.objects.is_empty() || leaving.iter().all(|removal| removal.table != slot.table.id);
+        days.iter().filter(|(_, slot)| is_there(slot)).map(|(day, slot)| (*day, slot.table.bytes())).collect()
+    }
+
+    /// Tables with live objects that are stored and that no index covers, as far as that is known without reading: those that the newest manifest does
+    /// not name; all where the index is damaged; those that are newer than a manifest that was not read. Tables with a problem are left out.
+    pub fn uncovered(&self) -> Vec<(TableId, Uncovered)> {
+        let live = self.live.read();
+        let slots = live.values().flat_map(BTreeMap::values);
+        let uncovered = slots.map(|slot| (slot.table.id.clone(), slot.uncovered()));
+        uncovered.filter(|(_, uncovered)| uncovered.objects > 0).collect()
+    }
+
+    /// The same of one table.
+    pub fn uncovered_of(&self, id: &TableId) -> Uncovered {
+        let live = self.live.read();
+        live.get(&id.tenant).and_then(|days| days.get(&id.day)).map(Slot::uncovered).unwrap_or_default()
     }
 
     /// How often objects were removed, for those who keep something of each.
@@ -211,15 +308,16 @@ impl Catalog {
 
     /// Numbers of all live objects.
     pub fn object_ids(&self) -> HashSet<u64> {
-        self.live.read().values().flat_map(BTreeMap::values).flat_map(|table| &table.objects).map(|object| object.id).collect()
+        self.live.read().values().flat_map(BTreeMap::values).flat_map(|slot| &slot.table.objects).map(|object| object.id).collect()
     }
 
     /// Makes the object `name`, which is in the store, live in place of `old`, in one step. `false` when one of these is no longer live: then nothing
     /// changed, and nobody needs the new one.
     pub fn replace(&self, old: &[Arc<DataObject>], name: ObjectName, size: u64) -> bool {
-        let new = Arc::new(DataObject::new(self.next_id.fetch_add(1, Ordering::Relaxed), name, size));
+        let ids: HashSet<u64> = old.iter().map(|object| object.id).collect();
+        let is_old = |object: &Arc<DataObject>| ids.contains(&object.id);
+        let new = Arc::new(DataObject::new(self.next_id(), name, size));
         let replaced = self.change(&new.name.table, |table| {
-            let is_old = |object: &Arc<DataObject>| old.iter().any(|old| old.id == object.id);
             if table.objects.iter().filter(|object| is_old(object)).count() < old.len() {
                 return false;
             }
@@ -235,48 +333,6 @@ impl Catalog {
             self.retire(old.to_vec());
         }
         replaced
-    }
-
-    /// Removes all objects of a tenant's day for new readers, and gives their bytes. [`Catalog::sweep`] then takes them out of the store.
-    pub fn remove_day(&self, tenant: &TenantId, day: Day) -> u64 {
-        let id = TableId { tenant: tenant.clone(), day };
-        let gone = self.change(&id, |table| std::mem::take(&mut table.objects));
-        let bytes = gone.iter().map(|object| object.size).sum();
-        self.retire(gone);
-        bytes
-    }
-
-    /// Takes over objects that were just taken out of their table.
-    fn retire(&self, gone: Vec<Arc<DataObject>>) {
-        for object in &gone {
-            self.forget(object);
-            self.removals.fetch_add(1, Ordering::Release);
-            self.metrics.objects.dec();
-            self.metrics.bytes.dec_by(object.size as i64);
-        }
-        self.retired.lock().extend(gone);
-        self.metrics.retired.set(self.retired.lock().len() as i64);
-    }
-
-    /// Deletes the objects that are no longer live and that no reader holds any more. Those that readers still hold go at a later call.
-    ///
-    /// # Errors
-    /// When the store fails; what was not deleted is tried again at the next call.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
-        let free: Vec<Arc<DataObject>> = {
-            let mut retired = self.retired.lock();
-            // A footer that was opened while its object was retired came into the cache after it was taken out.
-            retired.iter().for_each(|object| self.forget(object));
-            retired.extract_if(.., |object| Arc::strong_count(object) == 1).collect()
-        };
-        for (i, object) in free.iter().enumerate() {
-            if let Err(error) = self.store.delete(&object.path).await {
-                self.retired.lock().extend(free[i..].iter().cloned());
-                return Err(error);
-            }
-        }
-        self.metrics.retired.set(self.retired.lock().len() as i64);
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@ use crate::{ObjectName, StoreError};
 use skald_block::{Footer, FormatError};
 use skald_model::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A live data object.
 #[derive(Debug)]
@@ -13,11 +14,32 @@ pub struct DataObject {
     pub path: String,
     /// Bytes.
     pub size: u64,
+    stored: AtomicBool,
+    named: AtomicBool,
 }
 
 impl DataObject {
     pub(super) fn new(id: u64, name: ObjectName, size: u64) -> Self {
-        DataObject { id, path: name.to_string(), name, size }
+        DataObject { id, path: name.to_string(), name, size, stored: AtomicBool::new(true), named: AtomicBool::new(false) }
+    }
+
+    /// Whether it is where it stays, so that a manifest may name it. In front of a remote store an object is not, until it was uploaded.
+    pub fn is_stored(&self) -> bool {
+        self.stored.load(Ordering::Acquire)
+    }
+
+    /// Says whether it is where it stays.
+    pub fn set_stored(&self, stored: bool) {
+        self.stored.store(stored, Ordering::Release);
+    }
+
+    /// Whether the newest manifest names it: the index was built with it in view.
+    pub fn is_named(&self) -> bool {
+        self.named.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_named(&self, named: bool) {
+        self.named.store(named, Ordering::Release);
     }
 
     /// Number of the object in this process.

@@ -42,15 +42,8 @@ impl Catalog {
             let streams = self.open_streams(&open, pool).await?;
             return Ok((open, streams));
         }
-        let (trailer, bytes) = self.read_sections(object, Section::Streams).await?;
-        let of_object = object.clone();
-        let parse = move || {
-            let (streams, footer) = bytes.split_at(trailer.section(Section::Streams).stored_len as usize);
-            let footer = parse_footer(&of_object, &trailer, footer)?;
-            let streams = footer.open_streams(streams).map_err(|source| damaged(&of_object, source))?;
-            Ok((Arc::new(OpenObject { object: of_object, footer }), Arc::new(streams)))
-        };
-        let (open, streams) = run_on_pool(pool, parse).await.map_err(|Stopped| stopped(object))??;
+        let (footer, streams) = self.streams_of(object, pool).await?;
+        let (open, streams) = (Arc::new(OpenObject { object: object.clone(), footer }), Arc::new(streams));
         self.keep(object, FooterPart::Footer(open.clone()));
         self.keep(object, FooterPart::Streams(streams.clone()));
         Ok((open, streams))
@@ -94,6 +87,22 @@ impl Catalog {
     /// Takes the footer of an object out of the cache.
     pub(super) fn forget(&self, object: &DataObject) {
         [Section::Info, Section::Streams].iter().for_each(|section| drop(self.footers.remove(&(object.id, *section))));
+    }
+
+    /// Footer and stream table of an object, past the cache: for those who look at each object once.
+    ///
+    /// # Errors
+    /// When the store does not give them, or they are damaged.
+    pub async fn streams_of(&self, object: &Arc<DataObject>, pool: &dyn CpuPool) -> Result<(Footer, StreamTable), ReadError> {
+        let (trailer, bytes) = self.read_sections(object, Section::Streams).await?;
+        let of_object = object.clone();
+        let parse = move || {
+            let (streams, footer) = bytes.split_at(trailer.section(Section::Streams).stored_len as usize);
+            let footer = parse_footer(&of_object, &trailer, footer)?;
+            let streams = footer.open_streams(streams).map_err(|source| damaged(&of_object, source))?;
+            Ok((footer, streams))
+        };
+        run_on_pool(pool, parse).await.map_err(|Stopped| ReadError::Stopped { path: object.path.clone() })?
     }
 
     pub(super) async fn load_footer(&self, object: &DataObject) -> Result<Footer, ReadError> {

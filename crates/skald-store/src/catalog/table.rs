@@ -1,5 +1,6 @@
 use super::DataObject;
-use crate::TableId;
+use crate::manifest::LoadError;
+use crate::{TableId, TableIndex};
 use std::sync::Arc;
 
 /// A tenant's UTC day at one instant.
@@ -9,11 +10,15 @@ pub struct Table {
     pub id: TableId,
     /// Live objects, in the order in which they became live.
     pub objects: Vec<Arc<DataObject>>,
+    /// Its index, which covers some of the objects.
+    pub index: Option<Arc<TableIndex>>,
+    /// Why its manifest is not known. Merged objects are missing then; what an answer says must say so.
+    pub problem: Option<Arc<LoadError>>,
 }
 
 impl Table {
     pub(super) fn new(id: TableId) -> Self {
-        Table { id, objects: Vec::new() }
+        Table { id, objects: Vec::new(), index: None, problem: None }
     }
 
     /// Bytes of the live objects.

@@ -189,6 +189,7 @@ impl Files {
             let io = |source| StoreError::Io { operation: "list", name: folder.clone(), source };
             // A folder may go, or turn out to be an object, at any time.
             let entries = self.disk.list(&self.objects.join(folder.trim_end_matches('/')));
+            let first_inner = folders.len();
             for entry in found(entries).map_err(io)?.unwrap_or_default() {
                 let name = format!("{folder}{}", entry.name);
                 match entry.is_dir {
@@ -198,6 +199,8 @@ impl Files {
                     false => {}
                 }
             }
+            // The last is taken next: folders are looked at in the order of their names.
+            folders[first_inner..].reverse();
         }
         objects.sort();
         Ok(objects)

@@ -1,5 +1,6 @@
 use crate::SeededRandom;
-use skald_model::seam::Random;
+use skald_model::Timestamp;
+use skald_model::seam::{DirEntry, Random};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
@@ -28,6 +29,8 @@ pub(super) struct File {
     pub(super) synced: usize,
     /// A sync failed: what was not durable then is gone from the system's memory, and no later sync makes it durable.
     pub(super) sync_failed: bool,
+    /// When it was last written.
+    pub(super) modified: Timestamp,
 }
 
 #[derive(Default)]
@@ -181,12 +184,12 @@ impl Tree {
         Ok(())
     }
 
-    /// Name, whether it is a directory, and length of all that `dir` holds, sorted by name.
-    pub(super) fn list(&self, path: &Path) -> io::Result<Vec<(String, bool, u64)>> {
+    /// All that `dir` holds, sorted by name.
+    pub(super) fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let dir = self.dir(self.find(path)?)?;
         let describe = |(name, inode): (&String, &Inode)| match &self.nodes[*inode] {
-            Node::Dir(_) => (name.clone(), true, 0),
-            Node::File(file) => (name.clone(), false, file.bytes.len() as u64),
+            Node::Dir(_) => DirEntry { name: name.clone(), is_dir: true, len: 0, modified: Timestamp(0) },
+            Node::File(file) => DirEntry { name: name.clone(), is_dir: false, len: file.bytes.len() as u64, modified: file.modified },
         };
         Ok(dir.live.iter().map(describe).collect())
     }

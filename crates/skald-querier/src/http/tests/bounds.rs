@@ -27,9 +27,16 @@ struct World {
 
 async fn world(limits: Limits, config: Config, ingester: Arc<dyn Ingester>) -> World {
     let mut registry = Registry::default();
-    let sizes = skald_store::CacheSizes { footers: 1, pages: 1 };
+    let sizes = skald_store::CacheSizes { footers: 1, pages: 1, indexes: 1 };
     let metrics = skald_store::Metrics::register(&mut Registry::default(), sizes);
-    let catalog = skald_store::Catalog::open(Arc::new(skald_store::MemoryStore::new()), sizes, metrics).await.expect("it is empty");
+    let catalog = skald_store::Catalog::open(
+        Arc::new(skald_store::MemoryStore::new()),
+        skald_testkit::SimClock::new(skald_model::Timestamp(0)),
+        sizes,
+        metrics,
+    )
+    .await
+    .expect("it is empty");
     let querier = Querier::new(Parts {
         seams: SimWorld::new(1).seams(),
         config: Arc::new(config),
