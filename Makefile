@@ -20,7 +20,8 @@ check: ## Format, clippy with warnings denied, docs, dependency policy.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	scripts/deny.sh
 
-test: ## Every test: unit, property, golden, fault and end-to-end on the real binary.
+test: ## Every test: unit, property, golden, fault and end-to-end on the real binary and a real S3 server (installed below .tools).
+	scripts/s3-server.sh > /dev/null
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc --quiet
 

@@ -69,6 +69,7 @@ fn encode_streams(streams: impl IntoIterator<Item = (Labels, Rows)>) -> Bytes {
     writer.finish().expect("not empty").bytes
 }
 
+#[allow(clippy::print_stdout, reason = "a benchmark says what it measured")]
 fn footers_of_many_streams(c: &mut Criterion) {
     for count in [100_000, 1_000_000] {
         let many = many_streams(count);

@@ -12,9 +12,8 @@ use std::ops::Range;
 /// Metadata bytes of a block, unless one row alone has more.
 const BLOCK_METADATA_BYTES: usize = 4 << 20;
 
-/// The rows of a stream, and what they weigh.
-pub(crate) struct StreamRows<'a> {
-    rows: &'a Rows,
+/// What the metadata of rows weigh, worked out once for all that is cut from them.
+pub(crate) struct RowWeights {
     /// Bytes of each row's values; empty without metadata.
     metadata_bytes: Vec<u32>,
     present: PresentColumns,
@@ -23,9 +22,21 @@ pub(crate) struct StreamRows<'a> {
     pieces: u32,
 }
 
-impl<'a> StreamRows<'a> {
-    pub(crate) fn new(rows: &'a Rows, metadata_bytes: Vec<u32>) -> Self {
-        StreamRows { rows, metadata_bytes, present: PresentColumns::new(rows), seen: vec![0; rows.columns().len()], pieces: 0 }
+impl RowWeights {
+    pub(crate) fn new(rows: &Rows) -> Self {
+        let mut metadata_bytes: Vec<u32> = Vec::new();
+        for column in rows.columns() {
+            metadata_bytes.resize(rows.len(), 0);
+            for (row, value) in column.present(0..rows.len()) {
+                metadata_bytes[row] = metadata_bytes[row].saturating_add(value.len() as u32);
+            }
+        }
+        RowWeights { metadata_bytes, present: PresentColumns::new(rows), seen: vec![0; rows.columns().len()], pieces: 0 }
+    }
+
+    /// Bytes of the values of a row.
+    pub(crate) fn metadata_bytes(&self, row: usize) -> usize {
+        self.metadata_bytes.get(row).map_or(0, |bytes| *bytes as usize)
     }
 }
 
@@ -59,17 +70,17 @@ impl BlockBuilder {
         self.lines.len()
     }
 
-    /// The rows from `start` on that still fit, up to `block_bytes` of lines.
+    /// The first rows of `span` that still fit, up to `block_bytes` of lines.
     /// Empty when the block is full; into an empty block at least one row fits.
-    pub(crate) fn cut_piece(&self, stream: &mut StreamRows<'_>, start: usize, block_bytes: usize) -> Piece {
-        let StreamRows { rows, metadata_bytes: values_of, present, seen, pieces } = stream;
-        *pieces += 1;
-        let mut columns = present.dense().to_vec();
-        let (mut end, mut line_bytes, mut metadata_bytes) = (start, 0, 0);
-        while end < rows.len() {
-            let (line, values) = (rows.line(end).len(), values_of.get(end).map_or(0, |bytes| *bytes as usize));
+    pub(crate) fn cut_piece(&self, rows: &Rows, weights: &mut RowWeights, span: Range<usize>, block_bytes: usize) -> Piece {
+        weights.pieces += 1;
+        let piece = weights.pieces;
+        let mut columns = weights.present.dense().to_vec();
+        let (start, mut end, mut line_bytes, mut metadata_bytes) = (span.start, span.start, 0, 0);
+        while end < span.end {
+            let (line, values) = (rows.line(end).len(), weights.metadata_bytes(end));
             let known = columns.len();
-            columns.extend(present.sparse(end).iter().filter(|at| seen[**at as usize] != *pieces));
+            columns.extend(weights.present.sparse(end).iter().filter(|at| weights.seen[**at as usize] != piece));
             let block_rows = self.timestamps.len() + (end - start) + 1;
             let full = block_rows > BLOCK_ROWS_MAX
                 || block_rows * (self.columns.len() + columns.len()) > BLOCK_CELLS_MAX
@@ -79,7 +90,7 @@ impl BlockBuilder {
                 columns.truncate(known);
                 break;
             }
-            columns[known..].iter().for_each(|at| seen[*at as usize] = *pieces);
+            columns[known..].iter().for_each(|at| weights.seen[*at as usize] = piece);
             line_bytes += line;
             metadata_bytes += values;
             end += 1;
@@ -88,7 +99,7 @@ impl BlockBuilder {
         Piece { rows: start..end, line_bytes, metadata_bytes, columns }
     }
 
-    /// Appends the rows of a stream that comes after all streams so far.
+    /// Appends rows of the stream that the block ends with, or of one that comes after it.
     pub(crate) fn append(&mut self, stream: u32, rows: &Rows, piece: &Piece) {
         let span = &piece.rows;
         let first_row = self.timestamps.len();
@@ -110,7 +121,7 @@ impl BlockBuilder {
                 self.columns.column(column.name(), column.is_derived()).extend(first_row, column, span.clone());
             }
         }
-        self.runs.push(Run {
+        self.add_run(Run {
             stream,
             first_row: first_row as u32,
             rows: span.len() as u32,
@@ -121,6 +132,21 @@ impl BlockBuilder {
             derived_values,
             metadata_bytes,
         });
+    }
+
+    /// Rows of one stream are one run, in however many pieces they came.
+    fn add_run(&mut self, run: Run) {
+        match self.runs.last_mut().filter(|last| last.stream == run.stream) {
+            Some(last) => {
+                last.rows += run.rows;
+                last.line_bytes += run.line_bytes;
+                last.max_time = run.max_time;
+                last.levels.iter_mut().zip(run.levels).for_each(|(sum, rows)| *sum += rows);
+                last.derived_values += run.derived_values;
+                last.metadata_bytes += run.metadata_bytes;
+            }
+            None => self.runs.push(run),
+        }
     }
 
     /// Writes the block to the end of `out` and its grams to `filters`; the builder is empty then.

@@ -39,17 +39,21 @@ impl RowHasher {
 
     /// Digest of the entries of stream `labels` in `rows[range]`. Panics when the range passes the rows.
     pub fn digest(&self, labels: &Labels, rows: &Rows, range: Range<usize>) -> RowDigest {
-        let metadata = metadata_hashes(rows, range.clone());
-        let mut digest = RowDigest { count: range.len() as u64, sum: 0 };
-        for (i, row) in range.enumerate() {
+        let count = range.len() as u64;
+        RowDigest { count, sum: self.hashes(labels, rows, range).fold(0, u128::wrapping_add) }
+    }
+
+    /// The hash of each of these entries.
+    pub(crate) fn hashes(&self, labels: &Labels, rows: &Rows, range: Range<usize>) -> impl Iterator<Item = u128> {
+        let (metadata, fingerprint) = (metadata_hashes(rows, range.clone()), labels.fingerprint().0);
+        range.enumerate().map(move |(i, row)| {
             let mut entry = [0; 40];
             entry[..16].copy_from_slice(&xxh3_128_with_secret(rows.line(row), &self.secret).to_le_bytes());
             entry[16..24].copy_from_slice(&rows.timestamps()[row].to_le_bytes());
-            entry[24..32].copy_from_slice(&labels.fingerprint().0.to_le_bytes());
+            entry[24..32].copy_from_slice(&fingerprint.to_le_bytes());
             entry[32..].copy_from_slice(&metadata.get(i).copied().unwrap_or(0).to_le_bytes());
-            digest.sum = digest.sum.wrapping_add(xxh3_128_with_secret(&entry, &self.secret));
-        }
-        digest
+            xxh3_128_with_secret(&entry, &self.secret)
+        })
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! Writing: [`merge_rows`] sorts the chunks of a stream, [`ObjectWriter`] takes streams in label order and gives an [`EncodedObject`].
 //!
+//! Joining: [`join_objects`] makes one object of several, in bounded memory.
+//!
 //! Reading, in pieces of the caller's choice:
 //! 1. the last [`Trailer::LEN`] bytes → [`Trailer::parse`] → [`Trailer::footer_range`] → [`Footer::parse`];
 //! 2. [`Footer::open_streams`] → [`StreamTable`] leads from labels to numbers of streams, for readers who do not know these; [`Footer::runs_of`] from
@@ -25,6 +27,7 @@ mod extent;
 mod filter;
 mod footer;
 mod info;
+mod join;
 mod merge;
 mod packed;
 mod streams;
@@ -41,6 +44,7 @@ pub use extent::Extent;
 pub use filter::{BlockSet, FilterBuilder, FilterIndex, FilterPage, FilterQuery};
 pub use footer::{Footer, RunRef};
 pub use info::{ObjectInfo, ObjectSummary};
+pub use join::{JoinError, JoinInput, ReadAt, join_objects};
 pub use merge::{MergeError, Merged, merge_rows, slice_rows};
 pub use streams::StreamTable;
 pub use trailer::{Section, Trailer};

@@ -1,4 +1,4 @@
-use crate::block::{BlockBuilder, Sink, StreamRows};
+use crate::block::{BlockBuilder, RowWeights, Sink};
 use crate::directory::{self, BlockEntry};
 use crate::extent::Packer;
 use crate::filter::FilterBuilder;
@@ -8,6 +8,7 @@ use crate::{BLOCK_LINE_BYTES, EncodeError, Part, ROW_BYTES_MAX, RowDigest, RowHa
 use bytes::Bytes;
 use skald_model::{Day, Labels, Rows, Timestamp};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How an object is written. Readers need not know.
@@ -51,6 +52,8 @@ pub struct ObjectWriter {
     filters: FilterBuilder,
     out: Vec<u8>,
     streams: Vec<Labels>,
+    /// Time of the last row of the last stream.
+    last_time: i64,
     blocks: Vec<BlockEntry>,
     names: BTreeSet<(Arc<str>, bool)>,
     digest: RowDigest,
@@ -73,6 +76,7 @@ impl ObjectWriter {
             filters: FilterBuilder::default(),
             out: MAGIC.to_vec(),
             streams: Vec::new(),
+            last_time: i64::MIN,
             blocks: Vec::new(),
             names: BTreeSet::new(),
             digest: RowDigest::default(),
@@ -88,44 +92,72 @@ impl ObjectWriter {
     /// When streams or rows are out of order, a column comes twice, a row is of another day or too large. Nothing of the stream was added then, unless the
     /// error is [`EncodeError::Compress`]; the object is of no use after that.
     pub fn add_stream(&mut self, labels: &Labels, rows: &Rows) -> Result<(), EncodeError> {
-        let metadata = metadata_bytes(rows);
-        self.check(labels, rows, &metadata)?;
-        if rows.is_empty() {
-            return Ok(());
+        if self.streams.last() == Some(labels) {
+            return Err(EncodeError::StreamOrder { labels: labels.clone() });
         }
-        let number = u32::try_from(self.streams.len()).map_err(|_| EncodeError::ObjectTooLarge { what: "streams" })?;
-        self.streams.push(labels.clone());
-        self.digest = self.digest.plus(self.hasher.digest(labels, rows, 0..rows.len()));
-        // A stream rather begins a block than ends one that is nearly full.
-        if !self.open.is_empty() && self.open.line_bytes() >= self.options.block_bytes / 8 * 7 {
-            self.write_block()?;
+        self.add_rows(labels, rows)
+    }
+
+    /// As [`ObjectWriter::add_stream`], but further rows of the stream that was added last are taken too. However a stream is cut, the object is the same.
+    ///
+    /// # Errors
+    /// As [`ObjectWriter::add_stream`]; also when rows begin before the last row of the stream.
+    pub fn add_rows(&mut self, labels: &Labels, rows: &Rows) -> Result<(), EncodeError> {
+        check_columns(labels, rows)?;
+        self.add_span(labels, rows, &mut RowWeights::new(rows), 0..rows.len())
+    }
+
+    /// Adds some rows of a stream; no column comes twice.
+    pub(crate) fn add_span(
+        &mut self,
+        labels: &Labels,
+        rows: &Rows,
+        weights: &mut RowWeights,
+        span: Range<usize>,
+    ) -> Result<(), EncodeError> {
+        self.check(labels, rows, weights, &span)?;
+        let Some(last) = rows.timestamps()[span.clone()].last() else { return Ok(()) };
+        self.last_time = *last;
+        if self.streams.last() != Some(labels) {
+            self.begin_stream(labels)?;
         }
-        let (mut start, mut stream) = (0, StreamRows::new(rows, metadata));
-        while start < rows.len() {
-            let piece = self.open.cut_piece(&mut stream, start, self.options.block_bytes);
+        self.digest = self.digest.plus(self.hasher.digest(labels, rows, span.clone()));
+        let number = self.streams.len() as u32 - 1;
+        let mut left = span;
+        while !left.is_empty() {
+            let piece = self.open.cut_piece(rows, weights, left.clone(), self.options.block_bytes);
             if piece.rows.is_empty() {
                 self.write_block()?;
                 continue;
             }
-            start = piece.rows.end;
+            left.start = piece.rows.end;
             self.open.append(number, rows, &piece);
         }
         Ok(())
     }
 
-    fn check(&self, labels: &Labels, rows: &Rows, metadata: &[u32]) -> Result<(), EncodeError> {
-        if self.streams.last().is_some_and(|last| last >= labels) {
+    fn begin_stream(&mut self, labels: &Labels) -> Result<(), EncodeError> {
+        if self.streams.len() >= u32::MAX as usize {
+            return Err(EncodeError::ObjectTooLarge { what: "streams" });
+        }
+        self.streams.push(labels.clone());
+        // A stream rather begins a block than ends one that is nearly full.
+        if !self.open.is_empty() && self.open.line_bytes() >= self.options.block_bytes / 8 * 7 {
+            self.write_block()?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, labels: &Labels, rows: &Rows, weights: &RowWeights, span: &Range<usize>) -> Result<(), EncodeError> {
+        if self.streams.last().is_some_and(|last| last > labels) {
             return Err(EncodeError::StreamOrder { labels: labels.clone() });
         }
-        if !rows.is_sorted() {
+        let times = &rows.timestamps()[span.clone()];
+        let not_before = if self.streams.last() == Some(labels) { self.last_time } else { i64::MIN };
+        if !times.is_sorted() || times.first().is_some_and(|first| *first < not_before) {
             return Err(EncodeError::RowOrder { labels: labels.clone() });
         }
-        let mut names: Vec<_> = rows.columns().iter().map(|column| (column.name(), column.is_derived())).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
-            return Err(EncodeError::ColumnTwice { labels: labels.clone(), name: twice[0].0.to_string() });
-        }
-        let ends = [rows.timestamps().first(), rows.timestamps().last()];
+        let ends = [times.first(), times.last()];
         let day = self.info.day;
         if let Some(at) = ends.into_iter().flatten().map(|at| Timestamp(*at)).find(|at| Day::of(*at) != day) {
             return Err(EncodeError::OutsideDay { labels: labels.clone(), at, day });
@@ -134,11 +166,11 @@ impl ObjectWriter {
             let at = Timestamp(rows.timestamps()[row]);
             Err(EncodeError::RowTooLarge { labels: labels.clone(), at, what, bytes, max: ROW_BYTES_MAX })
         };
-        if let Some(row) = (0..rows.len()).find(|row| rows.line(*row).len() > ROW_BYTES_MAX) {
+        if let Some(row) = span.clone().find(|row| rows.line(*row).len() > ROW_BYTES_MAX) {
             return too_large(row, "line", rows.line(row).len());
         }
-        match metadata.iter().position(|bytes| *bytes as usize > ROW_BYTES_MAX) {
-            Some(row) => too_large(row, "metadata", metadata[row] as usize),
+        match span.clone().find(|row| weights.metadata_bytes(*row) > ROW_BYTES_MAX) {
+            Some(row) => too_large(row, "metadata", weights.metadata_bytes(row)),
             None => Ok(()),
         }
     }
@@ -193,14 +225,11 @@ impl ObjectWriter {
     }
 }
 
-/// Per row the bytes of its metadata values; empty without metadata.
-fn metadata_bytes(rows: &Rows) -> Vec<u32> {
-    let mut bytes: Vec<u32> = Vec::new();
-    for column in rows.columns() {
-        bytes.resize(rows.len(), 0);
-        for (row, value) in column.present(0..rows.len()) {
-            bytes[row] = bytes[row].saturating_add(value.len() as u32);
-        }
+fn check_columns(labels: &Labels, rows: &Rows) -> Result<(), EncodeError> {
+    let mut names: Vec<_> = rows.columns().iter().map(|column| (column.name(), column.is_derived())).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|two| two[0] == two[1]) {
+        Some(twice) => Err(EncodeError::ColumnTwice { labels: labels.clone(), name: twice[0].0.to_string() }),
+        None => Ok(()),
     }
-    bytes
 }

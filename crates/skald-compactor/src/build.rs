@@ -85,25 +85,39 @@ struct Streams {
 /// # Errors
 /// See [`BuildError`]. A damaged object is none.
 pub async fn build_index(catalog: &Catalog, table: &Table, pool: &dyn CpuPool) -> Result<Built, BuildError> {
+    let stored: Vec<Arc<DataObject>> = table.objects.iter().filter(|object| catalog.is_stored(object)).cloned().collect();
     let (before, covered) = index_before(table, pool).await?;
     if before.is_some() {
-        match build(catalog, table, before, covered, pool).await {
+        match build(catalog, &table.id, stored.clone(), before, covered, pool).await {
             // Damage among the rows shows when they are merged. The footers say it all again.
             Err(error) if error.kind() == ErrorKind::Corrupt => {}
             built => return built,
         }
     }
-    build(catalog, table, None, HashSet::new(), pool).await
+    build_anew(catalog, &table.id, stored, pool).await
+}
+
+/// Builds an index of these objects of a table from their footers alone.
+///
+/// # Errors
+/// See [`BuildError`].
+pub(crate) async fn build_anew(
+    catalog: &Catalog,
+    table: &TableId,
+    objects: Vec<Arc<DataObject>>,
+    pool: &dyn CpuPool,
+) -> Result<Built, BuildError> {
+    build(catalog, table, objects, None, HashSet::new(), pool).await
 }
 
 async fn build(
     catalog: &Catalog,
-    table: &Table,
+    table: &TableId,
+    considered: Vec<Arc<DataObject>>,
     mut bytes: Option<Bytes>,
     covered: HashSet<String>,
     pool: &dyn CpuPool,
 ) -> Result<Built, BuildError> {
-    let considered: Vec<Arc<DataObject>> = table.objects.iter().filter(|object| object.is_stored()).cloned().collect();
     let live: Arc<HashSet<String>> = Arc::new(considered.iter().map(|object| object.path.clone()).collect());
     let (mut waiting, mut waiting_bytes, mut unreadable) = (Vec::new(), 0, Vec::new());
     for object in considered.iter().filter(|object| !covered.contains(&object.path)) {
@@ -112,21 +126,22 @@ async fn build(
                 waiting_bytes += footer.heap_bytes() + streams.heap_bytes();
                 waiting.push(Streams { path: object.path.clone(), footer, table: streams });
             }
-            Err(error) => match error.kind() {
-                ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::NotImplemented => {
-                    unreadable.push((object.path.clone(), error));
-                }
-                _ => return Err(BuildError::Footer(error)),
-            },
+            Err(error) if is_lasting(&error) => unreadable.push((object.path.clone(), error)),
+            Err(error) => return Err(BuildError::Footer(error)),
         }
         if waiting_bytes >= FOOTERS_MAX {
             waiting_bytes = 0;
-            bytes = Some(merge_on_pool(&table.id, bytes, std::mem::take(&mut waiting), live.clone(), pool).await?);
+            bytes = Some(merge_on_pool(table, bytes, std::mem::take(&mut waiting), live.clone(), pool).await?);
         }
     }
-    let bytes = merge_on_pool(&table.id, bytes, waiting, live, pool).await?;
-    let streams = open(&table.id, &bytes)?.len();
+    let bytes = merge_on_pool(table, bytes, waiting, live, pool).await?;
+    let streams = open(table, &bytes)?.len();
     Ok(Built { bytes, streams, considered, unreadable })
+}
+
+/// Whether reading the object again gives nothing else.
+pub(crate) fn is_lasting(error: &ReadError) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::NotImplemented)
 }
 
 /// The index that the table has and the names of the objects that it covers; nothing if there is none or it is damaged.
@@ -166,7 +181,7 @@ fn merge_streams(table: &TableId, before: Option<Bytes>, objects: &[Streams], li
     merge(inputs, |path| live.contains(path)).map_err(|source| BuildError::Merge { table: table.clone(), source })
 }
 
-fn open(table: &TableId, bytes: &Bytes) -> Result<Index, BuildError> {
+pub(crate) fn open(table: &TableId, bytes: &Bytes) -> Result<Index, BuildError> {
     let reopen = |source| BuildError::Reopen { table: table.clone(), source };
     let layout = Layout::parse(&bytes[bytes.len().saturating_sub(Layout::TAIL_LEN)..], bytes.len() as u64).map_err(reopen)?;
     let core = layout.core();

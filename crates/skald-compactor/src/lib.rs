@@ -10,10 +10,12 @@
 mod build;
 mod indexing;
 mod metrics;
+mod rebuild;
 mod retention;
 
 pub use build::{BuildError, Built, build_index};
 pub use metrics::Metrics;
+pub use rebuild::{Inspector, RebuildError, Rebuilt};
 
 use parking_lot::Mutex;
 use skald_config::{Config, TenantLimits};

@@ -1,5 +1,5 @@
 use crate::setting::{plain, settings};
-use crate::{ByteSize, Limits, Problem};
+use crate::{ByteSize, Limits, Problem, StoreUrl};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -71,10 +71,32 @@ settings! {
     pub struct StorageConfig {
         /// Directory of everything that this process keeps on its disk. One process owns it.
         pub data_dir: PathBuf,
-        /// Object store of data objects: `file:///directory`. Unset is `objects` in `data_dir`.
+        /// Object store of data objects: `file:///directory`, or `s3://bucket/prefix` (the prefix may be left out). Unset is `objects` in `data_dir`.
         pub url: Option<String>,
         /// Free space on the disk below which pushes are refused with 503. Larger keeps more room for flushing and compaction, smaller lets the disk fill further.
         pub free_space_floor: ByteSize,
+        /// S3 and what speaks its protocol, where `storage.url` is `s3://…`.
+        pub s3: S3Config,
+    }
+}
+
+settings! {
+    /// S3 and what speaks its protocol, where `storage.url` is `s3://…`. Credentials are never part of the configuration: they come from the environment, a profile, or the machine's role ([storage](storage.md)).
+    pub struct S3Config {
+        /// Address of the server, such as `https://s3.example.com` or `http://127.0.0.1:9000`. Unset is that of Amazon for the region.
+        pub endpoint: Option<String>,
+        /// Region of the bucket. Unset is that of `AWS_REGION`, the profile or the machine; with an `endpoint` and none of these, `us-east-1`.
+        pub region: Option<String>,
+        /// Whether the bucket stands in the path of requests, not in the host name. Unset is on with an `endpoint`, and off without.
+        pub force_path_style: Option<bool>,
+        /// Longest time that one request may take with its body, up to 128 MiB. Shorter notices a dead store sooner, longer lets large objects through a slow line.
+        pub request_timeout: Duration,
+        /// Longest time for a connection to be made. Shorter notices a dead store sooner.
+        pub connect_timeout: Duration,
+        /// Dollars for 1,000 requests that put, copy or list; for the metric of what the requests cost. The default is that of S3 Standard.
+        pub put_price: f64,
+        /// Dollars for 1,000 requests that get; for the metric of what the requests cost. The default is that of S3 Standard.
+        pub get_price: f64,
     }
 }
 
@@ -87,6 +109,16 @@ settings! {
         pub max_decompressed_size: ByteSize,
         /// Bytes of all pushes in progress; more are refused with 503. Default: a fifth of `memory_limit`, at most 2GB. Larger takes more pushes at once.
         pub max_inflight_bytes: ByteSize,
+        /// What is the same for the OpenTelemetry logs of all tenants.
+        pub otlp_config: OtlpDefaults,
+    }
+}
+
+settings! {
+    /// What is the same for the OpenTelemetry logs of all tenants; what tenants may set is `limits_config.otlp_config`.
+    pub struct OtlpDefaults {
+        /// Attributes of resources that become labels of the stream, unless a tenant has `ignore_defaults`. More labels make more, smaller streams.
+        pub default_resource_attributes_as_index_labels: Vec<String>,
     }
 }
 
@@ -243,12 +275,17 @@ impl Config {
         self.ingester.wal.dir.clone().unwrap_or_else(|| self.storage.data_dir.join("wal"))
     }
 
-    /// Directory of the data objects.
+    /// Directory of the data objects on this machine's disk.
     pub fn objects_dir(&self) -> PathBuf {
-        match self.storage.url.as_deref().and_then(|url| url.strip_prefix("file://")) {
-            Some(path) => PathBuf::from(path),
-            None => self.storage.data_dir.join("objects"),
+        match self.store_url() {
+            Some(StoreUrl::File(directory)) => directory,
+            Some(StoreUrl::S3(_)) | None => self.storage.data_dir.join("objects"),
         }
+    }
+
+    /// What `storage.url` says; `None` when it is unset, or wrong, which [`Config::validate`] refuses.
+    pub fn store_url(&self) -> Option<StoreUrl> {
+        self.storage.url.as_deref().and_then(|url| url.parse().ok())
     }
 
     /// Where HTTP listens; `None` when the address is not one, which [`Config::validate`] refuses.
@@ -281,11 +318,18 @@ impl Config {
         let same_port = server.http_listen_port == server.grpc_listen_port && server.http_listen_port != 0;
         must(!same_port, "server.grpc_listen_port", format!("is {} too, like server.http_listen_port", server.grpc_listen_port));
         must(!self.storage.data_dir.as_os_str().is_empty(), "storage.data_dir", "must not be empty".to_owned());
-        if let Some(url) = &self.storage.url {
-            let known = url.strip_prefix("file:///").is_some_and(|path| !path.is_empty());
-            must(known, "storage.url", format!("'{url}' is not of the form file:///directory, the only kind of store so far"));
+        if let Some(Err(wrong)) = self.storage.url.as_deref().map(str::parse::<StoreUrl>) {
+            must(false, "storage.url", wrong.to_string());
         }
-        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes } = &self.distributor;
+        let s3 = &self.storage.s3;
+        if let Some(endpoint) = &s3.endpoint {
+            must(is_http(endpoint), "storage.s3.endpoint", format!("'{endpoint}' is not of the form https://host or http://host:port"));
+        }
+        must(s3.region.as_deref() != Some(""), "storage.s3.region", "must not be empty".to_owned());
+        for (key, price) in [("storage.s3.put_price", s3.put_price), ("storage.s3.get_price", s3.get_price)] {
+            must(price.is_finite() && price >= 0.0, key, format!("{price} is not a price"));
+        }
+        let DistributorConfig { max_recv_msg_size, max_decompressed_size, max_inflight_bytes, otlp_config: _ } = &self.distributor;
         must(max_recv_msg_size.0 > 0, "distributor.max_recv_msg_size", "must not be 0".to_owned());
         let fits = max_recv_msg_size <= max_decompressed_size && *max_decompressed_size <= DECOMPRESSED_SIZE_MAX;
         let bounds = format!("must be between max_recv_msg_size and {DECOMPRESSED_SIZE_MAX}");
@@ -310,6 +354,8 @@ impl Config {
             ("compactor.compaction_interval", self.compactor.compaction_interval),
             ("runtime_config.period", self.runtime_config.period),
             ("querier.tail_max_duration", querier.tail_max_duration),
+            ("storage.s3.request_timeout", s3.request_timeout),
+            ("storage.s3.connect_timeout", s3.connect_timeout),
         ] {
             must(value >= Duration::from_secs(1), key, "must be 1s or more".to_owned());
         }
@@ -349,6 +395,13 @@ impl Config {
     }
 }
 
+/// Whether it is the address of an HTTP server: a scheme and a host.
+fn is_http(endpoint: &str) -> bool {
+    let rest = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '?' | '#' | '@');
+    rest.is_some_and(|rest| !rest.starts_with(['/', ':']) && !rest.is_empty() && rest.chars().all(is_plain))
+}
+
 fn ip(address: &str) -> Option<IpAddr> {
     if address.is_empty() { Some(Ipv4Addr::UNSPECIFIED.into()) } else { address.parse().ok() }
 }
@@ -382,7 +435,21 @@ impl Default for ServerConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        StorageConfig { data_dir: PathBuf::from("data"), url: None, free_space_floor: ByteSize::gib(1) }
+        StorageConfig { data_dir: PathBuf::from("data"), url: None, free_space_floor: ByteSize::gib(1), s3: S3Config::default() }
+    }
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        S3Config {
+            endpoint: None,
+            region: None,
+            force_path_style: None,
+            request_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(3),
+            put_price: 0.005,
+            get_price: 0.0004,
+        }
     }
 }
 
@@ -392,7 +459,34 @@ impl DistributorConfig {
             max_recv_msg_size: share(memory, 20, ByteSize::mib(100)),
             max_decompressed_size: share(memory, 8, ByteSize::mib(512)),
             max_inflight_bytes: share(memory, 5, ByteSize::gib(2)),
+            otlp_config: OtlpDefaults::default(),
         }
+    }
+}
+
+impl Default for OtlpDefaults {
+    fn default() -> Self {
+        let names = [
+            "service.name",
+            "service.namespace",
+            "service.instance.id",
+            "deployment.environment",
+            "deployment.environment.name",
+            "cloud.region",
+            "cloud.availability_zone",
+            "k8s.cluster.name",
+            "k8s.namespace.name",
+            "k8s.pod.name",
+            "k8s.container.name",
+            "container.name",
+            "k8s.replicaset.name",
+            "k8s.deployment.name",
+            "k8s.statefulset.name",
+            "k8s.daemonset.name",
+            "k8s.cronjob.name",
+            "k8s.job.name",
+        ];
+        OtlpDefaults { default_resource_attributes_as_index_labels: names.map(str::to_owned).to_vec() }
     }
 }
 
@@ -500,11 +594,41 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_s3_that_cannot_work_are_refused() {
+        let mut config = Config::default();
+        for endpoint in ["https://s3.example.com", "http://127.0.0.1:9000", "http://[::1]:9000/"] {
+            config.storage.s3.endpoint = Some(endpoint.to_owned());
+            assert_eq!(config.validate(), Ok(()), "{endpoint}");
+        }
+        for endpoint in
+            ["", "s3.example.com", "minio:9000", "http://", "http://:9000", "https:///x", "http://a b", "http://key:secret@host"]
+        {
+            config.storage.s3.endpoint = Some(endpoint.to_owned());
+            let problems = config.validate().expect_err(endpoint);
+            assert_eq!((problems.len(), problems[0].key.as_str()), (1, "storage.s3.endpoint"), "{endpoint}");
+        }
+        let half_second = Duration::from_millis(500);
+        config.storage.s3 = S3Config {
+            region: Some(String::new()),
+            put_price: -1.0,
+            get_price: f64::NAN,
+            request_timeout: half_second,
+            connect_timeout: half_second,
+            ..S3Config::default()
+        };
+        let keys: Vec<_> = config.validate().expect_err("five things are wrong").into_iter().map(|problem| problem.key).collect();
+        let want = ["region", "put_price", "get_price", "request_timeout", "connect_timeout"].map(|key| format!("storage.s3.{key}"));
+        assert_eq!(keys, want);
+    }
+
+    #[test]
     fn directories_lie_in_the_data_directory_unless_told() {
         let mut config = Config::default();
         assert_eq!((config.wal_dir(), config.objects_dir()), ("data/wal".into(), "data/objects".into()));
         config.ingester.wal.dir = Some("/fast".into());
         config.storage.url = Some("file:///big/store".to_owned());
         assert_eq!((config.wal_dir(), config.objects_dir()), ("/fast".into(), "/big/store".into()));
+        config.storage.url = Some("s3://bucket/prefix".to_owned());
+        assert_eq!(config.objects_dir(), PathBuf::from("data/objects"));
     }
 }

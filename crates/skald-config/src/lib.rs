@@ -11,11 +11,13 @@ mod duration;
 mod limits;
 mod load;
 mod memory;
+mod otlp;
 mod overrides;
 mod reference;
 mod render;
 mod setting;
 mod size;
+mod store_url;
 mod yaml;
 
 #[cfg(test)]
@@ -24,14 +26,16 @@ mod test_disk;
 pub use blocked::{AskedQuery, BlockedQuery, query_hash};
 pub use check::{ConfigError, Problem};
 pub use config::{
-    CompactorConfig, Config, DistributorConfig, GenerationConfig, IngesterConfig, LogFormat, LogLevel, Mode, QuerierConfig, RuntimeConfig,
-    ServerConfig, StorageConfig, WalConfig,
+    CompactorConfig, Config, DistributorConfig, GenerationConfig, IngesterConfig, LogFormat, LogLevel, Mode, OtlpDefaults, QuerierConfig,
+    RuntimeConfig, S3Config, ServerConfig, StorageConfig, WalConfig,
 };
 pub use duration::{format_duration, parse_duration};
 pub use limits::{Limits, ShardStreams, TenantLimits};
 pub use load::{Flag, Loaded, Source, load};
 pub use memory::memory_limit;
+pub use otlp::{AttributeAction, AttributeRule, OtlpConfig, OtlpResourceAttributes, first_rule};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use render::{render, render_diff, render_value};
 pub use size::ByteSize;
+pub use store_url::{S3Url, StoreUrl, WrongStoreUrl};

@@ -1,5 +1,5 @@
 use crate::setting::settings;
-use crate::{BlockedQuery, ByteSize, Problem};
+use crate::{BlockedQuery, ByteSize, OtlpConfig, Problem};
 use skald_model::TenantId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,8 @@ settings! {
         pub block_ingestion_status_code: u16,
         /// Labels that every stream must have.
         pub enforced_labels: Vec<String>,
+        /// What becomes of the attributes of OpenTelemetry logs.
+        pub otlp_config: OtlpConfig,
         /// Most streams of a tenant in memory of one ingester; 0 is no limit.
         pub max_streams_per_user: usize,
         /// Most streams of a tenant in memory of all ingesters; 0 is no limit.
@@ -171,6 +173,7 @@ impl Default for Limits {
             block_ingestion_until: None,
             block_ingestion_status_code: 260,
             enforced_labels: Vec::new(),
+            otlp_config: OtlpConfig::default(),
             max_streams_per_user: 0,
             max_global_streams_per_user: 5000,
             per_stream_rate_limit: ByteSize(3 << 20),
@@ -274,6 +277,7 @@ impl Limits {
             || self.max_line_size_truncate_identifier.len() as u64 <= self.max_line_size.0;
         must(identifier_fits, "max_line_size_truncate_identifier", format!("is longer than max_line_size ({})", self.max_line_size));
         found.append(&mut blocked);
+        self.otlp_config.problems(&format!("{prefix}.otlp_config"), found);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a key of the configuration is: its name, its documentation, what it takes. The one description from which loading checks and the reference is written.
 
-use crate::{BlockedQuery, ByteSize, duration};
+use crate::{AttributeRule, BlockedQuery, ByteSize, duration};
 use figment::value::Value;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -72,9 +72,10 @@ impl<T: Setting> Serialize for Written<'_, T> {
 
 /// Declares a section: a struct whose fields and their doc comments are its keys.
 macro_rules! settings {
-    ($(#[doc = $doc:literal])* pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)* }) => {
+    ($(#[doc = $doc:literal])* $(#[derive($derive:ident)])? pub struct $name:ident { $($(#[doc = $field_doc:literal])* pub $field:ident: $type:ty,)* }) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        $(#[derive($derive)])?
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
             $($(#[doc = $field_doc])* #[serde(with = "crate::setting")] pub $field: $type,)*
@@ -133,6 +134,7 @@ plain! {
     ByteSize => "a size such as 256KB or 1GB",
     Vec<String> => "a list of texts",
     Vec<BlockedQuery> => "a list of rules with pattern, regex, hash, types and query_tags",
+    Vec<AttributeRule> => "a list of rules with action (index_label, structured_metadata or drop) and attributes or regex",
 }
 
 impl Setting for Duration {

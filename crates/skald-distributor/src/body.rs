@@ -2,10 +2,13 @@
 
 use crate::error::PushFailure;
 use crate::inflight::Reservation;
+use crate::json::Schema;
 use axum::body::Body;
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use futures::StreamExt;
+use http::header::AsHeaderName;
 use http::{HeaderMap, header};
+use lz4_flex::frame::FrameDecoder;
 use skald_config::DistributorConfig;
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -13,9 +16,22 @@ use std::io::{self, Read};
 /// What a body holds, outermost layer first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
-    /// Whether it is JSON; else a snappy block of protobuf.
-    pub is_json: bool,
+    /// What is within all layers.
+    pub content: Content,
     outer: Outer,
+}
+
+/// What a body holds once it is decompressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A Loki push as JSON.
+    Json(Schema),
+    /// A Loki push as protobuf, in a snappy block.
+    Protobuf,
+    /// An export of OpenTelemetry logs as JSON.
+    OtlpJson,
+    /// An export of OpenTelemetry logs as protobuf.
+    OtlpProtobuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,33 +40,81 @@ enum Outer {
     Gzip,
     /// Without a zlib header.
     Deflate,
+    Zstd,
+    /// Frames.
+    Lz4,
+}
+
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Cow<'_, str> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default()
 }
 
 impl Format {
-    /// What the headers say.
+    /// What the headers of a Loki push say; `schema` is the form of its JSON.
     ///
     /// # Errors
     /// When the type is missing or no media type, or the encoding is none of ours.
-    pub fn of(headers: &HeaderMap) -> Result<Self, PushFailure> {
-        let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
-        let is_json = media_type(&text(header::CONTENT_TYPE))? == "application/json";
-        let encoding = text(header::CONTENT_ENCODING);
-        let outer = match &*encoding {
+    pub fn of_push(headers: &HeaderMap, schema: Schema) -> Result<Self, PushFailure> {
+        let is_json = media_type(&text(headers, header::CONTENT_TYPE))? == "application/json";
+        let outer = match &*text(headers, header::CONTENT_ENCODING) {
             // Snappy is a part of the protobuf format; JSON is never in it, and is read as it is.
             "" | "snappy" => Outer::None,
             "gzip" => Outer::Gzip,
             "deflate" => Outer::Deflate,
             other => return Err(PushFailure::Decode(format!("Content-Encoding \"{other}\" not supported"))),
         };
-        Ok(Format { is_json, outer })
+        Ok(Format { content: if is_json { Content::Json(schema) } else { Content::Protobuf }, outer })
+    }
+
+    /// What the headers of an export of OpenTelemetry logs say.
+    ///
+    /// # Errors
+    /// When type or encoding is none of ours; the type must be exact.
+    pub fn of_export(headers: &HeaderMap) -> Result<Self, PushFailure> {
+        let outer = match &*text(headers, header::CONTENT_ENCODING) {
+            "" => Outer::None,
+            "gzip" => Outer::Gzip,
+            "zstd" => Outer::Zstd,
+            "lz4" => Outer::Lz4,
+            other => {
+                let message = format!("unsupported content encoding {other}: only gzip, lz4 and zstd are supported");
+                return Err(PushFailure::Decode(message));
+            }
+        };
+        let content = match &*text(headers, header::CONTENT_TYPE) {
+            "application/json" => Content::OtlpJson,
+            "application/x-protobuf" => Content::OtlpProtobuf,
+            other => return Err(PushFailure::Decode(format!("content type: {other} is not supported"))),
+        };
+        Ok(Format { content, outer })
+    }
+
+    /// What a message of a gRPC call holds that is compressed as its headers say.
+    ///
+    /// # Errors
+    /// [`PushFailure::Encoding`] when the encoding is none of ours.
+    pub fn of_grpc(headers: &HeaderMap) -> Result<Self, PushFailure> {
+        let outer = match &*text(headers, "grpc-encoding") {
+            "" | "identity" => Outer::None,
+            "gzip" => Outer::Gzip,
+            "zstd" => Outer::Zstd,
+            other => return Err(PushFailure::Encoding(other.to_owned())),
+        };
+        Ok(Format { content: Content::OtlpProtobuf, outer })
+    }
+
+    /// A body that is not compressed.
+    pub fn plain(content: Content) -> Self {
+        Format { content, outer: Outer::None }
     }
 
     /// About the most bytes that `body` can open to, for the choice of where to do it.
     pub fn expanded_len(&self, body: &[u8]) -> u64 {
         match self.outer {
-            Outer::None if self.is_json => body.len() as u64,
-            Outer::None => snap::raw::decompress_len(body).unwrap_or(0) as u64,
+            Outer::None if self.content == Content::Protobuf => snap::raw::decompress_len(body).unwrap_or(0) as u64,
+            Outer::None => body.len() as u64,
             Outer::Gzip | Outer::Deflate => DEFLATE_RATIO_MAX * body.len() as u64,
+            Outer::Zstd | Outer::Lz4 => u64::MAX,
         }
     }
 
@@ -64,9 +128,21 @@ impl Format {
             Outer::None => Cow::Borrowed(body),
             Outer::Gzip => Cow::Owned(inflate(check_gzip(body)?, max, held)?),
             Outer::Deflate => Cow::Owned(inflate(DeflateDecoder::new(body), max, held)?),
+            Outer::Zstd => Cow::Owned(inflate(zstd(body)?, max, held)?),
+            Outer::Lz4 => Cow::Owned(inflate(FrameDecoder::new(body), max, held)?),
         };
-        if self.is_json { Ok(inner) } else { Ok(Cow::Owned(unsnap(&inner, max, held)?)) }
+        if self.content == Content::Protobuf { Ok(Cow::Owned(unsnap(&inner, max, held)?)) } else { Ok(inner) }
     }
+}
+
+/// Largest window of a zstd frame, as a power of two: 8 MiB, what all levels up to 19 keep to.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+fn zstd(body: &[u8]) -> Result<impl Read, PushFailure> {
+    let failed = |error: io::Error| PushFailure::Decode(inflate_text(&error));
+    let mut decoder = zstd::Decoder::with_buffer(body).map_err(failed)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
+    Ok(decoder)
 }
 
 /// The media type in lower case, without parameters.

@@ -1,14 +1,16 @@
-use crate::body::{Format, receive};
+use crate::body::{Content, receive};
 use crate::error::PushFailure;
+use crate::head::{Head, Route};
 use crate::identity::IdentityCache;
 use crate::inflight::{InFlight, Reservation};
-use crate::intake::{Intake, Taken};
-use crate::json::{self, Schema};
+use crate::intake::{Intake, Sender, Taken};
+use crate::json;
 use crate::metrics::{Amount, Metrics};
+use crate::otlp;
 use crate::protobuf;
 use crate::rate::{RateLimiter, bytes_per_second};
 use axum::body::Body;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use prometheus_client::registry::Registry;
 use skald_config::DistributorConfig;
 use skald_config::{Limits, TenantLimits};
@@ -39,6 +41,8 @@ struct Inner {
 
 /// Bodies that are this large, or may become so, are decoded on the processor pool, smaller ones at once: those take less than the way there and back.
 const POOL_FROM_BYTES: usize = 64 << 10;
+/// Ingesters do not know in which format came what they refuse.
+const NO_FORMAT: &str = "";
 
 impl Distributor {
     /// A distributor; its metrics are registered; the registry gives the prefix `skald`.
@@ -57,29 +61,31 @@ impl Distributor {
         Distributor(Arc::new(Inner { config, auth_enabled, limits, ingester, clock, cpu, identities, rates, in_flight, metrics }))
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.0.clock
-    }
-
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
-    }
-
     /// Takes one push; on success all of it is with the ingester, or was to be dropped in silence.
     ///
     /// # Errors
     /// See [`PushFailure`]. After [`PushFailure::Validation`], and [`PushFailure::Ingester`] with refusals, what was not refused is stored.
     pub async fn push(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(), PushFailure> {
+        self.take(Route::Push(uri), headers, body).await
+    }
+
+    /// Takes one export of OpenTelemetry logs over HTTP.
+    ///
+    /// # Errors
+    /// As [`Distributor::push`].
+    pub async fn export(&self, headers: &HeaderMap, body: Body) -> Result<(), PushFailure> {
+        self.take(Route::Export, headers, body).await
+    }
+
+    /// Takes what came in by `route`, and counts the answer.
+    pub(crate) async fn take(&self, route: Route<'_>, headers: &HeaderMap, body: Body) -> Result<(), PushFailure> {
         let inner = &self.0;
-        let tenant = tenant(headers, inner.auth_enabled)?;
-        let whose = Whose { limits: inner.limits.limits(&tenant), tenant };
-        let mut held = Reservation::new(&inner.in_flight);
-        let head = Head::read(uri, headers)?;
-        let too_large = |failure| inner.count_too_large(&whose.tenant, headers, failure);
-        let body = receive(headers, body, &inner.config, &mut held).await.map_err(too_large)?;
-        // What was reserved is held until the ingester has answered.
-        let (taken, _held) = inner.decode(&whose, head, body, held).await.map_err(too_large)?;
-        inner.finish(&whose, taken).await
+        let began = inner.clock.monotonic();
+        let outcome = inner.take(route, headers, body).await;
+        let status = outcome.as_ref().map_or_else(|failure| failure.status(), |()| StatusCode::NO_CONTENT);
+        let took = inner.clock.monotonic().saturating_sub(began);
+        inner.metrics.answered(status.as_u16(), took.as_secs_f64());
+        outcome
     }
 }
 
@@ -90,31 +96,20 @@ struct Whose {
     limits: Arc<Limits>,
 }
 
-/// What the request line and headers say of a push.
-struct Head {
-    format: Format,
-    schema: Schema,
-    backfill: Option<String>,
-}
-
-/// Header that marks a push as backfill.
-const BACKFILL_HEADER: &str = "x-loki-backfill-shard";
-const BACKFILL_LEN_MAX: usize = 128;
-
-impl Head {
-    fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, PushFailure> {
-        let schema = if uri.path().to_ascii_lowercase().contains("/loki/api/v1") { Schema::V1 } else { Schema::V0 };
-        let backfill = headers.get(BACKFILL_HEADER).map(|value| value.as_bytes()).filter(|value| !value.is_empty());
-        let backfill = match backfill.map(|value| (value.len() <= BACKFILL_LEN_MAX, str::from_utf8(value))) {
-            None => None,
-            Some((true, Ok(shard))) => Some(shard.to_owned()),
-            Some(_) => return Err(PushFailure::BackfillHeader),
-        };
-        Ok(Head { format: Format::of(headers)?, schema, backfill })
-    }
-}
-
 impl Inner {
+    async fn take(self: &Arc<Self>, route: Route<'_>, headers: &HeaderMap, body: Body) -> Result<(), PushFailure> {
+        let tenant = tenant(headers, self.auth_enabled)?;
+        let whose = Whose { limits: self.limits.limits(&tenant), tenant };
+        let mut held = Reservation::new(&self.in_flight);
+        let mut head = Head::read(route, headers)?;
+        let too_large = |failure| self.count_too_large(&whose.tenant, route.sender(), headers, failure);
+        let mut body = receive(headers, body, &self.config, &mut held).await.map_err(too_large)?;
+        head.unframe(&mut body)?;
+        // What was reserved is held until the ingester has answered.
+        let (taken, _held) = self.decode(&whose, head, body, held).await.map_err(too_large)?;
+        self.finish(&whose, route.sender(), taken).await
+    }
+
     async fn decode(
         self: &Arc<Self>,
         whose: &Whose,
@@ -134,29 +129,33 @@ impl Inner {
     fn decode_now(&self, whose: &Whose, head: &Head, body: &[u8], mut held: Reservation) -> Result<(Taken, Reservation), PushFailure> {
         let opened = head.format.open(body, &self.config, &mut held)?;
         let backfill = head.backfill.as_deref();
-        let mut intake = Intake::new(&whose.tenant, &whose.limits, &self.identities, backfill, &mut held, self.clock.now());
-        if head.format.is_json {
-            json::read(&opened, head.schema, &mut intake)?;
-        } else {
-            protobuf::read(&opened, &mut intake)?;
+        let now = self.clock.now();
+        let sender = if matches!(head.format.content, Content::OtlpJson | Content::OtlpProtobuf) { Sender::Otlp } else { Sender::Loki };
+        let mut intake = Intake::new(&whose.tenant, &whose.limits, &self.identities, backfill, sender, &mut held, now);
+        match head.format.content {
+            Content::Json(schema) => json::read(&opened, schema, &mut intake)?,
+            Content::Protobuf => protobuf::read(&opened, &mut intake)?,
+            Content::OtlpJson => otlp::read_json(&opened, &self.config, now, &mut intake)?,
+            Content::OtlpProtobuf => otlp::read(&opened, &self.config, now, &mut intake)?,
         }
         Ok((intake.finish()?, held))
     }
 
     /// From a batch to the answer.
-    async fn finish(&self, whose: &Whose, taken: Taken) -> Result<(), PushFailure> {
-        let tenant = &whose.tenant;
-        self.metrics.received(tenant, taken.received, taken.metadata_bytes);
-        taken.discarded.iter().for_each(|(reason, amount)| self.metrics.discarded(tenant, reason, *amount));
+    async fn finish(&self, whose: &Whose, sender: Sender, taken: Taken) -> Result<(), PushFailure> {
+        let (tenant, format) = (&whose.tenant, sender.format());
+        self.metrics.received(tenant, format, taken.received, taken.metadata_bytes);
+        taken.discarded.iter().for_each(|(reason, amount)| self.metrics.discarded(tenant, format, reason, *amount));
         if taken.truncated != Amount::default() {
             self.metrics.truncated(tenant, taken.truncated);
         }
+        let refused = taken.discarded.iter().map(|(_, amount)| amount.entries).sum();
         if !taken.batch.streams.is_empty() {
-            self.take_tokens(whose, taken.stored)?;
-            self.hand_over(tenant, taken.batch).await?;
+            self.take_tokens(whose, sender, taken.stored)?;
+            self.hand_over(tenant, taken.batch, refused).await?;
         }
         match (taken.refusals, taken.blocked) {
-            (Some(text), _) => Err(PushFailure::Validation(text)),
+            (Some(message), _) => Err(PushFailure::Validation { message, entries: refused }),
             (None, Some(blocked)) if blocked.status != 200 && !taken.discarded.is_empty() => {
                 Err(PushFailure::Blocked { status: blocked.status, message: blocked.message })
             }
@@ -164,7 +163,7 @@ impl Inner {
         }
     }
 
-    fn take_tokens(&self, whose: &Whose, stored: Amount) -> Result<(), PushFailure> {
+    fn take_tokens(&self, whose: &Whose, sender: Sender, stored: Amount) -> Result<(), PushFailure> {
         let Whose { tenant, limits } = whose;
         match self.rates.take(tenant, stored.bytes, limits, self.clock.monotonic()) {
             Ok(fill) => {
@@ -172,7 +171,7 @@ impl Inner {
                 Ok(())
             }
             Err(_) => {
-                self.metrics.discarded(tenant, "rate_limited", stored);
+                self.metrics.discarded(tenant, sender.format(), "rate_limited", stored);
                 let (limit, Amount { entries, bytes }) = (bytes_per_second(limits) as u64, stored);
                 Err(PushFailure::RateLimited(format!(
                     "ingestion rate limit exceeded for user {tenant} (limit: {limit} bytes/sec) while attempting to ingest '{entries}' lines totaling '{bytes}' bytes, reduce log volume or contact your Loki administrator to see if the limit can be increased"
@@ -181,7 +180,9 @@ impl Inner {
         }
     }
 
-    async fn hand_over(&self, tenant: &TenantId, batch: PushBatch) -> Result<(), PushFailure> {
+    /// Entries `refused` before are told with those that ingesters refuse.
+    async fn hand_over(&self, tenant: &TenantId, batch: PushBatch, refused: usize) -> Result<(), PushFailure> {
+        let mut entries = refused;
         let error = match self.ingester.push(tenant, batch).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -189,21 +190,23 @@ impl Inner {
         match &error {
             PushError::Refused(refusals) => {
                 for refusal in refusals {
+                    entries += refusal.entries;
                     let amount = Amount { entries: refusal.entries, bytes: refusal.bytes };
-                    self.metrics.discarded(tenant, refusal.reason, amount);
+                    self.metrics.discarded(tenant, NO_FORMAT, refusal.reason, amount);
                 }
             }
             PushError::Wal(source) => tracing::error!(%tenant, error = %source, "push not acknowledged, write-ahead log failed"),
             PushError::Unavailable(reason) => tracing::debug!(%tenant, %reason, "push not taken"),
         }
-        Err(PushFailure::Ingester(error))
+        Err(PushFailure::Ingester { error, entries })
     }
 
     /// Bodies that were too large count by their size on the wire.
-    fn count_too_large(&self, tenant: &TenantId, headers: &HeaderMap, failure: PushFailure) -> PushFailure {
+    fn count_too_large(&self, tenant: &TenantId, sender: Sender, headers: &HeaderMap, failure: PushFailure) -> PushFailure {
         if let PushFailure::TooLarge(_) = failure {
             let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-            self.metrics.discarded(tenant, "request_body_too_large", Amount { entries: 0, bytes: declared.unwrap_or(0) });
+            let amount = Amount { entries: 0, bytes: declared.unwrap_or(0) };
+            self.metrics.discarded(tenant, sender.format(), "request_body_too_large", amount);
         }
         failure
     }

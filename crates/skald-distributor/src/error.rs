@@ -24,6 +24,9 @@ pub enum PushFailure {
     /// The body is not what its headers say.
     #[error("{0}")]
     Decode(String),
+    /// The message of a gRPC call is compressed in a way that is none of ours.
+    #[error("grpc-encoding {0} is not supported: only gzip and zstd are")]
+    Encoding(String),
     /// The body is no protobuf message.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -51,8 +54,13 @@ pub enum PushFailure {
     #[error("error at least one valid stream is required for ingestion")]
     NoStreams,
     /// Some entries or streams were refused; all others were stored.
-    #[error("{0}")]
-    Validation(String),
+    #[error("{message}")]
+    Validation {
+        /// Text.
+        message: String,
+        /// Entries refused.
+        entries: usize,
+    },
     /// The tenant may not push for now.
     #[error("{message}")]
     Blocked {
@@ -68,8 +76,14 @@ pub enum PushFailure {
     #[error("the server is shutting down")]
     Stopped,
     /// Ingesters did not take all of it.
-    #[error(transparent)]
-    Ingester(PushError),
+    #[error("{error}")]
+    Ingester {
+        /// Why.
+        #[source]
+        error: PushError,
+        /// Entries refused, by ingesters or before.
+        entries: usize,
+    },
 }
 
 impl PushFailure {
@@ -81,18 +95,30 @@ impl PushFailure {
             Self::Body(_) => ErrorKind::Cancelled,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Wire(error) => error.kind(),
+            Self::Encoding(_) => ErrorKind::NotImplemented,
             Self::Decode(_)
             | Self::Labels(_)
             | Self::ReservedLabels
             | Self::BackfillHeader
             | Self::TooManyDays { .. }
             | Self::NoStreams
-            | Self::Validation(_)
+            | Self::Validation { .. }
             | Self::Blocked { .. } => ErrorKind::InvalidInput,
             // Sending it again is no use, but this is what clients know of it: Loki answers 500.
             Self::MetadataName(_) => ErrorKind::Internal,
             Self::RateLimited(_) => ErrorKind::LimitExceeded,
-            Self::Ingester(error) => error.kind(),
+            Self::Ingester { error, .. } => error.kind(),
+        }
+    }
+
+    /// How many entries were refused, where all others were stored and it is no use to send the refused ones again.
+    pub fn refused_entries(&self) -> Option<usize> {
+        match self {
+            Self::Validation { entries, .. } => Some(*entries),
+            Self::Ingester { error: PushError::Refused(refusals), entries } => {
+                refusals.iter().all(|refusal| refusal.kind == ErrorKind::InvalidInput).then_some(*entries)
+            }
+            _ => None,
         }
     }
 

@@ -104,7 +104,10 @@ pub fn settings_hash(discover: &[String]) -> u64 {
     rustc_hash::FxBuildHasher.hash_one(discover)
 }
 
-fn identify(mut pairs: Vec<(String, String)>, discover: &[String]) -> Identity {
+/// The stream that has `pairs` as labels, where `service_name` is found by `discover`.
+///
+/// Panics when the text of the labels is 4 GiB long.
+pub fn identify(mut pairs: Vec<(String, String)>, discover: &[String]) -> Identity {
     pairs.retain(|(_, value)| !value.is_empty());
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     let get = |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());

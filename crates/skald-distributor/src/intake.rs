@@ -4,10 +4,12 @@ use crate::error::PushFailure;
 use crate::identity::{BACKFILL, BACKFILL_SHARD, Identity, IdentityCache, settings_hash};
 use crate::inflight::Reservation;
 use crate::level::{LevelDetector, normalise};
-use crate::metadata::{MetadataError, MetadataLevel, Pairs};
+use crate::metadata::{MetadataError, MetadataLevel, Order, Pairs};
 use crate::metrics::Amount;
 use crate::stream::StreamBuilder;
-use crate::validate::{Blocked, Refusals, Refused, Window, blocked, check_enforced, check_entry, check_labels, exact_size, too_many_names};
+use crate::validate::{
+    Blocked, Refusals, Refused, Window, bad_name, blocked, check_enforced, check_entry, check_labels, exact_size, too_many_names,
+};
 use rustc_hash::{FxHashMap, FxHashSet};
 use skald_config::Limits;
 use skald_model::{Day, Labels, TenantId, Timestamp};
@@ -34,6 +36,7 @@ pub struct Intake<'a> {
     limits: &'a Limits,
     identities: &'a IdentityCache,
     backfill: Option<&'a str>,
+    sender: Sender,
     held: &'a mut Reservation,
     settings: u64,
     window: Window,
@@ -54,6 +57,25 @@ pub struct Intake<'a> {
 /// A push has more than [`ENTRIES_MAX`] entries.
 pub fn too_many_entries() -> PushFailure {
     PushFailure::TooLarge(format!("more than {ENTRIES_MAX} entries"))
+}
+
+/// Who sends, for the few rules that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// A client of Loki's push API. A metadata name that cannot be used ends the push.
+    Loki,
+    /// A client of OpenTelemetry. A metadata name that cannot be used costs its entry.
+    Otlp,
+}
+
+impl Sender {
+    /// How metrics call it.
+    pub fn format(self) -> &'static str {
+        match self {
+            Sender::Loki => "loki",
+            Sender::Otlp => "otlp",
+        }
+    }
 }
 
 /// Where entries go.
@@ -84,12 +106,13 @@ pub struct Taken {
 }
 
 impl<'a> Intake<'a> {
-    /// An intake for a push of `tenant` at `now`; `backfill` is the shard that its header names, `held` the memory reserved for the push.
+    /// An intake for a push of `tenant` at `now`, from `sender`; `backfill` is the shard that its header names, `held` the memory reserved for the push.
     pub fn new(
         tenant: &'a TenantId,
         limits: &'a Limits,
         identities: &'a IdentityCache,
         backfill: Option<&'a str>,
+        sender: Sender,
         held: &'a mut Reservation,
         now: Timestamp,
     ) -> Self {
@@ -98,6 +121,7 @@ impl<'a> Intake<'a> {
             limits,
             identities,
             backfill,
+            sender,
             held,
             settings: settings_hash(&limits.discover_service_name),
             window: Window::new(limits, now, backfill.is_some()),
@@ -126,7 +150,6 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// When the text is no label set, which ends the whole push.
     pub fn stream(&mut self, labels: &[u8], entries: usize, line_bytes: usize) -> Result<(), PushFailure> {
-        self.streams_seen += 1;
         self.count_entries(entries)?;
         if labels.len() > LABELS_LEN_MAX {
             let (len, max) = (exact_size(labels.len() as u64), exact_size(LABELS_LEN_MAX as u64));
@@ -134,13 +157,41 @@ impl<'a> Intake<'a> {
         }
         let text = str::from_utf8(labels).map_err(|_| PushFailure::Decode("stream labels are not valid UTF-8".to_owned()))?;
         let identity = self.identities.identify(text, &self.limits.discover_service_name, self.settings)?;
+        self.begin(&identity, entries, line_bytes)
+    }
+
+    /// Begins a stream whose entries were counted before.
+    ///
+    /// # Errors
+    /// Only what ends the whole push; the entries of a stream that limits refuse are counted and left out.
+    pub fn begin(&mut self, identity: &Identity, entries: usize, line_bytes: usize) -> Result<(), PushFailure> {
+        self.streams_seen += 1;
         if entries > 0 {
-            self.current = match self.admit(&identity)? {
+            self.current = match self.admit(identity)? {
                 Ok(labels) => Current::Stream(self.open(labels, entries, line_bytes)?),
                 Err(reason) => Current::Refused(reason),
             };
         }
         Ok(())
+    }
+
+    /// Begins a stream whose labels cannot be used: its entries are counted and left out.
+    pub fn begin_refused(&mut self, refused: Refused) {
+        self.streams_seen += 1;
+        self.current = Current::Refused(self.refuse(refused));
+    }
+
+    /// Limits of the tenant.
+    pub fn limits(&self) -> &'a Limits {
+        self.limits
+    }
+
+    /// Reserves memory of `bytes` for what the push holds beside its body.
+    ///
+    /// # Errors
+    /// When too much is in flight.
+    pub fn reserve(&mut self, bytes: u64) -> Result<(), PushFailure> {
+        self.held.grow(bytes)
     }
 
     /// The labels under which the stream is stored, or the reason why it is not.
@@ -171,7 +222,11 @@ impl<'a> Intake<'a> {
         Ok(Ok(Labels::from_pairs(pairs).expect("neither label was there before")))
     }
 
-    fn count_entries(&mut self, entries: usize) -> Result<(), PushFailure> {
+    /// Counts entries that are to come.
+    ///
+    /// # Errors
+    /// When they are too many, or too much is in flight.
+    pub fn count_entries(&mut self, entries: usize) -> Result<(), PushFailure> {
         self.entries_seen += entries;
         if self.entries_seen > ENTRIES_MAX {
             return Err(too_many_entries());
@@ -189,9 +244,10 @@ impl<'a> Intake<'a> {
             return Err(PushFailure::TooLarge(format!("more than {STREAMS_MAX} streams")));
         }
         let (streams, levels) = (&mut self.streams, &self.levels);
+        let order = if self.sender == Sender::Otlp { Order::LastWins } else { Order::RewrittenWins };
         let at = *self.by_labels.entry(labels).or_insert_with_key(|labels| {
             let level = levels.as_ref().and_then(|levels| levels.best(labels.iter()));
-            streams.push(StreamBuilder::new(labels.clone(), level.map(|level| normalise(level.as_bytes()).into())));
+            streams.push(StreamBuilder::new(labels.clone(), level.map(|level| normalise(level.as_bytes()).into()), order));
             streams.len() - 1
         });
         streams[at].reserve(entries, line_bytes);
@@ -232,7 +288,12 @@ impl<'a> Intake<'a> {
         } else {
             match stream.metadata.set(row, pairs, self.levels.as_ref()) {
                 Ok(told) => told,
-                Err(MetadataError::Name(error)) => return Err(error.into()),
+                Err(MetadataError::Name(error)) if self.sender == Sender::Loki => return Err(error.into()),
+                Err(MetadataError::Name(error)) => {
+                    let refused = bad_name(&stream.labels, &error);
+                    self.discard_entry(refused, line.len() + tail.len() + pairs.bytes);
+                    return Ok(());
+                }
                 Err(MetadataError::TooManyNames) => {
                     let refused = too_many_names(&stream.labels);
                     self.discard_entry(refused, line.len() + tail.len() + pairs.bytes);

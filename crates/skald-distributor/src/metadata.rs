@@ -101,6 +101,20 @@ impl<'a> Pairs<'a> {
         (self.count, self.bytes) = (0, 0);
     }
 
+    /// Counts pairs of `bytes` that are not kept, because the entry has too many or too large ones without them.
+    pub fn count_more(&mut self, count: usize, bytes: usize) {
+        self.count += count;
+        self.bytes += bytes;
+    }
+
+    /// No pairs, in the memory of these.
+    pub fn reuse<'b>(self) -> Pairs<'b> {
+        // Collecting as many elements of the same size keeps the allocation.
+        let mut list: Vec<(&'b [u8], &'b [u8])> = self.list.into_iter().map(|_| (&[][..], &[][..])).collect();
+        list.clear();
+        Pairs { list, len_max: self.len_max, count: 0, bytes: 0 }
+    }
+
     /// Adds a pair.
     pub fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
         self.count += 1;
@@ -126,6 +140,17 @@ pub struct MetadataColumns {
     last: Vec<(Box<[u8]>, Slot)>,
     /// Scratch: columns of the entry at hand, and its pairs' place.
     resolved: Vec<(Slot, usize)>,
+    order: Order,
+}
+
+/// Which of several values for one name counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The last whose name was rewritten, else the last.
+    #[default]
+    RewrittenWins,
+    /// The last.
+    LastWins,
 }
 
 struct MetadataColumn {
@@ -186,6 +211,11 @@ pub enum MetadataLevel<'a> {
 }
 
 impl MetadataColumns {
+    /// No columns.
+    pub fn new(order: Order) -> Self {
+        MetadataColumns { order, ..MetadataColumns::default() }
+    }
+
     /// Number of columns.
     pub fn len(&self) -> usize {
         self.columns.len()
@@ -198,7 +228,7 @@ impl MetadataColumns {
 
     /// Sets the metadata of `row`; `levels` says what to look for, `None` where levels are left alone.
     ///
-    /// Of two values for one name the last wins, but one whose name was rewritten wins over one whose name was right; empty ones vanish.
+    /// Of two values for one name [`Order`] says which wins; empty ones vanish.
     ///
     /// # Errors
     /// See [`MetadataError`]; nothing of the entry was taken then.
@@ -289,7 +319,7 @@ impl MetadataColumns {
             self.columns.push(MetadataColumn { name: (*normal).into(), values: ColumnBuilder::default(), tells });
             self.columns.len() - 1
         });
-        let slot = Slot { column: column as u32, rewritten: matches!(normal, Cow::Owned(_)) };
+        let slot = Slot { column: column as u32, rewritten: self.order == Order::RewrittenWins && matches!(normal, Cow::Owned(_)) };
         self.by_name.insert(name.into(), slot);
         Ok(slot)
     }

@@ -15,7 +15,22 @@ pub struct OfTenant {
     tenant: String,
 }
 
-/// Labels of what was discarded or changed.
+/// Labels of what a tenant sent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfFormat {
+    tenant: String,
+    format: &'static str,
+}
+
+/// Labels of what was discarded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfDiscard {
+    reason: &'static str,
+    tenant: String,
+    format: &'static str,
+}
+
+/// Labels of what was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OfReason {
     reason: &'static str,
@@ -30,11 +45,11 @@ pub struct OfStatus {
 
 /// Metrics of the distributor.
 pub struct Metrics {
-    bytes_received: Family<OfTenant, Counter>,
-    lines_received: Family<OfTenant, Counter>,
-    metadata_bytes_received: Family<OfTenant, Counter>,
-    discarded_samples: Family<OfReason, Counter>,
-    discarded_bytes: Family<OfReason, Counter>,
+    bytes_received: Family<OfFormat, Counter>,
+    lines_received: Family<OfFormat, Counter>,
+    metadata_bytes_received: Family<OfFormat, Counter>,
+    discarded_samples: Family<OfDiscard, Counter>,
+    discarded_bytes: Family<OfDiscard, Counter>,
     mutated_samples: Family<OfReason, Counter>,
     mutated_bytes: Family<OfReason, Counter>,
     push_duration: Family<OfStatus, Histogram>,
@@ -108,17 +123,17 @@ impl Metrics {
         metrics
     }
 
-    /// Counts what a tenant sent, refused entries included.
-    pub fn received(&self, tenant: &TenantId, received: Amount, metadata_bytes: usize) {
-        let label = self.of_tenant(tenant);
+    /// Counts what a tenant sent in a format, refused entries included.
+    pub fn received(&self, tenant: &TenantId, format: &'static str, received: Amount, metadata_bytes: usize) {
+        let label = OfFormat { tenant: self.of_tenant(tenant).tenant, format };
         self.bytes_received.get_or_create(&label).inc_by(received.bytes as u64);
         self.lines_received.get_or_create(&label).inc_by(received.entries as u64);
         self.metadata_bytes_received.get_or_create(&label).inc_by(metadata_bytes as u64);
     }
 
-    /// Counts what was refused.
-    pub fn discarded(&self, tenant: &TenantId, reason: &'static str, amount: Amount) {
-        let label = self.of_reason(tenant, reason);
+    /// Counts what was refused of what came in a format.
+    pub fn discarded(&self, tenant: &TenantId, format: &'static str, reason: &'static str, amount: Amount) {
+        let label = OfDiscard { reason, tenant: self.of_tenant(tenant).tenant, format };
         self.discarded_samples.get_or_create(&label).inc_by(amount.entries as u64);
         self.discarded_bytes.get_or_create(&label).inc_by(amount.bytes as u64);
     }
@@ -167,16 +182,16 @@ mod tests {
         let mut registry = Registry::with_prefix("skald");
         let metrics = Metrics::new(&mut registry);
         let tenant = TenantId::parse("a").expect("valid");
-        metrics.received(&tenant, Amount { entries: 2, bytes: 30 }, 5);
-        metrics.discarded(&tenant, "line_too_long", Amount { entries: 1, bytes: 9 });
+        metrics.received(&tenant, "otlp", Amount { entries: 2, bytes: 30 }, 5);
+        metrics.discarded(&tenant, "loki", "line_too_long", Amount { entries: 1, bytes: 9 });
         metrics.answered(204, 0.001);
         let text = text(&registry);
         for line in [
-            "skald_distributor_bytes_received_total{tenant=\"a\"} 30",
-            "skald_distributor_lines_received_total{tenant=\"a\"} 2",
-            "skald_distributor_structured_metadata_bytes_received_total{tenant=\"a\"} 5",
-            "skald_discarded_samples_total{reason=\"line_too_long\",tenant=\"a\"} 1",
-            "skald_discarded_bytes_total{reason=\"line_too_long\",tenant=\"a\"} 9",
+            "skald_distributor_bytes_received_total{tenant=\"a\",format=\"otlp\"} 30",
+            "skald_distributor_lines_received_total{tenant=\"a\",format=\"otlp\"} 2",
+            "skald_distributor_structured_metadata_bytes_received_total{tenant=\"a\",format=\"otlp\"} 5",
+            "skald_discarded_samples_total{reason=\"line_too_long\",tenant=\"a\",format=\"loki\"} 1",
+            "skald_discarded_bytes_total{reason=\"line_too_long\",tenant=\"a\",format=\"loki\"} 9",
             "skald_distributor_push_duration_seconds_count{status_code=\"204\"} 1",
         ] {
             assert!(text.contains(line), "{line} in {text}");
@@ -188,10 +203,10 @@ mod tests {
         let mut registry = Registry::with_prefix("skald");
         let metrics = Metrics::new(&mut registry);
         for i in 0..TENANTS_MAX + 5 {
-            metrics.received(&TenantId::parse(&format!("t{i}")).expect("valid"), Amount { entries: 1, bytes: 1 }, 0);
+            metrics.received(&TenantId::parse(&format!("t{i}")).expect("valid"), "loki", Amount { entries: 1, bytes: 1 }, 0);
         }
         let text = text(&registry);
         assert_eq!(text.matches("skald_distributor_lines_received_total{").count(), TENANTS_MAX + 1);
-        assert!(text.contains("skald_distributor_lines_received_total{tenant=\"<other>\"} 5"));
+        assert!(text.contains("skald_distributor_lines_received_total{tenant=\"<other>\",format=\"loki\"} 5"));
     }
 }

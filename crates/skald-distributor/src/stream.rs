@@ -1,5 +1,5 @@
 use crate::level::LevelDetector;
-use crate::metadata::{MetadataColumns, MetadataLevel};
+use crate::metadata::{MetadataColumns, MetadataLevel, Order};
 use skald_model::{ColumnBuilder, Labels, Level, Rows, Timestamp};
 use skald_rpc::StreamRows;
 
@@ -20,15 +20,15 @@ pub struct StreamBuilder {
 }
 
 impl StreamBuilder {
-    /// A stream without rows; `level` is what its labels tell.
-    pub fn new(labels: Labels, level: Option<Box<[u8]>>) -> Self {
+    /// A stream without rows; `level` is what its labels tell, `order` which of several values for a metadata name counts.
+    pub fn new(labels: Labels, level: Option<Box<[u8]>>, order: Order) -> Self {
         StreamBuilder {
             labels,
             level,
             timestamps: Vec::new(),
             line_ends: Vec::new(),
             lines: Vec::new(),
-            metadata: MetadataColumns::default(),
+            metadata: MetadataColumns::new(order),
             levels: ColumnBuilder::default(),
             last_sent: 0,
         }

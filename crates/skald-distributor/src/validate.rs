@@ -1,7 +1,7 @@
 //! What limits say to a stream or an entry: reasons and texts.
 
 use crate::identity::{Identity, SERVICE_NAME, pairs_text};
-use crate::metadata::{NAMES_MAX, Pairs};
+use crate::metadata::{MetadataNameError, NAMES_MAX, Pairs};
 use jiff::tz::TimeZone;
 use skald_config::Limits;
 use skald_model::{Labels, TenantId, Timestamp};
@@ -170,6 +170,11 @@ fn explain(
 pub fn too_many_names(labels: &Labels) -> Refused {
     let message = format!("stream '{labels}' has more than {NAMES_MAX} distinct structured metadata names in one push");
     Refused { reason: "structured_metadata_too_many", message }
+}
+
+/// The entry has a metadata name that no query could say.
+pub fn bad_name(labels: &Labels, error: &MetadataNameError) -> Refused {
+    Refused { reason: "invalid_labels", message: format!("stream '{labels}' has structured metadata with an invalid name: {error}") }
 }
 
 /// Whole seconds in UTC.

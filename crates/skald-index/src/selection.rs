@@ -17,7 +17,7 @@ impl Selection {
     /// All of `streams`.
     pub(crate) fn all(streams: u32) -> Self {
         let mut all = Selection { words: vec![u64::MAX; (streams as usize).div_ceil(64)], streams };
-        if streams % 64 > 0 {
+        if !streams.is_multiple_of(64) {
             *all.words.last_mut().expect("there is a stream") = (1 << (streams % 64)) - 1;
         }
         all
@@ -41,6 +41,12 @@ impl Selection {
     /// The selected numbers, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(i, word)| ones(*word).map(move |bit| i as u32 * 64 + bit))
+    }
+
+    /// The selected streams for which `keep` holds.
+    pub fn filter(mut self, keep: impl FnMut(u32) -> bool) -> Self {
+        self.retain(keep);
+        self
     }
 
     /// Selects a stream. A number that the index does not have changes nothing.

@@ -15,6 +15,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(86_400);
 const LISTED_MAX: usize = 10;
 
 /// All streams of all tenants. Owned by the one writer, so it needs no lock.
+///
+/// A stream is known by a wide hash of its labels, without them: a million idle streams take less than 100 MB here.
 #[derive(Default)]
 pub struct StreamRegistry {
     tenants: FxHashMap<TenantId, TenantStreams>,
@@ -22,17 +24,42 @@ pub struct StreamRegistry {
 
 #[derive(Default)]
 struct TenantStreams {
-    streams: FxHashMap<Labels, StreamState>,
+    streams: FxHashMap<StreamKey, StreamState>,
     active: usize,
+}
+
+/// Wide fingerprint of a stream's labels.
+#[derive(PartialEq, Eq, Hash)]
+struct StreamKey([u64; 2]);
+
+impl StreamKey {
+    fn of(labels: &Labels) -> Self {
+        let hash = labels.wide_fingerprint();
+        StreamKey([hash as u64, (hash >> 64) as u64])
+    }
 }
 
 struct StreamState {
     newest: Timestamp,
-    last_push: Duration,
-    active: bool,
-    /// Bytes that may be pushed at `last_refill` of the monotonic clock.
+    /// Bytes that may be pushed at `last_refill`.
     tokens: f64,
-    last_refill: Duration,
+    last_refill: Moment,
+    last_push: Moment,
+    active: bool,
+}
+
+/// Milliseconds of the monotonic clock, modulo 2^32: good for spans of less than 49 days. Streams are forgotten after one.
+#[derive(Clone, Copy)]
+struct Moment(u32);
+
+impl Moment {
+    fn of(now: Duration) -> Self {
+        Moment(now.as_millis() as u32)
+    }
+
+    fn until(self, now: Duration) -> Duration {
+        Duration::from_millis(u64::from(Moment::of(now).0.wrapping_sub(self.0)))
+    }
 }
 
 /// Which rows of a stream may be appended.
@@ -59,10 +86,10 @@ impl StreamRegistry {
     /// Takes rate tokens for what it admits. The newest timestamp rises only by [`StreamRegistry::appended`].
     pub fn admit(&mut self, tenant: &TenantId, labels: &Labels, rows: &Rows, bytes: usize, limits: &Limits, now: Duration) -> Admission {
         let streams = self.tenants.entry(tenant.clone()).or_default();
-        if let Err(refusal) = streams.activate(tenant, labels, rows, bytes, limits, now) {
-            return Admission::none(refusal);
-        }
-        let state = streams.streams.get_mut(labels).expect("activate made it");
+        let state = match streams.activate(tenant, StreamKey::of(labels), (labels, rows, bytes), limits, now) {
+            Ok(state) => state,
+            Err(refusal) => return Admission::none(refusal),
+        };
         state.refill(limits, now);
         if limits.shard_streams.enabled {
             if !state.take(bytes, limits) {
@@ -76,17 +103,20 @@ impl StreamRegistry {
     /// Notes that rows up to `newest` are durable.
     pub fn appended(&mut self, tenant: &TenantId, labels: &Labels, newest: Timestamp, now: Duration) {
         let streams = self.tenants.entry(tenant.clone()).or_default();
-        let state = streams.streams.entry(labels.clone()).or_insert_with(|| StreamState::new(f64::MAX, now));
+        let state = streams.streams.entry(StreamKey::of(labels)).or_insert_with(|| StreamState::new(f64::MAX, now));
         state.newest = state.newest.max(newest);
-        state.last_push = now;
+        state.last_push = Moment::of(now);
     }
 
     /// Forgets streams that were idle for long and recounts the active ones.
     pub fn sweep(&mut self, now: Duration) {
         for streams in self.tenants.values_mut() {
-            streams.streams.retain(|_, state| now.saturating_sub(state.last_push) < FORGET_AFTER);
+            streams.streams.retain(|_, state| state.last_push.until(now) < FORGET_AFTER);
+            if streams.streams.len() < streams.streams.capacity() / 4 {
+                streams.streams.shrink_to_fit();
+            }
             for state in streams.streams.values_mut() {
-                state.active &= now.saturating_sub(state.last_push) < ACTIVE_FOR;
+                state.active &= state.last_push.until(now) < ACTIVE_FOR;
             }
             streams.active = streams.streams.values().filter(|state| state.active).count();
         }
@@ -104,17 +134,14 @@ impl TenantStreams {
     fn activate(
         &mut self,
         tenant: &TenantId,
-        labels: &Labels,
-        rows: &Rows,
-        bytes: usize,
+        key: StreamKey,
+        (labels, rows, bytes): (&Labels, &Rows, usize),
         limits: &Limits,
         now: Duration,
-    ) -> Result<(), Refusal> {
-        if self.streams.get(labels).is_some_and(|state| state.active) {
-            return Ok(());
-        }
+    ) -> Result<&mut StreamState, Refusal> {
+        let active = self.streams.get(&key).is_some_and(|state| state.active);
         let limit = [limits.max_streams_per_user, limits.max_global_streams_per_user].into_iter().filter(|limit| *limit > 0).min();
-        if limit.is_some_and(|limit| self.active >= limit) {
+        if !active && limit.is_some_and(|limit| self.active >= limit) {
             let message = format!(
                 "maximum active stream limit exceeded when trying to create stream {labels}, reduce the number of active streams (reduce labels or \
                  reduce label values), or contact your Loki administrator to see if the limit can be increased, user: '{tenant}'"
@@ -122,23 +149,26 @@ impl TenantStreams {
             return Err(Refusal { kind: ErrorKind::LimitExceeded, reason: "stream_limit", message, entries: rows.len(), bytes });
         }
         let burst = limits.per_stream_rate_limit_burst.0 as f64;
-        let state = self.streams.entry(labels.clone()).or_insert_with(|| StreamState::new(burst, now));
-        state.active = true;
-        state.last_push = now;
-        self.active += 1;
-        Ok(())
+        let state = self.streams.entry(key).or_insert_with(|| StreamState::new(burst, now));
+        if !active {
+            state.active = true;
+            state.last_push = Moment::of(now);
+            self.active += 1;
+        }
+        Ok(state)
     }
 }
 
 impl StreamState {
     fn new(tokens: f64, now: Duration) -> Self {
-        StreamState { newest: Timestamp::MIN, last_push: now, active: false, tokens, last_refill: now }
+        let now = Moment::of(now);
+        StreamState { newest: Timestamp::MIN, tokens, last_refill: now, last_push: now, active: false }
     }
 
     fn refill(&mut self, limits: &Limits, now: Duration) {
-        let gained = now.saturating_sub(self.last_refill).as_secs_f64() * limits.per_stream_rate_limit.0 as f64;
+        let gained = self.last_refill.until(now).as_secs_f64() * limits.per_stream_rate_limit.0 as f64;
         self.tokens = (self.tokens + gained).min(limits.per_stream_rate_limit_burst.0 as f64);
-        self.last_refill = now;
+        self.last_refill = Moment::of(now);
     }
 
     fn take(&mut self, bytes: usize, limits: &Limits) -> bool {

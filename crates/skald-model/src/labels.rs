@@ -2,6 +2,7 @@ use crate::quote;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// The label set that names a stream: sorted by name, each name once, no empty value.
 ///
@@ -59,10 +60,7 @@ impl Labels {
                 ends.push(u32::try_from(text.len()).map_err(|_| LabelsError::TooLarge)?);
             }
         }
-        let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
-        hasher.update(text.as_bytes());
-        ends.iter().for_each(|end| hasher.update(&end.to_le_bytes()));
-        let fingerprint = Fingerprint(hasher.digest());
+        let fingerprint = Fingerprint(hasher(&text, &ends).digest());
         Ok(Labels(Arc::new(Inner { text: text.into(), ends: ends.into(), fingerprint })))
     }
 
@@ -118,10 +116,22 @@ impl Labels {
         self.0.fingerprint
     }
 
+    /// Hash of the set, so wide that two sets of one tenant do not meet: for those who remember sets without their text.
+    pub fn wide_fingerprint(&self) -> u128 {
+        hasher(&self.0.text, &self.0.ends).digest128()
+    }
+
     /// Bytes of all names and values.
     pub fn text_len(&self) -> usize {
         self.0.text.len()
     }
+}
+
+fn hasher(text: &str, ends: &[u32]) -> Xxh3Default {
+    let mut hasher = Xxh3Default::new();
+    hasher.update(text.as_bytes());
+    ends.iter().for_each(|end| hasher.update(&end.to_le_bytes()));
+    hasher
 }
 
 impl PartialEq for Labels {

@@ -3,9 +3,11 @@
 //! - [`encode_frame`] and [`decode_frame`]: one tenant's validated rows as columns, the record of the write-ahead log and what
 //!   distributors send to ingesters. Written by hand over the generated message's layout, because it is mostly `memcpy` that way.
 //! - [`read_push`]: a Loki push read in place, without building messages: a small hostile body cannot become a large tree.
+//! - [`otlp`]: an export of OpenTelemetry logs read in place, for the same reason.
 //! - [`loki`] and [`skald`]: the messages generated from `proto/`, for those who send.
 
 mod frame;
+pub mod otlp;
 mod push;
 mod wire;
 

@@ -1,5 +1,5 @@
 use crate::WireError;
-use crate::wire::{Field, Fields};
+use crate::wire::{Field, Fields, submessages};
 use skald_model::Timestamp;
 
 /// One stream of a push, still as it came.
@@ -32,28 +32,6 @@ pub struct PushEntry<'a> {
 /// Items are errors where the body is not a message. Unknown fields are skipped.
 pub fn read_push(body: &[u8]) -> impl Iterator<Item = Result<PushStream<'_>, WireError>> {
     submessages(body, 1).map(|message| PushStream::read(message?))
-}
-
-/// The messages in the repeated field `number`; ends after the first error.
-fn submessages(message: &[u8], number: u32) -> impl Iterator<Item = Result<&[u8], WireError>> {
-    let mut fields = Some(Fields::new(message));
-    std::iter::from_fn(move || {
-        let found = next_of(fields.as_mut()?, number).transpose();
-        if !matches!(found, Some(Ok(_))) {
-            fields = None;
-        }
-        found
-    })
-}
-
-#[inline]
-fn next_of<'a>(fields: &mut Fields<'a>, number: u32) -> Result<Option<&'a [u8]>, WireError> {
-    while let Some(field) = fields.next()? {
-        if field.number == number {
-            return field.bytes().map(Some);
-        }
-    }
-    Ok(None)
 }
 
 impl<'a> PushStream<'a> {

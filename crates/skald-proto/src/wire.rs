@@ -38,8 +38,8 @@ pub(crate) struct Fields<'a>(&'a [u8]);
 pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// Four or eight bytes, which no message read here has.
-    Fixed,
+    Fixed32(u32),
+    Fixed64(u64),
 }
 
 /// A field: number and value.
@@ -65,6 +65,22 @@ impl<'a> Field<'a> {
             _ => Err(WireError::WireType(self.number)),
         }
     }
+
+    #[inline]
+    pub fn fixed64(self) -> Result<u64, WireError> {
+        match self.value {
+            Value::Fixed64(number) => Ok(number),
+            _ => Err(WireError::WireType(self.number)),
+        }
+    }
+
+    #[inline]
+    pub fn fixed32(self) -> Result<u32, WireError> {
+        match self.value {
+            Value::Fixed32(number) => Ok(number),
+            _ => Err(WireError::WireType(self.number)),
+        }
+    }
 }
 
 impl<'a> Fields<'a> {
@@ -82,11 +98,8 @@ impl<'a> Fields<'a> {
         let number = u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number)).ok_or(WireError::Tag(tag))?;
         let value = match tag & 7 {
             0 => Value::Varint(take_varint(&mut self.0)?),
-            fixed @ (1 | 5) => {
-                let len = if fixed == 1 { 8 } else { 4 };
-                self.0.split_off(..len).ok_or(WireError::Truncated)?;
-                Value::Fixed
-            }
+            1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
+            5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
             2 => {
                 let len = usize::try_from(take_varint(&mut self.0)?).map_err(|_| WireError::Truncated)?;
                 Value::Bytes(self.0.split_off(..len).ok_or(WireError::Truncated)?)
@@ -95,6 +108,35 @@ impl<'a> Fields<'a> {
         };
         Ok(Some(Field { number, value }))
     }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(WireError::Truncated)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+}
+
+/// The messages in the repeated field `number`; ends after the first error.
+pub(crate) fn submessages(message: &[u8], number: u32) -> impl Iterator<Item = Result<&[u8], WireError>> {
+    let mut fields = Some(Fields::new(message));
+    std::iter::from_fn(move || {
+        let found = next_of(fields.as_mut()?, number).transpose();
+        if !matches!(found, Some(Ok(_))) {
+            fields = None;
+        }
+        found
+    })
+}
+
+#[inline]
+fn next_of<'a>(fields: &mut Fields<'a>, number: u32) -> Result<Option<&'a [u8]>, WireError> {
+    while let Some(field) = fields.next()? {
+        if field.number == number {
+            return field.bytes().map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Takes a variable-length number off the front of `bytes`.

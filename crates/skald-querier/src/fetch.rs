@@ -60,6 +60,7 @@ pub(crate) fn extents_needed<'a>(block: &'a BlockEntry, needs: &Needs, frames: &
 
 /// What is to be read of a block: parts, neighbours at once.
 pub(crate) struct Fetch {
+    extents: Vec<Extent>,
     ranges: Vec<Range<u64>>,
     bytes: u64,
     held: Held,
@@ -80,15 +81,20 @@ impl Fetch {
         let bytes = joined.iter().map(|range| range.end - range.start).sum();
         let decoded: u64 = extents.iter().map(|extent| decoded_bytes(extent, block)).sum();
         let held = work.budget().hold(bytes + decoded)?;
-        Ok(Fetch { ranges: joined, bytes, held })
+        Ok(Fetch { extents: extents.iter().map(|extent| **extent).collect(), ranges: joined, bytes, held })
     }
 
     /// Reads.
     pub(crate) async fn read(self, catalog: &Catalog, open: &OpenObject) -> Result<RawBlock, ReadError> {
-        let Fetch { ranges, bytes, held } = self;
+        let Fetch { extents, ranges, bytes, held } = self;
         let starts: Vec<u64> = ranges.iter().map(|range| range.start).collect();
-        let read = catalog.read_ranges(&open.object, ranges).await?;
-        Ok(RawBlock { parts: starts.into_iter().zip(read).collect(), bytes, _held: held })
+        let at = |read: &[Bytes]| starts.iter().copied().zip(read.iter().cloned()).collect::<Vec<_>>();
+        let are_whole = |read: &[Bytes]| {
+            let parts = at(read);
+            extents.iter().all(|extent| extent.check(part(&parts, extent)).is_ok())
+        };
+        let read = catalog.read_checked(&open.object, ranges, are_whole).await?;
+        Ok(RawBlock { parts: at(&read), bytes, _held: held })
     }
 }
 
@@ -104,10 +110,7 @@ fn decoded_bytes(extent: &Extent, block: &BlockEntry) -> u64 {
 
 impl RawBlock {
     fn part(&self, extent: &Extent) -> &[u8] {
-        let range = extent.range();
-        let holds = |start: u64, bytes: &Bytes| start <= range.start && range.end <= start + bytes.len() as u64;
-        let found = self.parts.iter().find(|(start, bytes)| holds(*start, bytes));
-        found.map_or(&[], |(start, bytes)| &bytes[(range.start - start) as usize..(range.end - start) as usize])
+        part(&self.parts, extent)
     }
 
     /// Decodes what was read of `block`.
@@ -135,6 +138,14 @@ impl RawBlock {
     pub(crate) fn decode_frame(&self, decoder: &mut Decoder, frame: &FrameEntry, len: usize) -> Result<Vec<u8>, FormatError> {
         decoder.frame_start(frame, self.part(&frame.extent), len)
     }
+}
+
+/// The bytes of a part among those that were read.
+fn part<'a>(parts: &'a [(u64, Bytes)], extent: &Extent) -> &'a [u8] {
+    let range = extent.range();
+    let holds = |start: u64, bytes: &Bytes| start <= range.start && range.end <= start + bytes.len() as u64;
+    let found = parts.iter().find(|(start, bytes)| holds(*start, bytes));
+    found.map_or(&[], |(start, bytes)| &bytes[(range.start - start) as usize..(range.end - start) as usize])
 }
 
 impl BlockColumns {

@@ -12,8 +12,14 @@ mod name;
 mod object_name;
 mod object_store;
 mod operation;
+mod remote;
+pub mod resilient;
+pub mod s3;
 mod table_file;
 mod table_index;
+pub mod tier;
+pub mod upload;
+mod within;
 
 pub use catalog::{
     CacheSizes, Catalog, DataObject, Metrics, OpenObject, PublishError, Publisher, ReadError, Table, TableError, TidyError, Uncovered,
@@ -25,5 +31,7 @@ pub use memory::MemoryStore;
 pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
 pub use object_store::{ObjectMeta, ObjectStore, StoreError};
 pub use operation::Operation;
+pub use remote::{RemoteAnswer, RemoteFailure, RemoteProblem};
+pub use resilient::Resilient;
 pub use table_file::{IndexName, ManifestName, TableFile};
 pub use table_index::{IndexError, IndexSelection, OpenIndex, RowRead, TableIndex};

@@ -37,6 +37,17 @@ impl LocalStore {
         Ok(LocalStore { files: Arc::new(files), spawner })
     }
 
+    /// The store in `root` as it is, for reading: nothing is made or removed.
+    pub fn inspect(disk: Arc<dyn Disk>, spawner: Arc<dyn Spawner>, root: &Path) -> Self {
+        LocalStore { files: Arc::new(Files::inspect(disk, root)), spawner }
+    }
+
+    /// As [`ObjectStore::get_range`], on the caller's thread, which may wait for the disk.
+    pub(crate) fn get_range_blocking(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        check_name(name)?;
+        self.files.get_range(name, range)
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         operation: &'static str,

@@ -1,13 +1,12 @@
 use crate::StoreError;
 
 /// What S3 allows, and what file systems allow for one segment.
-const NAME_LEN_MAX: usize = 1024;
+pub(crate) const NAME_LEN_MAX: usize = 1024;
 const SEGMENT_LEN_MAX: usize = 255;
 
 /// Folder in which the local store puts what is being written.
 pub(crate) const TMP: &str = "~tmp";
-
-/// File that locks the local store.
+/// File that locks a local store.
 pub(crate) const LOCK: &str = "~lock";
 
 /// Whether a first segment is the local store's own. No tenant id can hold a tilde.

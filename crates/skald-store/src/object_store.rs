@@ -1,3 +1,4 @@
+use crate::RemoteFailure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Timestamp};
@@ -7,14 +8,18 @@ use std::time::Duration;
 /// Named, immutable byte strings.
 ///
 /// Names are `/`-separated paths of segments that are neither empty nor `.` nor `..`, without control characters, up to 255 bytes a segment and 1024
-/// in all. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
+/// in all; `~tmp` and `~lock` are no first segments. A backend may refuse a name that is a folder of other objects, or that lies in an object. A put is atomic: a name is either not there or
 /// has all its bytes, and once a put has returned it survives a power cut; so does the object on whose account `put_if_absent` was refused.
 /// Implemented by the local file backend, by S3, and by the fakes; the suite in [`crate::conformance`] runs on all of them.
 #[async_trait]
 pub trait ObjectStore: Send + Sync + 'static {
-    /// Stores `bytes` under `name`, replacing what is there.
+    /// Stores `bytes` under `name`, replacing what is there. After a failure it may be stored nevertheless, now or later.
     async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
     /// Stores `bytes` under `name`; [`StoreError::AlreadyExists`] when the name is taken. Of racing calls exactly one succeeds.
+    ///
+    /// After a failure ([`StoreError::is_answer`] is false) it may be stored nevertheless, now or later. So `AlreadyExists` in answer to another
+    /// call with the same bytes may mean the caller's own object. Who needs to know compares: data objects by the digest in their footer, others by
+    /// bytes into which the caller put an id drawn for this put. Bytes that another racer may have, too, do not tell who won.
     async fn put_if_absent(&self, name: &str, bytes: Bytes) -> Result<(), StoreError>;
     /// The bytes of `range`; [`StoreError::NotFound`] without the name, [`StoreError::OutOfRange`] when the object ends before the range does.
     async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError>;
@@ -31,6 +36,25 @@ pub trait ObjectStore: Send + Sync + 'static {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
     /// Removes a name; no error when it is not there. Once it has returned, the name does not come back after a power cut.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
+    /// Removes several names, as [`ObjectStore::delete`] does. On an error some may be gone; calling again is safe.
+    async fn delete_many(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            self.delete(name).await?;
+        }
+        Ok(())
+    }
+    /// Says how large an object is of which parts are being read. A store with a cache may then fetch it whole when that is cheaper.
+    fn note_size(&self, _name: &str, _size: u64) {}
+    /// Whether reads of an object may be answered from a copy.
+    fn may_read_copy(&self, _name: &str) -> bool {
+        false
+    }
+    /// Says that bytes read of an object were damaged: its copy, if there is one, is not read again.
+    async fn forget_copy(&self, _name: &str) {}
+    /// Whether an object that is there has reached the place where it is to stay, so that others may be told of it.
+    fn is_stored(&self, _name: &str) -> bool {
+        true
+    }
 }
 
 /// A name in the store and how large it is.
@@ -85,19 +109,10 @@ pub enum StoreError {
         /// How long it was waited for.
         after: Duration,
     },
-    /// The store did nothing, and asks to be asked less.
-    #[error("{operation} object '{name}': the store asks for fewer requests")]
-    Throttled {
-        /// What was tried.
-        operation: &'static str,
-        /// Full name.
-        name: String,
-        /// When to try again, if the store said.
-        retry_in: Option<Duration>,
-    },
     /// The store was not asked at all, since too many requests before failed.
     #[error(
-        "{operation} object '{name}': the store fails and is not asked, since {failing_for:?} and for {retry_in:?}; last it failed to {last}"
+        "{operation} object '{name}': the store is not asked for another {} s, since it failed too often for {} s; the last failure was to {last}",
+        retry_in.as_secs_f32().ceil(), failing_for.as_secs()
     )]
     Resting {
         /// What was tried.
@@ -111,43 +126,48 @@ pub enum StoreError {
         /// The failure after which it began.
         last: String,
     },
+    /// A remote store failed, or refused.
+    #[error(transparent)]
+    Remote(Box<RemoteFailure>),
 }
 
 impl StoreError {
-    /// What the caller can do about it.
+    /// What the caller can do about it: `Unavailable` is worth another try, the others are not.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Remote(failure) => failure.problem.kind(),
         }
     }
 
-    /// Whether the store knows that it is so: trying again gets the same. All else are failures, of which nobody knows whether something was done,
-    /// but for those of [`StoreError::is_undone`].
+    /// Whether the store knows that it is so: trying again gets the same. All else are failures.
     pub fn is_answer(&self) -> bool {
         match self {
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Throttled { .. } | Self::Resting { .. } => false,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => false,
+            Self::Remote(failure) => !failure.problem.may_pass(),
         }
     }
 
     /// Whether it is certain that nothing was done, nor will be.
     pub fn is_undone(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Resting { .. } => true,
+            Self::Resting { .. } => true,
             Self::Io { .. } | Self::TimedOut { .. } => false,
+            Self::Remote(failure) => failure.problem.is_undone(),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
         }
     }
 
-    /// How long the store asks to be left alone.
+    /// How long the store asks to be left alone, where it said so.
     pub fn retry_in(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_in, .. } => *retry_in,
             Self::Resting { retry_in, .. } => Some(*retry_in),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => None,
             Self::Io { .. } | Self::TimedOut { .. } => None,
+            Self::Remote(failure) => failure.answer.as_ref().and_then(|answer| answer.retry_after),
         }
     }
 }

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use skald_model::Timestamp;
 use skald_model::seam::Clock;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,20 @@ impl SimClock {
         drop(state);
         self.advance(wait);
         true
+    }
+
+    /// Drives `future` to its end. Whenever it waits, time moves on to the next sleeper.
+    ///
+    /// # Panics
+    /// When it waits and nobody sleeps: it would wait for ever.
+    pub fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            if let Some(value) = future.as_mut().now_or_never() {
+                return value;
+            }
+            assert!(self.advance_to_next_sleeper(), "the future waits, and not for the time");
+        }
     }
 
     /// Sets the wall clock alone, as an operator or a time server does.
@@ -102,6 +117,17 @@ mod tests {
         assert!(late.now_or_never().is_some());
         assert!(!clock.advance_to_next_sleeper());
         assert_eq!((clock.now(), clock.monotonic()), (Timestamp::from_secs(2), Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_driven_future_finds_that_its_time_has_passed() {
+        let clock = SimClock::new(Timestamp(0));
+        clock.drive(async {
+            for _ in 0..3 {
+                clock.sleep(Duration::from_secs(20)).await;
+            }
+        });
+        assert_eq!(clock.monotonic(), Duration::from_secs(60));
     }
 
     #[test]

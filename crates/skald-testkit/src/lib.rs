@@ -2,7 +2,7 @@
 //!
 //! [`SimDisk`] forgets what was not synced, [`SimClock`] moves when told, [`SeededRandom`] repeats itself, [`InlinePool`] and [`SimSpawner`] run
 //! work on the caller's thread, [`SimNetwork`] carries bytes in memory, and [`SimWorld`] has one of each. Together they make a test of a whole part
-//! repeatable from one seed.
+//! repeatable from one seed. [`S3Server`] is not simulated: it starts a real one.
 
 mod builders;
 mod clock;
@@ -11,6 +11,7 @@ mod ingester;
 mod network;
 mod property;
 mod random;
+mod s3_server;
 mod spawner;
 mod world;
 
@@ -21,5 +22,6 @@ pub use ingester::FakeIngester;
 pub use network::SimNetwork;
 pub use property::property;
 pub use random::SeededRandom;
+pub use s3_server::S3Server;
 pub use spawner::{InlinePool, SimSpawner};
 pub use world::SimWorld;

@@ -77,7 +77,9 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
         stopping.0.stop().await;
         stopping.1.stopped();
     });
-    let serving = runtime.serve(routes, tonic::service::Routes::default()).await?;
+    let mut grpc = tonic::service::Routes::default();
+    *grpc.axum_router_mut() = std::mem::take(grpc.axum_router_mut()).merge(distributor.grpc_routes());
+    let serving = runtime.serve(routes, grpc).await?;
     // Their connections are no longer those of the server, which would not wait for them.
     runtime.on_stop("live tails", async move { querier.stop_tails().await });
     ingester_ready.not_ready("replaying the write-ahead log");

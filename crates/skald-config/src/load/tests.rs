@@ -140,7 +140,7 @@ fn broken_rules_name_the_place_of_the_value() {
     refused(
         "storage:\n  url: ftp://x\nquerier:\n  max_concurrent: 0\n",
         &[
-            "/etc/skald.yaml:2:8: storage.url: 'ftp://x' is not of the form file:///directory, the only kind of store so far",
+            "/etc/skald.yaml:2:8: storage.url: 'ftp://x' is neither file:///directory nor s3://bucket/prefix",
             "/etc/skald.yaml:4:19: querier.max_concurrent: must be 1 or more",
         ],
     );

@@ -40,7 +40,7 @@ const MAX: u64 = 1 << 20;
 fn open(content_type: &str, encoding: &str, body: &[u8]) -> Result<Vec<u8>, String> {
     let config = DistributorConfig { max_decompressed_size: ByteSize(MAX), ..DistributorConfig::default() };
     let owner = Arc::new(InFlight::new(4 * MAX, Gauge::default()));
-    let format = Format::of(&headers(content_type, encoding)).map_err(|error| error.to_string())?;
+    let format = Format::of_push(&headers(content_type, encoding), Schema::V1).map_err(|error| error.to_string())?;
     format.open(body, &config, &mut Reservation::new(&owner)).map(Cow::into_owned).map_err(|error| error.to_string())
 }
 
@@ -104,7 +104,7 @@ fn bombs_are_stopped_at_the_limit() {
     // Declares 1,000,000 bytes and holds one.
     check("application/x-protobuf", "", &[0xc0, 0x84, 0x3d, 0, b'x'], Err("snappy: corrupt input"));
     let owner = Arc::new(InFlight::new(STEP as u64, Gauge::default()));
-    let format = Format::of(&headers("application/json", "gzip")).expect("known");
+    let format = Format::of_push(&headers("application/json", "gzip"), Schema::V1).expect("known");
     let bomb = gzip(&zeros);
     let busy = format.open(&bomb, &DistributorConfig::default(), &mut Reservation::new(&owner));
     assert!(matches!(busy, Err(PushFailure::Busy)));

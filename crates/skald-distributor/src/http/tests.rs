@@ -1,140 +1,14 @@
-use crate::Distributor;
-use axum::body::{Body, to_bytes};
-use futures::future::BoxFuture;
-use http::{HeaderMap, Request};
-use prometheus_client::registry::Registry;
+use crate::testing::{NANOS, NOW, Server, show};
 use proptest::prelude::*;
 use prost::Message;
 use skald_config::DistributorConfig;
 use skald_config::{ByteSize, Limits};
-use skald_model::seam::{Clock, CpuPool, Job};
-use skald_model::{ErrorKind, Timestamp};
+use skald_model::ErrorKind;
 use skald_proto::loki::v1;
-use skald_rpc::{PushError, Refusal, StreamRows};
-use skald_testkit::FakeIngester;
+use skald_rpc::{PushError, Refusal};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tower::ServiceExt;
-
-/// 2026-01-15T00:00:00Z
-const NOW: i64 = 1_768_435_200;
-const NANOS: i64 = 1_000_000_000;
-
-#[derive(Default)]
-struct TestClock(AtomicU64);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_secs(NOW).plus(self.monotonic())
-    }
-    fn monotonic(&self) -> Duration {
-        Duration::from_secs(self.0.load(Ordering::Relaxed))
-    }
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
-
-/// Runs jobs at once and counts them.
-#[derive(Default)]
-struct InlinePool(AtomicUsize);
-
-impl CpuPool for InlinePool {
-    fn submit(&self, job: Job) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        job();
-    }
-    fn threads(&self) -> usize {
-        1
-    }
-}
-
-struct Server {
-    ingester: Arc<FakeIngester>,
-    clock: Arc<TestClock>,
-    pool: Arc<InlinePool>,
-    distributor: Distributor,
-    registry: Registry,
-}
-
-struct Answer {
-    status: u16,
-    body: String,
-    headers: HeaderMap,
-}
-
-impl Server {
-    fn new(limits: Limits) -> Self {
-        Server::with_config(limits, DistributorConfig::default())
-    }
-
-    fn with_config(limits: Limits, config: DistributorConfig) -> Self {
-        let (ingester, clock, pool) = (Arc::<FakeIngester>::default(), Arc::<TestClock>::default(), Arc::<InlinePool>::default());
-        let mut registry = Registry::with_prefix("skald");
-        let distributor = Distributor::new(config, true, Arc::new(limits), ingester.clone(), clock.clone(), pool.clone(), &mut registry);
-        Server { ingester, clock, pool, distributor, registry }
-    }
-
-    fn send(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
-        let mut request = Request::post(path);
-        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(body.into()).expect("a request");
-        futures::executor::block_on(async {
-            let response = self.distributor.routes().oneshot(request).await.expect("routers do not fail");
-            let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let body = to_bytes(response.into_body(), usize::MAX).await.expect("an answer in memory");
-            Answer { status, body: String::from_utf8(body.to_vec()).expect("text"), headers }
-        })
-    }
-
-    fn send_json(&self, body: &str) -> Answer {
-        self.send("/loki/api/v1/push", &[("content-type", "application/json"), ("x-scope-orgid", "t")], body.to_owned())
-    }
-
-    fn send_proto(&self, body: &[u8]) -> Answer {
-        let headers = [("content-type", "application/x-protobuf"), ("x-scope-orgid", "t")];
-        self.send("/loki/api/v1/push", &headers, snap::raw::Encoder::new().compress_vec(body).expect("small"))
-    }
-
-    fn metrics(&self) -> String {
-        let mut out = String::new();
-        prometheus_client::encoding::text::encode(&mut out, &self.registry).expect("strings take all");
-        out
-    }
-
-    #[track_caller]
-    fn check_metric(&self, line: &str) {
-        assert!(self.metrics().lines().any(|found| found == line), "{line} in {}", self.metrics());
-    }
-
-    /// What was stored since the last look, a line a row: labels, seconds since [`NOW`], line, metadata.
-    fn stored(&self) -> Vec<String> {
-        self.ingester.take_streams().iter().flat_map(show).collect()
-    }
-}
-
-fn show(stream: &StreamRows) -> Vec<String> {
-    let rows = &stream.rows;
-    let metadata = |row: usize| {
-        let present = rows.columns().iter().filter(|column| !column.value(row).is_empty());
-        let mut pairs: Vec<_> = present
-            .map(|column| {
-                let mark = if column.is_derived() { "~" } else { "" };
-                format!("{mark}{}={}", column.name(), String::from_utf8_lossy(column.value(row)))
-            })
-            .collect();
-        pairs.sort();
-        pairs.join(" ")
-    };
-    let row = |row: usize| {
-        let line = String::from_utf8_lossy(rows.line(row)).into_owned();
-        format!("{} {} {line} {}", stream.labels, rows.timestamps()[row] - NOW * NANOS, metadata(row))
-    };
-    (0..rows.len()).map(row).collect()
-}
 
 /// A v1 body of one stream; entries are `nanoseconds since NOW`, line and metadata.
 fn body(labels: &str, entries: &[(i64, &str, &str)]) -> String {
@@ -331,9 +205,9 @@ fn limits_on_labels_refuse_a_stream_and_keep_the_others() {
     let text = "1 errors like: error at least one label pair is required per stream; 1 errors like: stream '{app=\"a\", app=\"b\"}' has duplicate label name: 'app'\n";
     assert_eq!((answer.status, answer.body.as_str()), (400, text));
     assert_eq!(server.stored(), [r#"{a="1"} 1 x k=v ~detected_level=unknown"#]);
-    server.check_metric("skald_discarded_samples_total{reason=\"missing_labels\",tenant=\"t\"} 2");
-    server.check_metric("skald_discarded_bytes_total{reason=\"missing_labels\",tenant=\"t\"} 7");
-    server.check_metric("skald_discarded_samples_total{reason=\"duplicate_label_names\",tenant=\"t\"} 1");
+    server.check_metric("skald_discarded_samples_total{reason=\"missing_labels\",tenant=\"t\",format=\"loki\"} 2");
+    server.check_metric("skald_discarded_bytes_total{reason=\"missing_labels\",tenant=\"t\",format=\"loki\"} 7");
+    server.check_metric("skald_discarded_samples_total{reason=\"duplicate_label_names\",tenant=\"t\",format=\"loki\"} 1");
 }
 
 #[test]
@@ -497,7 +371,7 @@ fn blocked_tenants_store_nothing() {
     check(&limits(260), r#"{"streams":[{"stream":{"a":"b"},"values":[]}]}"#, 204, "", &[]);
     let server = Server::new(limits(260));
     assert_eq!(server.send_json(&json).status, 260);
-    server.check_metric("skald_discarded_samples_total{reason=\"blocked_ingestion\",tenant=\"t\"} 1");
+    server.check_metric("skald_discarded_samples_total{reason=\"blocked_ingestion\",tenant=\"t\",format=\"loki\"} 1");
     server.clock.0.store(2 * 86_400, Ordering::Relaxed);
     assert_eq!(server.send_json(&json).status, 204);
 }
@@ -515,7 +389,7 @@ fn the_rate_is_kept_by_all_of_a_push_or_nothing() {
     assert_eq!((push(2).status, push(1).status, server.stored().len()), (204, 429, 1));
     server.clock.0.store(1, Ordering::Relaxed);
     assert_eq!((push(1).status, push(1).status), (204, 429));
-    server.check_metric("skald_discarded_samples_total{reason=\"rate_limited\",tenant=\"t\"} 3");
+    server.check_metric("skald_discarded_samples_total{reason=\"rate_limited\",tenant=\"t\",format=\"loki\"} 3");
     server.check_metric("skald_distributor_rate_limiter_fill{tenant=\"t\"} 1.0");
     assert_eq!(server.pool.0.load(Ordering::Relaxed), 5, "large bodies are decoded on the pool");
 }
@@ -540,8 +414,8 @@ fn what_ingesters_refuse_is_the_answer() {
     server.ingester.answer_with(move |_, _| Err(PushError::Refused(refusals.clone())));
     let answer = server.send_json(&body(r#"{"a":"b"}"#, &[(0, "x", "")]));
     assert_eq!((answer.status, answer.body.as_str()), (400, "late\n"));
-    server.check_metric("skald_discarded_samples_total{reason=\"stream_limit\",tenant=\"t\"} 1");
-    server.check_metric("skald_discarded_bytes_total{reason=\"too_far_behind\",tenant=\"t\"} 2");
+    server.check_metric("skald_discarded_samples_total{reason=\"stream_limit\",tenant=\"t\",format=\"\"} 1");
+    server.check_metric("skald_discarded_bytes_total{reason=\"too_far_behind\",tenant=\"t\",format=\"\"} 2");
     let server = Server::new(Limits::default());
     let refusals = vec![refusal(ErrorKind::LimitExceeded, "stream_limit", "many")];
     server.ingester.answer_with(move |_, _| Err(PushError::Refused(refusals.clone())));
@@ -627,9 +501,9 @@ fn streams_of_few_bytes_cannot_fill_the_memory() {
 fn what_came_is_counted() {
     let server = Server::new(Limits { max_line_size: ByteSize(3), ..Limits::default() });
     server.send_json(&body(r#"{"a":"b"}"#, &[(0, "xyz", r#"{"k":"v"}"#), (0, "long", "")]));
-    server.check_metric("skald_distributor_bytes_received_total{tenant=\"t\"} 9");
-    server.check_metric("skald_distributor_lines_received_total{tenant=\"t\"} 2");
-    server.check_metric("skald_distributor_structured_metadata_bytes_received_total{tenant=\"t\"} 2");
+    server.check_metric("skald_distributor_bytes_received_total{tenant=\"t\",format=\"loki\"} 9");
+    server.check_metric("skald_distributor_lines_received_total{tenant=\"t\",format=\"loki\"} 2");
+    server.check_metric("skald_distributor_structured_metadata_bytes_received_total{tenant=\"t\",format=\"loki\"} 2");
     server.check_metric("skald_distributor_push_duration_seconds_count{status_code=\"400\"} 1");
     server.check_metric("skald_distributor_inflight_bytes 0");
 }

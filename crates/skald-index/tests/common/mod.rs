@@ -37,20 +37,35 @@ pub fn rows(index: &Index, file: &Bytes, selection: &Selection) -> Result<Vec<In
     Ok(streams)
 }
 
-/// Whether a stream passes the matchers and reaches into the range, seen without any index.
-pub fn passes(stream: &IndexedStream, matchers: &[Matcher], range: TimeRange) -> bool {
-    let min = stream.references.iter().map(|reference| reference.min_time).min().expect("has references");
-    let max = stream.references.iter().map(|reference| reference.max_time).max().expect("has references");
-    let holds = |matcher: &Matcher| {
-        let value = stream.labels.get(&matcher.name).unwrap_or_default();
-        let holds = match &matcher.test {
-            Test::Equals(text) => value == text,
-            Test::OneOf(texts) => texts.iter().any(|text| text == value),
-            Test::Pattern(pattern) => regex::Regex::new(&format!("\\A(?s:{pattern})\\z")).expect("a pattern").is_match(value),
+/// Matchers and a range, asked of streams without any index.
+pub struct Plain<'a> {
+    matchers: Vec<(&'a Matcher, Option<regex::Regex>)>,
+    range: TimeRange,
+}
+
+impl<'a> Plain<'a> {
+    pub fn new(matchers: &'a [Matcher], range: TimeRange) -> Self {
+        let regex = |matcher: &Matcher| match &matcher.test {
+            Test::Pattern(pattern) => Some(regex::Regex::new(&format!("\\A(?s:{pattern})\\z")).expect("a pattern")),
+            Test::Equals(_) | Test::OneOf(_) => None,
         };
-        holds != matcher.negated
-    };
-    matchers.iter().all(holds) && !range.is_empty() && range.overlaps(min, max)
+        Plain { matchers: matchers.iter().map(|matcher| (matcher, regex(matcher))).collect(), range }
+    }
+
+    pub fn passes(&self, stream: &IndexedStream) -> bool {
+        let min = stream.references.iter().map(|reference| reference.min_time).min().expect("has references");
+        let max = stream.references.iter().map(|reference| reference.max_time).max().expect("has references");
+        let holds = |(matcher, regex): &(&Matcher, Option<regex::Regex>)| {
+            let value = stream.labels.get(&matcher.name).unwrap_or_default();
+            let holds = match (&matcher.test, regex) {
+                (Test::Equals(text), _) => value == text,
+                (Test::OneOf(texts), _) => texts.iter().any(|text| text == value),
+                (Test::Pattern(_), regex) => regex.as_ref().is_some_and(|regex| regex.is_match(value)),
+            };
+            holds != matcher.negated
+        };
+        self.matchers.iter().all(holds) && !self.range.is_empty() && self.range.overlaps(min, max)
+    }
 }
 
 fn reference() -> impl Strategy<Value = Reference> {
@@ -82,31 +97,8 @@ pub fn streams() -> impl Strategy<Value = Vec<IndexedStream>> {
 }
 
 pub const PATTERNS: &[&str] = &[
-    "",
-    ".*",
-    ".+",
-    "x",
-    "x|y",
-    "x|",
-    "[xy]",
-    "x.*",
-    ".*y",
-    ".*x.*",
-    "(?i)X.",
-    "x?",
-    "[^x]*",
-    ".",
-    "..",
-    "(x|y)+",
-    "^x$",
-    "x$|^y",
-    ".*x{40000}.*|y",
-    "x+y?",
-    ".*b.{12}",
-    "(?s).",
-    "\\bx\\b",
-    "(x{1000}){40}.?",
-    "\\PL*",
+    "", ".*", ".+", "x", "x|y", "x|", "[xy]", "x.*", ".*y", ".*x.*", "(?i)X.", "x?", "[^x]*", ".", "..", "(x|y)+", "^x$", "x$|^y", "x+y?",
+    "(?s).", "\\bx\\b", "\\PL*",
 ];
 
 pub fn matchers() -> impl Strategy<Value = Vec<Matcher>> {

@@ -122,6 +122,25 @@ fn a_stream_leaves_memory_after_a_day() {
 }
 
 #[test]
+fn moments_outlive_the_end_of_their_milliseconds() {
+    let end = Duration::from_millis(1 << 32);
+    let (mut registry, limits) = (StreamRegistry::default(), Limits::default());
+    let before = end - Duration::from_secs(10);
+    assert!(admit(&mut registry, "a", &[1], &limits, before.as_secs()).refusals.is_empty());
+    registry.sweep(end + Duration::from_secs(10));
+    assert_eq!(registry.counts(), (1, 1));
+    registry.sweep(before + ACTIVE_FOR);
+    assert_eq!(registry.counts(), (1, 0));
+    registry.sweep(before + FORGET_AFTER);
+    assert_eq!(registry.counts(), (0, 0));
+}
+
+#[test]
+fn an_idle_stream_takes_48_bytes() {
+    assert!(size_of::<(StreamKey, StreamState)>() <= 48);
+}
+
+#[test]
 fn sizes_print_with_the_largest_exact_unit() {
     assert_eq!((size_text(3 << 20), size_text(1536 << 10), size_text(12_345)), ("3MB".into(), "1536KB".into(), "12345B".into()));
 }

@@ -60,7 +60,6 @@ fn shown(limits: &Limits) -> Map<String, Value> {
 /// What is true of a limit that does not exist here.
 fn absent(name: &str) -> Value {
     match name {
-        "otlp_config" => json!({}),
         "retention_stream" => json!([]),
         _ => json!(false),
     }

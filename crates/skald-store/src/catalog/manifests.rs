@@ -1,10 +1,11 @@
 //! Manifests of tables: read when a table is first needed, published when its index was built.
 
 use super::slot::{Current, Fresh, ManifestState, Slot, stored_files};
+use super::swap::covers;
 use super::{Catalog, DataObject, Table};
 use crate::chain::chain;
 use crate::manifest::{self, Content, LISTINGS_MAX, LoadError, Manifest, NamedFile, Writer};
-use crate::{IndexName, StoreError, TableId, TableIndex};
+use crate::{IndexName, ObjectName, StoreError, TableId, TableIndex};
 use bytes::Bytes;
 use skald_model::seam::Random;
 use skald_model::{DiskId, ErrorKind};
@@ -151,7 +152,10 @@ impl Catalog {
             });
             // Also those that were not listed: that one is missing must show when it is read.
             let beside = content.objects.iter().filter(|file| named.contains_key(file.name.as_str()));
-            let merged = beside.filter_map(|file| Some(self.count_in(file.name.parse().ok()?, file.size)));
+            let beside = beside.filter_map(|file| Some((file.name.parse::<ObjectName>().ok()?, file.size)));
+            // One that was joined with others on its way to the store was named while its folder was the store.
+            let beside = beside.filter(|(name, _)| !table.objects.iter().any(|joined| covers(&joined.name, name)));
+            let merged = beside.map(|(name, size)| self.count_in(name, size));
             let merged: Vec<_> = merged.inspect(|object| object.set_named(true)).collect();
             table.objects.splice(0..0, merged);
             slot.files.others.extend(gone.iter().map(|object| object.path.clone()));
@@ -184,7 +188,7 @@ impl Catalog {
         let turn = self.change_slot(id, |slot| slot.turn.clone());
         let _turn = turn.lock().await;
         let ids: HashSet<u64> = considered.iter().map(|object| object.id).collect();
-        let is_named = |object: &DataObject| object.is_stored() && (object.is_named() || ids.contains(&object.id));
+        let is_named = |object: &DataObject| self.is_stored(object) && (object.is_named() || ids.contains(&object.id));
         let (current, objects) = self
             .change_slot(id, |slot| match &slot.manifest {
                 ManifestState::Known(current) => {

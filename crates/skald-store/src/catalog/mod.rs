@@ -6,6 +6,7 @@ mod object;
 mod read;
 mod removal;
 mod slot;
+mod swap;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use metrics::Metrics;
 pub use object::{DataObject, OpenObject, ReadError};
 pub use removal::TidyError;
 pub use slot::Uncovered;
+pub(crate) use swap::covers;
 pub use table::Table;
 
 use crate::manifest::Listing;
@@ -33,6 +35,7 @@ use slot::{ManifestState, Slot};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use swap::Taken;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
@@ -206,6 +209,14 @@ impl Catalog {
         let first = name.to_string();
         for _ in 0..ATTEMPTS_MAX {
             let path = name.to_string();
+            match self.taken(&name).await? {
+                Some(Taken::Live(live)) if self.has_digest(&live, &object.summary).await? => return Ok(()),
+                Some(_) => {
+                    name = name.next_attempt();
+                    continue;
+                }
+                None => {}
+            }
             match self.store.put_if_absent(&path, bytes.clone()).await {
                 Ok(()) => {
                     self.add(name, bytes.len() as u64);
@@ -228,12 +239,18 @@ impl Catalog {
         };
         let Some(size) = size else { return Ok(false) };
         let probe = DataObject::new(u64::MAX, name.clone(), size);
-        match self.load_footer(&probe).await {
-            Ok(footer) if footer.summary.digest == summary.digest => {
-                self.add(name.clone(), size);
-                Ok(true)
-            }
-            Ok(_) | Err(ReadError::Damaged { .. }) => Ok(false),
+        let holds = self.has_digest(&probe, summary).await?;
+        if holds {
+            self.add(name.clone(), size);
+        }
+        Ok(holds)
+    }
+
+    /// Whether a stored object has the rows that `summary` counts. A damaged one has not.
+    async fn has_digest(&self, object: &DataObject, summary: &ObjectSummary) -> Result<bool, PublishError> {
+        match self.load_footer(object).await {
+            Ok(footer) => Ok(footer.summary.digest == summary.digest),
+            Err(ReadError::Damaged { .. }) => Ok(false),
             Err(error) => Err(PublishError::Compare(error)),
         }
     }
@@ -291,14 +308,23 @@ impl Catalog {
     pub fn uncovered(&self) -> Vec<(TableId, Uncovered)> {
         let live = self.live.read();
         let slots = live.values().flat_map(BTreeMap::values);
-        let uncovered = slots.map(|slot| (slot.table.id.clone(), slot.uncovered()));
+        let uncovered = slots.map(|slot| (slot.table.id.clone(), self.uncovered_in(slot)));
         uncovered.filter(|(_, uncovered)| uncovered.objects > 0).collect()
     }
 
     /// The same of one table.
     pub fn uncovered_of(&self, id: &TableId) -> Uncovered {
         let live = self.live.read();
-        live.get(&id.tenant).and_then(|days| days.get(&id.day)).map(Slot::uncovered).unwrap_or_default()
+        live.get(&id.tenant).and_then(|days| days.get(&id.day)).map(|slot| self.uncovered_in(slot)).unwrap_or_default()
+    }
+
+    fn uncovered_in(&self, slot: &Slot) -> Uncovered {
+        slot.uncovered(|object| self.is_stored(object))
+    }
+
+    /// Whether an object is where it stays, so that a manifest may name it. In front of a remote store one is not, until it was uploaded.
+    pub fn is_stored(&self, object: &DataObject) -> bool {
+        self.store.is_stored(&object.path)
     }
 
     /// How often objects were removed, for those who keep something of each.

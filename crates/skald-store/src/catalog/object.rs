@@ -14,23 +14,12 @@ pub struct DataObject {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    stored: AtomicBool,
     named: AtomicBool,
 }
 
 impl DataObject {
-    pub(super) fn new(id: u64, name: ObjectName, size: u64) -> Self {
-        DataObject { id, path: name.to_string(), name, size, stored: AtomicBool::new(true), named: AtomicBool::new(false) }
-    }
-
-    /// Whether it is where it stays, so that a manifest may name it. In front of a remote store an object is not, until it was uploaded.
-    pub fn is_stored(&self) -> bool {
-        self.stored.load(Ordering::Acquire)
-    }
-
-    /// Says whether it is where it stays.
-    pub fn set_stored(&self, stored: bool) {
-        self.stored.store(stored, Ordering::Release);
+    pub(crate) fn new(id: u64, name: ObjectName, size: u64) -> Self {
+        DataObject { id, path: name.to_string(), name, size, named: AtomicBool::new(false) }
     }
 
     /// Whether the newest manifest names it: the index was built with it in view.
@@ -40,6 +29,11 @@ impl DataObject {
 
     pub(super) fn set_named(&self, named: bool) {
         self.named.store(named, Ordering::Release);
+    }
+
+    /// An object that is no table's, to look into what the store has under its name.
+    pub fn detached(name: ObjectName, size: u64) -> Arc<Self> {
+        Arc::new(DataObject::new(u64::MAX, name, size))
     }
 
     /// Number of the object in this process.

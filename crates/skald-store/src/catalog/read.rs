@@ -58,7 +58,9 @@ impl Catalog {
         if let Some(FooterPart::Streams(streams)) = self.footers.get(&(object.id, Section::Streams)) {
             return Ok(streams);
         }
-        let bytes = self.read(object, open.footer.streams.range()).await?;
+        let extent = &open.footer.streams;
+        let read = self.read_checked(object, vec![extent.range()], |parts| extent.check(&parts[0]).is_ok()).await?;
+        let bytes = read.into_iter().next().unwrap_or_default();
         let of_object = open.clone();
         let parse = move || of_object.footer.open_streams(&bytes).map_err(|source| damaged(&of_object.object, source)).map(Arc::new);
         let streams = run_on_pool(pool, parse).await.map_err(|Stopped| stopped(object))??;
@@ -110,8 +112,16 @@ impl Catalog {
         parse_footer(object, &trailer, &bytes)
     }
 
-    /// The trailer, and the bytes from a section up to it.
+    /// The trailer, and the bytes from a section up to it. Once more where a copy proves damaged.
     async fn read_sections(&self, object: &DataObject, from: Section) -> Result<(Trailer, Bytes), ReadError> {
+        match self.try_sections(object, from).await {
+            Ok((trailer, bytes)) if !self.may_read_copy(object) || are_whole(&trailer, from, &bytes) => Ok((trailer, bytes)),
+            Ok(_) | Err(ReadError::Damaged { .. }) if self.forget_copy(object).await => self.try_sections(object, from).await,
+            read => read,
+        }
+    }
+
+    async fn try_sections(&self, object: &DataObject, from: Section) -> Result<(Trailer, Bytes), ReadError> {
         let tail_start = object.size.saturating_sub(TAIL_BYTES.max(Trailer::LEN as u64));
         let tail = self.read(object, tail_start..object.size).await?;
         let trailer = Trailer::parse(&tail, object.size).map_err(|source| damaged(object, source))?;
@@ -129,6 +139,7 @@ impl Catalog {
     /// # Errors
     /// When the store does not give them.
     pub async fn read(&self, object: &DataObject, range: Range<u64>) -> Result<Bytes, ReadError> {
+        self.store.note_size(&object.path, object.size);
         let read = self.store.get_range(&object.path, range).await;
         read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
     }
@@ -138,8 +149,38 @@ impl Catalog {
     /// # Errors
     /// When the store does not give them.
     pub async fn read_ranges(&self, object: &DataObject, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ReadError> {
+        self.store.note_size(&object.path, object.size);
         let read = self.store.get_ranges(&object.path, ranges).await;
         read.map_err(|source| ReadError::Store { path: object.path.clone(), source: Arc::new(source) })
+    }
+
+    /// As [`Catalog::read_ranges`]; once more where the bytes may be those of a copy and `are_whole` finds them damaged.
+    ///
+    /// # Errors
+    /// When the store does not give them.
+    pub async fn read_checked(
+        &self,
+        object: &DataObject,
+        ranges: Vec<Range<u64>>,
+        are_whole: impl Fn(&[Bytes]) -> bool + Send,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let parts = self.read_ranges(object, ranges.clone()).await?;
+        let is_damaged = self.may_read_copy(object) && !are_whole(&parts);
+        if is_damaged && self.forget_copy(object).await { self.read_ranges(object, ranges).await } else { Ok(parts) }
+    }
+
+    /// Whether reads of an object may be answered from a copy, whose damage costs nothing but another read.
+    fn may_read_copy(&self, object: &DataObject) -> bool {
+        self.store.may_read_copy(&object.path)
+    }
+
+    /// Of an object of which bytes proved damaged: `true` when they may have been those of a copy, which is not read again.
+    async fn forget_copy(&self, object: &DataObject) -> bool {
+        let may_be_copy = self.may_read_copy(object);
+        if may_be_copy {
+            self.store.forget_copy(&object.path).await;
+        }
+        may_be_copy
     }
 
     /// Pages of an object's filters by number, from the cache where they are there.
@@ -158,7 +199,9 @@ impl Catalog {
         let missing: Vec<u32> = numbers.iter().copied().filter(|number| !pages.contains_key(number)).collect();
         if !missing.is_empty() {
             let ranges = missing.iter().map(|number| filters.page_range(*number)).collect();
-            for (number, bytes) in missing.into_iter().zip(self.read_ranges(object, ranges).await?) {
+            let are_whole = |parts: &[Bytes]| missing.iter().zip(parts).all(|(number, part)| filters.parse_page(*number, part).is_ok());
+            let read = self.read_checked(object, ranges, are_whole).await?;
+            for (number, bytes) in missing.into_iter().zip(read) {
                 let page = filters.parse_page(number, &bytes).map_err(|source| damaged(object, source))?;
                 self.pages.insert((object.id, number), page.clone());
                 pages.insert(number, page);
@@ -167,6 +210,18 @@ impl Catalog {
         }
         Ok(pages)
     }
+}
+
+/// Whether the sections from `from` on are what was written.
+fn are_whole(trailer: &Trailer, from: Section, bytes: &[u8]) -> bool {
+    let sections = [Section::Streams, Section::Info, Section::Directory, Section::Filters].into_iter();
+    let mut rest = bytes;
+    sections.skip_while(|section| *section != from).all(|section| {
+        let extent = trailer.section(section);
+        let (part, behind) = rest.split_at(rest.len().min(extent.stored_len as usize));
+        rest = behind;
+        extent.check(part).is_ok()
+    })
 }
 
 fn parse_footer(object: &DataObject, trailer: &Trailer, bytes: &[u8]) -> Result<Footer, ReadError> {

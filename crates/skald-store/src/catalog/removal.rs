@@ -77,19 +77,21 @@ impl Catalog {
     /// # Errors
     /// When the store fails; what was not deleted is tried again at the next call.
     pub async fn sweep(&self) -> Result<(), StoreError> {
-        let free: Vec<Arc<DataObject>> = {
-            let mut retired = self.retired.lock();
+        let mut free: Vec<(u64, String)> = {
+            let retired = self.retired.lock();
             // A footer that was opened while its object was retired came into the cache after it was taken out.
             retired.iter().for_each(|object| self.forget(object));
-            retired.extract_if(.., |object| Arc::strong_count(object) == 1).collect()
+            let unheld = retired.iter().filter(|object| Arc::strong_count(object) == 1);
+            unheld.map(|object| (object.id, object.path.clone())).collect()
         };
-        for (i, object) in free.iter().enumerate() {
-            if let Err(error) = self.store.delete(&object.path).await {
-                self.retired.lock().extend(free[i..].iter().cloned());
-                return Err(error);
-            }
+        // What lies on the local disk alone can go while the store is away.
+        free.sort_by_key(|(_, path)| self.store.is_stored(path));
+        for (id, path) in free {
+            self.store.delete(&path).await?;
+            let mut retired = self.retired.lock();
+            retired.retain(|object| object.id != id);
+            self.metrics.retired.set(retired.len() as i64);
         }
-        self.metrics.retired.set(self.retired.lock().len() as i64);
         self.finish_removals().await
     }
 

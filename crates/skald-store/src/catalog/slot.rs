@@ -117,13 +117,13 @@ impl Slot {
     }
 
     /// What the index does not cover.
-    pub(super) fn uncovered(&self) -> Uncovered {
+    pub(super) fn uncovered(&self, is_stored: impl Fn(&DataObject) -> bool) -> Uncovered {
         match &self.manifest {
             ManifestState::Failed(_) => Uncovered::default(),
             ManifestState::Unread(fresh) => Uncovered { objects: fresh.objects, bytes: fresh.bytes, is_damaged: false },
             ManifestState::Known(_) => {
                 let is_damaged = self.table.index.as_ref().is_some_and(|index| index.is_damaged());
-                let uncovered = self.table.objects.iter().filter(|object| object.is_stored() && (is_damaged || !object.is_named()));
+                let uncovered = self.table.objects.iter().filter(|object| is_stored(object) && (is_damaged || !object.is_named()));
                 let (objects, bytes) = uncovered.fold((0, 0), |(objects, bytes), object| (objects + 1, bytes + object.size));
                 Uncovered { objects, bytes, is_damaged }
             }

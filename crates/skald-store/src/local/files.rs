@@ -41,21 +41,25 @@ struct OpenFile {
 
 impl Files {
     pub(super) fn open(disk: Arc<dyn Disk>, root: &Path) -> io::Result<Self> {
-        let (objects, tmp) = (root.to_owned(), root.join(TMP));
-        disk.create_dir_all(&objects)?;
-        found(disk.remove_dir_all(&tmp))?;
-        let files = Files {
-            disk,
-            objects,
-            tmp,
-            next_tmp: AtomicU64::new(0),
-            open: Mutex::new(OpenFiles { cache: Cache::new(OPEN_FILES_MAX), changes: 0 }),
-            durable: RwLock::default(),
-        };
+        disk.create_dir_all(root)?;
+        found(disk.remove_dir_all(&root.join(TMP)))?;
+        let files = Self::inspect(disk, root);
         files.tidy(&files.objects)?;
         files.disk.create_dir_all_synced(&files.objects)?;
         files.disk.create_dir_all(&files.tmp)?;
         Ok(files)
+    }
+
+    /// As they are; for reading.
+    pub(super) fn inspect(disk: Arc<dyn Disk>, root: &Path) -> Self {
+        Files {
+            disk,
+            objects: root.to_owned(),
+            tmp: root.join(TMP),
+            next_tmp: AtomicU64::new(0),
+            open: Mutex::new(OpenFiles { cache: Cache::new(OPEN_FILES_MAX), changes: 0 }),
+            durable: RwLock::default(),
+        }
     }
 
     /// Writes a file beside the objects, syncs it, and moves it to its name.

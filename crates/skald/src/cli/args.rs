@@ -31,7 +31,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Print the effective configuration.
     Config(ConfigArgs),
-    /// Check every checksum of a data directory that no server uses.
+    /// Check every checksum of a data directory that no server uses, or build its indexes and manifests anew.
     Fsck(FsckArgs),
     /// What needs a running server.
     #[command(flatten)]
@@ -446,7 +446,9 @@ pub struct ServeArgs {
     /// Without it, as configured; 127.0.0.1:9095 when nothing is.
     #[arg(long, value_name = "ADDRESS")]
     pub grpc_listen: Option<SocketAddr>,
-    /// Where data objects live; without it, in the data directory.
+    /// Where data objects live: file:///directory or s3://bucket/prefix.
+    ///
+    /// Without it, as configured; in the data directory when nothing is.
     #[arg(long, value_name = "URL")]
     pub storage: Option<String>,
 }
@@ -471,6 +473,9 @@ pub struct FsckArgs {
     /// Where the write-ahead log lies, as in `ingester.wal.dir`; without it, in the data directory.
     #[arg(long, value_name = "DIR")]
     pub wal_dir: Option<PathBuf>,
+    /// Build index and manifest of every tenant's day anew, from the data objects alone, instead of checking.
+    #[arg(long)]
+    pub rebuild: bool,
 }
 
 /// Reads the arguments of the process, the first of which is its name. `--no-<switch>` turns a switch off, also one that the
