@@ -29,7 +29,7 @@ sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
 	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
 
 fuzz: ## Long property tests of every decoder and parser (CASES=n).
-	SKALD_FUZZ_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib -- --nocapture
+	SKALD_FUZZ_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib --test damage -- --nocapture
 
 bench: ## Micro-benchmarks.
 	$(CARGO) bench --workspace

@@ -27,6 +27,7 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 pub struct Server {
     folder: TempDir,
     child: Option<Child>,
+    environment: Vec<(String, String)>,
     starts: usize,
     client: Client,
     grpc: String,
@@ -45,18 +46,19 @@ impl Server {
     pub fn stopped(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("skald.yaml"), config).unwrap();
-        Server { folder, child: None, starts: 0, client: Client::new(""), grpc: String::new() }
+        Server { folder, child: None, environment: Vec::new(), starts: 0, client: Client::new(""), grpc: String::new() }
+    }
+
+    /// With an environment variable, of which the process has no others.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Starts the process, which must not run, and waits until it is ready.
     #[track_caller]
     pub fn restart(&mut self) {
-        assert!(self.child.is_none(), "runs already");
-        self.starts += 1;
-        let log = File::create(self.log_path()).unwrap();
-        let mut command = Command::new(skald_binary());
-        command.env_clear().args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        self.spawn();
         let line = until("the log names the addresses", || {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
                 panic!("ended with {status}: {}", self.log());
@@ -66,6 +68,29 @@ impl Server {
         let field = |name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)).unwrap().to_owned();
         (self.client, self.grpc) = (Client::new(&format!("http://{}", field("http="))), field("grpc="));
         until("ready", || (self.get("/ready").status == 200).then_some(()));
+    }
+
+    fn spawn(&mut self) {
+        assert!(self.child.is_none(), "runs already");
+        self.starts += 1;
+        let log = File::create(self.log_path()).unwrap();
+        let mut command = Command::new(skald_binary());
+        command
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .args(self.arguments())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// Starts the process, expects it to end by itself without success, and gives its log.
+    #[track_caller]
+    pub fn fails(&mut self) -> String {
+        self.spawn();
+        assert!(!self.ended().success());
+        self.log()
     }
 
     /// The arguments with which the process is started: port 0 lets it pick free ones.

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use futures::future::join_all;
+use integration_tests::{Server, push_body};
 use prometheus_client::registry::Registry;
 use skald_config::{S3Config, S3Url, StoreUrl};
 use skald_model::ErrorKind;
@@ -170,4 +171,60 @@ async fn a_server_that_comes_back_has_what_it_had() {
     });
     let _server = server.await.unwrap();
     assert_eq!(store.get_range("t/a", 0..4).await.unwrap(), "kept");
+}
+
+/// A process on a folder of the bucket, with a data directory of its own.
+fn skald(folder: &str) -> Server {
+    skald_at(&SERVER, folder)
+}
+
+fn skald_at(s3: &S3Server, folder: &str) -> Server {
+    let config = format!("storage:\n  url: s3://logs/{folder}\n  s3:\n    endpoint: {}\n{}", s3.endpoint(), integration_tests::GENEROUS);
+    let server = Server::stopped(&config);
+    server.variable("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY).variable("AWS_SECRET_ACCESS_KEY", S3Server::SECRET_KEY)
+}
+
+#[test]
+fn a_process_that_cannot_use_its_bucket_says_why() {
+    let config = format!("storage:\n  url: s3://logs/x\n  s3:\n    endpoint: {}\n", SERVER.endpoint());
+    let mut without = Server::stopped(&config).variable("AWS_EC2_METADATA_DISABLED", "true");
+    let log = without.fails();
+    assert!(log.contains("no credentials: set AWS_ACCESS_KEY_ID"), "{log}");
+    let with = Server::stopped(&config).variable("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY);
+    let log = with.variable("AWS_SECRET_ACCESS_KEY", "wrong-secret").fails();
+    assert!(log.contains("the secret key is wrong") && !log.contains("wrong-secret"), "{log}");
+    let elsewhere = Server::stopped("storage: {url: s3://logs/x}").variable("AWS_EC2_METADATA_DISABLED", "true").fails();
+    assert!(elsewhere.contains("no region for the bucket: set storage.s3.region"), "{elsewhere}");
+    let wrong = Server::stopped("storage: {url: 's3://Logs'}").fails();
+    assert!(wrong.contains("skald.yaml:1:16: storage.url: 'Logs' is not the name of a bucket"), "{wrong}");
+}
+
+#[test]
+fn a_process_with_an_empty_disk_serves_what_another_stored() {
+    let (mut first, mut second) = (skald("serve"), skald("serve"));
+    first.restart();
+    let now = integration_tests::now_ns();
+    let entries: Vec<(i64, String)> = (0..1000).map(|number| (now - 1000 + number, format!("line {number}"))).collect();
+    first.push("", &push_body(&[("app", "web")], &entries));
+    first.flush();
+    assert!(first.metric("skald_store_s3_requests_total") > 0.0 && first.metric("skald_store_s3_price_dollars_total") > 0.0);
+    assert!(first.terminate().success());
+    second.restart();
+    let found = second.select("{app=\"web\"}", now - 1_000_000_000, now + 1);
+    assert_eq!(integration_tests::entries(&found).len(), 1000);
+}
+
+#[test]
+fn over_tls_the_certificate_must_be_trusted() {
+    let s3 = S3Server::start_tls();
+    s3.create_bucket("logs");
+    let log = skald_at(&s3, "tls").fails();
+    assert!(log.contains("no connection to the store") && log.contains("certificate"), "{log}");
+    let mut trusting = skald_at(&s3, "tls").variable("SSL_CERT_FILE", &s3.certificate().display().to_string());
+    trusting.restart();
+    let now = integration_tests::now_ns();
+    trusting.push("", &push_body(&[("app", "web")], &[(now, "over TLS")]));
+    trusting.flush();
+    let found = trusting.select("{app=\"web\"}", now - 1, now + 1);
+    assert_eq!(integration_tests::entries(&found), [(now, "over TLS".to_owned())]);
 }

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use skald_block::{Decoder, FilterBuilder, FilterPage, FilterQuery, Footer, ObjectInfo, ObjectWriter, Trailer, WriterOptions, merge_rows};
+use skald_block::{
+    Decoder, FilterBuilder, FilterPage, FilterQuery, Footer, JoinInput, ObjectInfo, ObjectWriter, Trailer, WriterOptions, join_objects,
+    merge_rows,
+};
 use skald_model::{Day, DiskId, Generation, Labels, Rows, RowsBuilder, TenantId, Timestamp};
 use std::hint::black_box;
 use std::time::Duration;
@@ -54,8 +57,8 @@ fn many_streams(count: u64) -> Bytes {
     encode_streams(streams.into_iter().map(|labels| (labels, row.clone())))
 }
 
-fn encode_streams(streams: impl IntoIterator<Item = (Labels, Rows)>) -> Bytes {
-    let info = ObjectInfo {
+fn info() -> ObjectInfo {
+    ObjectInfo {
         tenant: TenantId::parse("bench").expect("valid"),
         day: Day(0),
         class: "default".into(),
@@ -63,10 +66,51 @@ fn encode_streams(streams: impl IntoIterator<Item = (Labels, Rows)>) -> Bytes {
         generation: Generation(1),
         part: 0,
         replaces: vec![],
-    };
-    let mut writer = ObjectWriter::new(info, WriterOptions::default()).expect("default options are valid");
+    }
+}
+
+fn encode_streams(streams: impl IntoIterator<Item = (Labels, Rows)>) -> Bytes {
+    let mut writer = ObjectWriter::new(info(), WriterOptions::default()).expect("default options are valid");
     streams.into_iter().for_each(|(labels, rows)| writer.add_stream(&labels, &rows).expect("sorted rows of the day"));
     writer.finish().expect("not empty").bytes
+}
+
+/// Six objects of twenty streams each: rows of one after those of another, alternating, or the same in every two.
+fn joins(c: &mut Criterion) {
+    const STREAMS: u64 = 20;
+    let mut group = c.benchmark_group("join of six objects");
+    for (name, times) in [("apart in time", 1), ("alternating", 6), ("each twice", 0)] {
+        let rows_of = |object: u64| match times {
+            0 => access_log(object / 2 * 2_500, 2_500),
+            1 => access_log(object * 2_500, 2_500),
+            _ => {
+                let all = access_log(0, 6 * 2_500);
+                all.gather(&(0..2_500).map(|i| (6 * i + object) as u32).collect::<Vec<_>>())
+            }
+        };
+        let stream = |i: u64| Labels::from_pairs([("app", format!("app-{i:02}"))]).expect("one label");
+        let objects: Vec<Bytes> = (0..6).map(|object| encode_streams((0..STREAMS).map(|i| (stream(i), sorted(rows_of(object)))))).collect();
+        let raw: u64 = (0..6).map(|object| STREAMS * rows_of(object).line_bytes().len() as u64).sum();
+        group.throughput(Throughput::Bytes(raw));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let inputs: Vec<_> = objects.iter().enumerate().map(|(i, object)| JoinInput { name: i.to_string(), object }).collect();
+                join_objects(black_box(&inputs), info(), WriterOptions::default()).expect("sound").bytes.len()
+            })
+        });
+    }
+    group.finish();
+    let tiny = many_streams(100_000);
+    c.bench_function("join of two objects of the same 100000 streams of one row", |b| {
+        b.iter(|| {
+            let inputs = ["one", "two"].map(|name| JoinInput { name: name.into(), object: &tiny });
+            join_objects(black_box(&inputs), info(), WriterOptions::default()).expect("sound").bytes.len()
+        })
+    });
+}
+
+fn sorted(rows: Rows) -> Rows {
+    merge_rows(&[&rows]).expect("small").rows
 }
 
 #[allow(clippy::print_stdout, reason = "a benchmark says what it measured")]
@@ -154,6 +198,7 @@ fn benches(c: &mut Criterion) {
 
     c.bench_function("parse footer", |b| b.iter(|| Footer::parse(&trailer, black_box(&footer_bytes)).expect("sound").blocks.len()));
     footers_of_many_streams(c);
+    joins(c);
     let filters = footer.filters.as_ref().expect("just written");
     let pages: Vec<FilterPage> = (0..filters.pages())
         .map(|page| {

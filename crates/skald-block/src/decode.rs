@@ -37,6 +37,10 @@ impl Decoder {
         unpack(&mut reader, block.rows as usize, |steps| times.push(steps as i64))?;
         reader.finish()?;
         for run in &block.runs {
+            // Before the first row of a run stands the run's earliest time, so its step is 0.
+            if times[run.first_row as usize] != 0 {
+                return Err(extent.malformed("times do not begin where the directory says"));
+            }
             let mut at = run.min_time.0;
             for time in &mut times[run.row_range()] {
                 at = at.wrapping_add((*time as u64).wrapping_mul(unit) as i64);

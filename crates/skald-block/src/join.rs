@@ -111,7 +111,7 @@ impl JoinError {
 /// of equal entries stays. Each input has each entry once, as flushes and joins leave it.
 ///
 /// The joined object replaces what `info.replaces` says, the inputs, and all that they replaced. Equal inputs give equal bytes: those that an
-/// [`ObjectWriter`] would have made of all rows at once.
+/// [`ObjectWriter`] would have made of all rows at once, unless blocks are cut for having very many metadata names.
 ///
 /// Memory: the output; of each input its footer and its labels, one decoded block, and a copy of some rows of it. How many rows a stream has, or an
 /// instant, does not matter. Every block is read and decoded once, but for blocks that hold one single instant of a stream which stands in several inputs.

@@ -25,7 +25,7 @@ pub enum Section {
 impl Section {
     pub(crate) const ALL: [Section; SECTIONS] = [Section::Streams, Section::Info, Section::Directory, Section::Filters];
 
-    fn part(self) -> Part {
+    pub(crate) fn part(self) -> Part {
         match self {
             Section::Streams => Part::Streams,
             Section::Info => Part::Info,

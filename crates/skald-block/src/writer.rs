@@ -98,7 +98,8 @@ impl ObjectWriter {
         self.add_rows(labels, rows)
     }
 
-    /// As [`ObjectWriter::add_stream`], but further rows of the stream that was added last are taken too. However a stream is cut, the object is the same.
+    /// As [`ObjectWriter::add_stream`], but further rows of the stream that was added last are taken too. However a stream is cut, the object is the
+    /// same, unless blocks end for having very many metadata names: names that two pieces of a block share are counted twice.
     ///
     /// # Errors
     /// As [`ObjectWriter::add_stream`]; also when rows begin before the last row of the stream.

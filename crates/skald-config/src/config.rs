@@ -83,11 +83,11 @@ settings! {
 settings! {
     /// S3 and what speaks its protocol, where `storage.url` is `s3://…`. Credentials are never part of the configuration: they come from the environment, a profile, or the machine's role ([storage](storage.md)).
     pub struct S3Config {
-        /// Address of the server, such as `https://s3.example.com` or `http://127.0.0.1:9000`. Unset is that of Amazon for the region.
+        /// Address of the server, such as `https://s3.example.com` or `http://127.0.0.1:9000`. Unset is that of `AWS_ENDPOINT_URL`, else Amazon's for the region.
         pub endpoint: Option<String>,
         /// Region of the bucket. Unset is that of `AWS_REGION`, the profile or the machine; with an `endpoint` and none of these, `us-east-1`.
         pub region: Option<String>,
-        /// Whether the bucket stands in the path of requests, not in the host name. Unset is on with an `endpoint`, and off without.
+        /// Whether the bucket stands in the path of requests, not in the host name. Unset is on with an endpoint of one's own, off with Amazon's.
         pub force_path_style: Option<bool>,
         /// Longest time that one request may take with its body, up to 128 MiB. Shorter notices a dead store sooner, longer lets large objects through a slow line.
         pub request_timeout: Duration,

@@ -51,7 +51,7 @@ impl FromStr for StoreUrl {
         }
         let rest = url.strip_prefix("s3://").ok_or_else(|| WrongStoreUrl::Form(url.to_owned()))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let prefix = prefix.strip_suffix('/').filter(|folder| !folder.is_empty()).unwrap_or(prefix);
         if bucket.contains('@') || (bucket.contains(':') && rest.contains('@')) {
             return Err(WrongStoreUrl::Credentials);
         }

@@ -4,7 +4,7 @@ use crate::rows::read_block;
 use crate::select::Labelled;
 use crate::terms::{FILE_COUNT, Terms};
 use crate::wire::Reader;
-use crate::{BLOCK_STREAMS, FormatError, IndexedStream, LabelValues, Layout, Matcher, Part, QueryError, Selection};
+use crate::{BLOCK_STREAMS, FormatError, IndexedStream, LabelValues, Layout, Matcher, Part, QueryError, Question, Selection};
 use bytes::Bytes;
 use skald_model::{TimeRange, Timestamp};
 use std::ops::Range;
@@ -99,7 +99,15 @@ impl Index {
     /// # Errors
     /// [`QueryError::Pattern`] and [`QueryError::PatternTooLarge`] for what is wrong with the question.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, QueryError> {
-        self.labelled().select(matchers, range, self.span)
+        Ok(self.ask(&Question::new(matchers)?, range)?)
+    }
+
+    /// [`Index::select`] for matchers that are compiled already.
+    ///
+    /// # Errors
+    /// When the dictionary is damaged in a way that checksums do not show.
+    pub fn ask(&self, question: &Question, range: TimeRange) -> Result<Selection, FormatError> {
+        self.labelled().select(question, range, self.span)
     }
 
     /// Names of the labels that the streams of the selection have, or any stream; ascending.

@@ -7,7 +7,7 @@
 //!
 //! Reading, in pieces of the caller's choice:
 //! 1. the last [`Layout::TAIL_LEN`] bytes → [`Layout::parse`] → [`Layout::core`], the part behind the rows;
-//! 2. [`Index::open`] checks all of it and answers from it: [`Index::select`] leads from [`Matcher`]s to a [`Selection`] of stream numbers,
+//! 2. [`Index::open`] checks all of it and answers from it: [`Index::select`] leads from [`Matcher`]s (or a [`Question`], which is compiled once for many indexes) to a [`Selection`] of stream numbers,
 //!    [`Index::label_names`] and [`Index::label_values`] list labels;
 //! 3. [`Index::row_blocks`] says which pieces of the file hold the labels and references of a selection, [`Index::streams`] reads one.
 //!
@@ -32,7 +32,7 @@ mod writer;
 pub use error::{BuildError, FormatError, MergeError, Part, QueryError};
 pub use index::{Index, RowBlock};
 pub use layout::Layout;
-pub use matcher::{Matcher, Test};
+pub use matcher::{Matcher, Question, Test};
 pub use merge::{InputError, MergeInput, merge};
 pub use names::LabelValues;
 pub use rows::{IndexedStream, Reference};

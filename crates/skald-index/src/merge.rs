@@ -100,7 +100,7 @@ pub fn merge(inputs: Vec<MergeInput<'_>>, keep: impl Fn(&str) -> bool) -> Result
 
 /// Sorts references and leaves out what stands twice.
 fn unite(labels: &Labels, references: &mut Vec<Reference>, names: &[String]) -> Result<(), MergeError> {
-    references.sort_unstable_by_key(|reference| reference.object);
+    references.sort_by_key(|reference| reference.object);
     references.dedup();
     match references.windows(2).find(|pair| pair[0].object == pair[1].object) {
         None => Ok(()),

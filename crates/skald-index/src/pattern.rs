@@ -8,9 +8,9 @@ use tantivy_fst::Automaton;
 
 /// Bytes that one compiled program may take.
 const PROGRAM_SIZE_MAX: usize = 10 << 20;
-/// Bytes that an automaton may take, and its making; what is larger is asked value by value.
-const AUTOMATON_SIZE_MAX: usize = 2 << 20;
-const DETERMINIZE_SIZE_MAX: usize = 4 << 20;
+/// Bytes that an automaton may take, and its making; what is larger is asked value by value. Finding out costs some milliseconds.
+const AUTOMATON_SIZE_MAX: usize = 512 << 10;
+const DETERMINIZE_SIZE_MAX: usize = 1 << 20;
 /// How deep groups may nest.
 const NEST_MAX: u32 = 250;
 

@@ -138,7 +138,7 @@ fn read_labels(mut reader: Reader<'_>) -> Result<Labels, FormatError> {
         }
         pairs.push((name, value));
     }
-    let labels = Labels::from_pairs(pairs).map_err(|_| reader.malformed("labels are too large"))?;
+    let labels = Labels::from_sorted(pairs.into_iter()).map_err(|_| reader.malformed("labels are too large"))?;
     reader.finish()?;
     Ok(labels)
 }

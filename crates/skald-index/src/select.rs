@@ -1,7 +1,7 @@
 use crate::long_labels::LongLabels;
 use crate::pattern::{Compiled, PrefixedDfa};
 use crate::terms::{self, Blocks, Posting, Terms};
-use crate::{FormatError, Matcher, QueryError, Selection};
+use crate::{FormatError, Question, Selection};
 use skald_model::TimeRange;
 
 /// What an index knows of its streams' labels.
@@ -35,13 +35,12 @@ const SPARSE: usize = 8;
 
 impl Labelled<'_> {
     /// The streams for which all matchers hold and whose span of time reaches into the range; `span` is that of all streams.
-    pub(crate) fn select(&self, matchers: &[Matcher], range: TimeRange, span: (i64, i64)) -> Result<Selection, QueryError> {
-        let tests = matchers.iter().map(|matcher| Compiled::new(&matcher.test)).collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn select(&self, question: &Question, range: TimeRange, span: (i64, i64)) -> Result<Selection, FormatError> {
         if range.is_empty() {
             return Ok(Selection::none(self.terms.streams()));
         }
         let (mut required, mut excluded) = (Vec::new(), Vec::new());
-        for (Matcher { name, negated, .. }, test) in matchers.iter().zip(&tests) {
+        for (name, negated, test) in &question.0 {
             match (negated, test.matches("")) {
                 (false, false) => required.push(Having { name, value: Value::Passing(test) }),
                 (false, true) => excluded.push(Having { name, value: Value::Failing(test) }),

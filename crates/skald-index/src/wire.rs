@@ -45,7 +45,22 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("taken with this length")))
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, FormatError> {
+        match *self.rest {
+            [byte, ref rest @ ..] if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            [first, second, ref rest @ ..] if second < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, FormatError> {
         let mut value = 0u64;
         for (i, byte) in self.rest.iter().take(10).enumerate() {
             let bits = u64::from(byte & 0x7f);
@@ -61,6 +76,7 @@ impl<'a> Reader<'a> {
         Err(self.malformed("a number does not end"))
     }
 
+    #[inline]
     pub(crate) fn signed(&mut self) -> Result<i64, FormatError> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))

@@ -68,7 +68,7 @@ impl IndexWriter {
         let (min_time, max_time) = self.check(labels, references)?;
         self.sorted.clear();
         self.sorted.extend_from_slice(references);
-        self.sorted.sort_unstable_by_key(|reference| reference.object);
+        self.sorted.sort_by_key(|reference| reference.object);
         if let Some(twice) = self.sorted.windows(2).find(|pair| pair[0].object == pair[1].object) {
             return Err(BuildError::ReferenceTwice { labels: labels.clone(), object: self.objects[twice[0].object as usize].clone() });
         }

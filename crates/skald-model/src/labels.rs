@@ -52,8 +52,12 @@ impl Labels {
         Self::from_sorted(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())))
     }
 
-    fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelsError> {
-        let (mut text, mut ends) = (String::new(), Vec::new());
+    /// The set of `pairs` whose names are known to ascend and whose values are known not to be empty: [`Labels::from_pairs`] without the work.
+    ///
+    /// # Errors
+    /// [`LabelsError::TooLarge`].
+    pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelsError> {
+        let (mut text, mut ends) = (String::new(), Vec::with_capacity(2 * pairs.size_hint().0));
         for (name, value) in pairs {
             for part in [name, value] {
                 text.push_str(part);

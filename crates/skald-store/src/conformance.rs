@@ -48,6 +48,11 @@ async fn refuses_ranges_past_the_end(store: &dyn ObjectStore, name: &str) {
         let got = store.get_range(name, range.clone()).await;
         assert!(matches!(&got, Err(StoreError::OutOfRange { end, .. }) if *end == range.end), "{range:?}: {got:?}");
     }
+    put(store, name, "").await;
+    let got = store.get_range(name, 0..1).await;
+    assert!(matches!(&got, Err(StoreError::OutOfRange { end: 1, .. })), "an empty object ends at once: {got:?}");
+    let ranges = store.get_ranges(name, vec![0..0, 0..0]).await.expect("get");
+    assert!(ranges == [Bytes::new(), Bytes::new()]);
     delete(store, name).await;
 }
 
@@ -105,6 +110,12 @@ async fn deletes_for_good(store: &dyn ObjectStore, name: &str) {
     delete(store, name).await;
     assert_eq!(get(store, &inner, 1).await, "x", "deleting a folder's name deletes nothing");
     delete(store, &inner).await;
+    let many = ["a", "b/c", "missing"].map(|part| format!("{name}/{part}"));
+    put(store, &many[0], "x").await;
+    put(store, &many[1], "x").await;
+    store.delete_many(&many).await.expect("delete several");
+    store.delete_many(&[]).await.expect("delete none");
+    assert_eq!(names(store, &format!("{name}/")).await, [""; 0]);
 }
 
 async fn refuses_odd_names(store: &dyn ObjectStore) {

@@ -12,6 +12,8 @@ mod name;
 mod object_name;
 mod object_store;
 mod operation;
+pub mod owner;
+pub mod probe;
 mod remote;
 pub mod resilient;
 pub mod s3;

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 /// Where `scripts/s3-server.sh` installs the program.
 const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/seaweedfs-4.48/bin/weed");
+/// Certificate and key of `localhost`, for tests alone: everybody has the key.
+const CERTIFICATE: &str = include_str!("s3_server/localhost.crt");
+const KEY: &str = include_str!("s3_server/localhost.key");
 /// How long the server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Ports tried: each service also listens 10,000 higher, and both stay below those that the system gives to clients.
@@ -23,6 +26,7 @@ const WATCH: &str = r#"read -r word || { kill -9 "$1"; rm -rf "$2"; }"#;
 /// A running S3 server. Killed with the value, or with the process, and its objects with it.
 pub struct S3Server {
     folder: TempDir,
+    is_tls: bool,
     ports: [u16; 4],
     running: Mutex<Option<Running>>,
 }
@@ -44,6 +48,18 @@ impl S3Server {
     /// # Panics
     /// When the program is not installed, or does not become ready.
     pub fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// Starts a server that talks over TLS with [`S3Server::certificate`].
+    ///
+    /// # Panics
+    /// As [`S3Server::start`].
+    pub fn start_tls() -> Self {
+        Self::start_with(true)
+    }
+
+    fn start_with(is_tls: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("skald-s3-").tempdir().expect("a temporary directory");
         let identity = format!(
             r#"{{"identities":[{{"name":"test","credentials":[{{"accessKey":"{}","secretKey":"{}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#,
@@ -51,8 +67,10 @@ impl S3Server {
             Self::SECRET_KEY
         );
         std::fs::write(folder.path().join("s3.json"), identity).expect("the directory takes files");
+        std::fs::write(folder.path().join("localhost.crt"), CERTIFICATE).expect("the directory takes files");
+        std::fs::write(folder.path().join("localhost.key"), KEY).expect("the directory takes files");
         std::fs::create_dir(folder.path().join("data")).expect("the directory takes directories");
-        let mut server = S3Server { folder, ports: [0; 4], running: Mutex::new(None) };
+        let mut server = S3Server { folder, is_tls, ports: [0; 4], running: Mutex::new(None) };
         // Another process may take a port between the look and the start.
         for _ in 0..5 {
             server.ports = free_ports();
@@ -63,9 +81,14 @@ impl S3Server {
         panic!("the S3 server does not start: {}", server.log());
     }
 
-    /// Where it is: `http://127.0.0.1:…`.
+    /// Where it is: `http://127.0.0.1:…`, or `https://localhost:…`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address())
+        if self.is_tls { format!("https://localhost:{}", self.address().port()) } else { format!("http://{}", self.address()) }
+    }
+
+    /// File with the certificate that clients must trust.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("localhost.crt")
     }
 
     /// Makes a bucket.
@@ -129,6 +152,10 @@ impl S3Server {
         ]);
         command.args(["-volume.max=64", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
         command.arg(format!("-s3.config={}", folder.join("s3.json").display()));
+        if self.is_tls {
+            let key = folder.join("localhost.key");
+            command.args([format!("-s3.cert.file={}", self.certificate().display()), format!("-s3.key.file={}", key.display())]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = command.spawn().expect("the program runs");
         let mut command = Command::new("sh");
@@ -138,7 +165,7 @@ impl S3Server {
         *self.running.lock() = Some(Running { server, watcher, watched });
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && self.is_running() {
-            // Without a signature the answer is 403: that is an answer.
+            // Without a signature the answer is 403, without TLS 400: that is an answer.
             if answers(self.address()) && self.takes_objects() {
                 return true;
             }

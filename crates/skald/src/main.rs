@@ -3,6 +3,7 @@
 mod cli;
 mod fsck;
 mod serve;
+mod storage;
 
 use cli::args::{Ask, Cli, Command, ConfigArgs, ServeArgs};
 use skald_config::{Mode, Source};

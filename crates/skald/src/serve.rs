@@ -29,7 +29,7 @@ pub async fn start(runtime: Runtime) -> Result<(), Failure> {
     let limits = runtime.tenant_limits()?;
     let disk_id = data_dir.disk_id();
 
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?);
+    let store = crate::storage::open(&runtime).await?;
     // Where there is an index, few footers are asked for.
     let half = config.querier.footer_cache_size.0 / 2;
     let sizes = CacheSizes { footers: half, pages: config.querier.filter_cache_size.0, indexes: half };

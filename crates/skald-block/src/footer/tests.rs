@@ -1,5 +1,6 @@
 use super::*;
-use crate::{Decoder, ObjectWriter, RowDigest, WriterOptions, verify_object};
+use crate::{Decoder, ObjectWriter, RowDigest, WriterOptions, rewrite_part, verify_object};
+use bytes::Bytes;
 use proptest::prelude::*;
 use skald_model::{Day, DiskId, Generation, Labels, RowsBuilder, TenantId, Timestamp};
 
@@ -29,21 +30,7 @@ fn object() -> Vec<u8> {
 
 /// The object with the raw bytes of one section changed and every checksum right.
 fn with_section(object: &[u8], changed: Section, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
-    let trailer = Trailer::parse(object, object.len() as u64).expect("sound");
-    let mut out = object[..trailer.section(Section::Streams).offset as usize].to_vec();
-    let sections = Section::ALL.map(|section| {
-        let extent = trailer.section(section);
-        let stored = &object[extent.range().start as usize..extent.range().end as usize];
-        let mut raw = extent.open(stored, &mut Unpacker::new()).expect("sound").into_owned();
-        if section == changed {
-            change(&mut raw);
-        }
-        let (offset, len, crc) = (out.len() as u64, raw.len() as u32, crc32fast::hash(&raw));
-        out.extend_from_slice(&raw);
-        Extent { offset, stored_len: len, raw_len: len, crc, ..*extent }
-    });
-    out.extend_from_slice(&Trailer::new(sections).encode());
-    out
+    rewrite_part(&Bytes::copy_from_slice(object), changed.part(), change).expect("it was sound").to_vec()
 }
 
 fn parse(object: &[u8]) -> Result<Footer, FormatError> {

@@ -137,6 +137,26 @@ fn an_instant_that_fills_many_runs_of_several_inputs() {
 }
 
 #[test]
+fn inputs_with_many_metadata_names_each_are_joined_in_blocks_of_bounded_cells() {
+    let wide = |generation: u64| {
+        let mut builder = RowsBuilder::default();
+        for row in 0..6000u64 {
+            builder.push(Timestamp(DAY.start().0 + row as i64), b"line");
+            builder.set_metadata(&format!("name{}", row % 700 + generation * 500), &[b'0' + generation as u8], false);
+        }
+        let mut writer = ObjectWriter::new(info(generation), WriterOptions::default()).expect("valid");
+        writer.add_stream(&labels("a"), &builder.finish()).expect("in order");
+        writer.finish().expect("has rows")
+    };
+    let [one, two] = [wide(1), wide(2)];
+    let inputs = [&one, &two].map(|object| JoinInput { name: String::new(), object: &object.bytes });
+    let joined = join_objects(&inputs, info(1), WriterOptions::default()).expect("sound");
+    assert_eq!(joined.summary.digest, one.summary.digest.plus(two.summary.digest));
+    assert_eq!(verify_object(&joined.bytes), []);
+    assert!(footer(&joined.bytes).blocks.iter().all(|block| block.rows as usize * block.columns.len() <= 4 << 20));
+}
+
+#[test]
 fn derived_metadata_are_kept_and_do_not_tell_entries_apart() {
     let one = Streams::from([("a".to_owned(), vec![(1, "x".to_owned(), "t", "info"), (2, "y".to_owned(), "t", "warn")])]);
     let two = Streams::from([("a".to_owned(), vec![(1, "x".to_owned(), "t", "error"), (1, "x".to_owned(), "u", "error")])]);

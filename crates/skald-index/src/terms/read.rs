@@ -1,7 +1,7 @@
 use super::directory::Files;
 use super::{FILE_COUNT, text};
-use crate::FormatError;
-use crate::selection::Selection;
+use crate::selection::{Selection, ones};
+use crate::{BLOCK_STREAMS, FormatError};
 use std::sync::Arc;
 use tantivy::columnar::ColumnValues;
 use tantivy::directory::OwnedBytes;
@@ -28,6 +28,11 @@ impl Posting {
         self.0.doc_freq
     }
 }
+
+/// Streams whose times are looked at together.
+const BLOCK: usize = BLOCK_STREAMS as usize;
+/// From more wanted ones of these on, the times of all are read in one go.
+const RANGE_READ_MIN: u32 = 4;
 
 fn unreadable(err: impl Into<TantivyError>) -> FormatError {
     FormatError::Terms(text(err))
@@ -123,24 +128,23 @@ impl Terms {
 
     /// Keeps the streams of `selection` whose span of time overlaps the closed span from `first` to `last`.
     pub(crate) fn retain_overlapping(&self, selection: &mut Selection, first: i64, last: i64) {
-        let (mut min_times, mut max_times) = ([0; 32], [0; 32]);
-        for block in 0..self.streams.div_ceil(32) {
-            let bits = selection.block(block);
-            if bits == 0 {
+        let (mut min_times, mut max_times) = ([0; BLOCK], [0; BLOCK]);
+        for block in 0..self.streams.div_ceil(BLOCK as u32) {
+            let (wanted, start) = (selection.block(block), block * BLOCK as u32);
+            if wanted == 0 {
                 continue;
             }
-            let start = block * 32;
-            let len = (self.streams - start).min(32) as usize;
-            if bits.count_ones() > 4 {
+            if wanted.count_ones() > RANGE_READ_MIN {
+                let len = BLOCK.min((self.streams - start) as usize);
                 self.min_times.get_range(u64::from(start), &mut min_times[..len]);
                 self.max_times.get_range(u64::from(start), &mut max_times[..len]);
             } else {
-                for place in crate::selection::ones(u64::from(bits)) {
+                for place in ones(u64::from(wanted)) {
                     min_times[place as usize] = self.min_times.get_val(start + place);
                     max_times[place as usize] = self.max_times.get_val(start + place);
                 }
             }
-            for place in crate::selection::ones(u64::from(bits)) {
+            for place in ones(u64::from(wanted)) {
                 if min_times[place as usize] > last || max_times[place as usize] < first {
                     selection.remove(start + place);
                 }

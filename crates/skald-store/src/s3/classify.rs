@@ -105,7 +105,7 @@ pub(super) fn of_answer(answer: RemoteAnswer, region: Option<&str>) -> Reason {
         (301 | 302 | 307 | 308, _) => RemoteProblem::WrongRegion(region.map(str::to_owned)),
         (401 | 403, _) => RemoteProblem::Denied,
         (408, _) => RemoteProblem::Timeout,
-        (429 | 503, _) => RemoteProblem::Throttled,
+        (429, _) => RemoteProblem::Throttled,
         (501 | 505, _) => RemoteProblem::Refused,
         (500.., _) => RemoteProblem::Failed,
         // Not what a store answers.

@@ -94,7 +94,7 @@ pub(super) async fn connect(config: &S3Config, credentials: Credentials, clock: 
         loader = loader.endpoint_url(endpoint);
     }
     let shared = loader.load().await;
-    let path_style = config.force_path_style.unwrap_or(config.endpoint.is_some());
+    let path_style = config.force_path_style.unwrap_or(shared.endpoint_url().is_some());
     let mut builder = aws_sdk_s3::config::Builder::from(&shared).force_path_style(path_style);
     if shared.region().is_none() {
         if shared.endpoint_url().is_none() {
@@ -103,6 +103,10 @@ pub(super) async fn connect(config: &S3Config, credentials: Credentials, clock: 
         builder = builder.region(Region::new(ANY_REGION));
     }
     let is_tls = !shared.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if !is_tls {
+        // A machine without certificates can do that much.
+        builder = builder.http_client(HttpBuilder::new().build_http());
+    }
     Ok(Connected { client: Client::from_conf(builder.build()), is_tls })
 }
 

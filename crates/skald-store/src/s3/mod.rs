@@ -68,11 +68,6 @@ impl S3Store {
         Ok(S3Store { requests: Arc::new(Requests::new(connected, url, &config, clock, metrics)), spawner })
     }
 
-    /// Where the objects are.
-    pub fn url(&self) -> &S3Url {
-        self.requests.url()
-    }
-
     fn check(&self, name: &str) -> Result<(), StoreError> {
         check_name(name)?;
         if self.requests.key(name).len() <= NAME_LEN_MAX { Ok(()) } else { Err(StoreError::InvalidName(name.to_owned())) }

@@ -92,10 +92,6 @@ impl Requests {
         }
     }
 
-    pub(super) fn url(&self) -> &S3Url {
-        &self.url
-    }
-
     /// The key of a name in the bucket.
     pub(super) fn key(&self, name: &str) -> String {
         if self.url.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.url.prefix) }

@@ -164,7 +164,8 @@ fn refusals_tell_again_from_never() {
     use RemoteProblem as P;
     let (again, never) = (ErrorKind::Unavailable, ErrorKind::Internal);
     check(refusal("503 Slow Down", "SlowDown"), P::Throttled, again);
-    check(refusal("503 Service Unavailable", "ServiceUnavailable"), P::Throttled, again);
+    check(refusal("503 Service Unavailable", "ServiceUnavailable"), P::Failed, again);
+    check(answer("503 Service Unavailable", "", ""), P::Failed, again);
     check(refusal("429 Too Many Requests", "TooManyRequests"), P::Throttled, again);
     check(refusal("500 Internal Server Error", "InternalError"), P::Failed, again);
     check(answer("502 Bad Gateway", "content-type: text/html\r\n", "<html>oops</html>"), P::Failed, again);
