@@ -9,8 +9,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes read at first from an object's end: most footers fit.
-const TAIL_BYTES: u64 = 64 * 1024;
+/// Bytes read at first from an object's end, so that most footers fit: they take about a thousandth of an object of few streams.
+const TAIL_MIN: u64 = 16 * 1024;
+const TAIL_MAX: u64 = 256 * 1024;
+const TAIL_SHARE: u64 = 512;
 
 impl Catalog {
     /// The object with its footer, from the cache if it is there; else the footer is taken apart on `pool`.
@@ -122,7 +124,7 @@ impl Catalog {
     }
 
     async fn try_sections(&self, object: &DataObject, from: Section) -> Result<(Trailer, Bytes), ReadError> {
-        let tail_start = object.size.saturating_sub(TAIL_BYTES.max(Trailer::LEN as u64));
+        let tail_start = object.size.saturating_sub((object.size / TAIL_SHARE).clamp(TAIL_MIN, TAIL_MAX));
         let tail = self.read(object, tail_start..object.size).await?;
         let trailer = Trailer::parse(&tail, object.size).map_err(|source| damaged(object, source))?;
         let range = trailer.section(from).offset..trailer.footer_range().end;
