@@ -2,22 +2,19 @@
 
 use crate::budget::{Budget, Held};
 use crate::error::QueryError;
-use crate::lookup::{self, IndexBatch, Silent};
 use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
-use crate::tables::{self, Choose, Matched, StreamChoice, Tables};
-use crate::tenants::{TENANT_LABEL, View};
-use futures::{StreamExt, TryStreamExt};
+use crate::tables::{self, Matched, Tables};
+use crate::tenants::View;
+use crate::wanted::{self, MatchingWanted, Wanted};
+use futures::TryStreamExt;
 use rustc_hash::FxHashMap;
-use skald_block::{ColumnEntry, Run, StreamTable};
-use skald_index::IndexedStream;
-use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
-use skald_logql::plan::LogPlan;
+use skald_block::{ColumnEntry, Run};
+use skald_logql::exec::RunCounts;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
-use skald_rpc::{Ingester, LabelMatcher, SelectRequest, Selected};
-use skald_store::{DataObject, OpenObject};
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::pin::pin;
+use skald_rpc::{Ingester, SelectRequest, Selected};
+use skald_store::OpenObject;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Bytes that a run takes until it has been read.
@@ -77,7 +74,7 @@ pub(crate) struct StreamSources {
 #[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) objects: Vec<Arc<OpenObject>>,
-    /// Of these, the ones that have wanted streams with rows outside of the range.
+    /// Of these, the ones that have, or may have, wanted streams with rows outside of the range.
     pub(crate) outside: HashSet<usize>,
     /// Of these, the ones of which runs were left out because they cannot be read.
     pub(crate) damaged: HashSet<usize>,
@@ -86,32 +83,6 @@ pub(crate) struct Sources {
     pub(crate) stats: QueryStats,
     /// Memory of footers and runs.
     pub(crate) held: Vec<Held>,
-}
-
-/// What a query wants of the streams.
-pub(crate) trait Wanted: Send + Sync + 'static {
-    fn selector(&self) -> &Selector;
-    fn pipeline(&self) -> &Pipeline;
-}
-
-impl Wanted for LogPlan {
-    fn selector(&self) -> &Selector {
-        LogPlan::selector(self)
-    }
-
-    fn pipeline(&self) -> &Pipeline {
-        LogPlan::pipeline(self)
-    }
-}
-
-impl Wanted for RangeLeaf {
-    fn selector(&self) -> &Selector {
-        RangeLeaf::selector(self)
-    }
-
-    fn pipeline(&self) -> &Pipeline {
-        RangeLeaf::pipeline(self)
-    }
 }
 
 /// Asks memory first and the catalogue then: what is flushed in between is in the first answer, and its objects are left out of the second.
@@ -128,7 +99,7 @@ pub(crate) async fn gather(
         let request = SelectRequest { matcher: matcher.clone(), range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
         let tables = Tables::look_up(reader, view.tenant(), range, &selected, &HashSet::new()).await;
-        let objects = wanted_objects(reader, &matcher, range, tables, &mut sources).await?;
+        let objects = wanted::objects(reader, &matcher, range, tables, &mut sources).await?;
         let opened: Vec<_> = tables::open(reader, objects, range).try_collect().await?;
         found.push((view, selected, opened));
     }
@@ -161,81 +132,6 @@ pub(crate) async fn gather(
     reader.work.on_pool(build).await
 }
 
-/// The objects of a tenant that may have wanted streams: where an index knows them, only those that have.
-async fn wanted_objects(
-    reader: &Reader,
-    matcher: &Arc<MatchingWanted>,
-    range: TimeRange,
-    mut tables: Tables,
-    sources: &mut Sources,
-) -> Result<Vec<(Arc<DataObject>, StreamChoice)>, QueryError> {
-    let label_values = matcher.label_values();
-    let matchers = lookup::matchers(matcher.view.selector(), &label_values);
-    let (mut found, mut held) = (HashMap::<(usize, u32), Vec<(u32, Labels)>>::new(), reader.work.budget().hold_nothing());
-    let (mut to_read, mut silent) = (Vec::new(), BTreeSet::new());
-    for chosen in lookup::choose(reader, &tables.indexed, matchers.as_deref(), range, &mut sources.stats.index).await? {
-        match chosen {
-            Ok(chosen) => to_read.push(chosen),
-            Err(Silent { table }) => drop(silent.insert(table)),
-        }
-    }
-    let mut batches = pin!(lookup::read(reader, to_read));
-    while let Some(batch) = batches.next().await {
-        let batch = match batch? {
-            Ok(batch) => batch,
-            Err(Silent { table }) => {
-                silent.insert(table);
-                continue;
-            }
-        };
-        sources.stats.index.requests += 1;
-        sources.stats.index.bytes += batch.bytes;
-        let (table, matcher) = (batch.table, matcher.clone());
-        let wanted = reader.work.on_pool(move || Ok(wanted_references(&matcher, range, batch))).await?;
-        for (object, stream, labels) in wanted {
-            if tables.indexed[table].objects[object as usize].is_some() {
-                held.grow(tables::label_bytes(&labels))?;
-                found.entry((table, object)).or_default().push((stream, labels));
-            }
-        }
-    }
-    let choose: Arc<Choose> = {
-        let matcher = matcher.clone();
-        Arc::new(move |table| matcher.choose(table, &label_values))
-    };
-    let mut objects = Vec::new();
-    for (number, table) in tables.indexed.iter_mut().enumerate() {
-        for (object, live) in (0..).zip(&mut table.objects) {
-            let Some(live) = live.take() else { continue };
-            match found.remove(&(number, object)) {
-                _ if silent.contains(&number) => objects.push((live, StreamChoice::Among(choose.clone()))),
-                Some(mut streams) => {
-                    streams.sort_unstable_by_key(|(stream, _)| *stream);
-                    objects.push((live, StreamChoice::Known(streams)));
-                }
-                None => sources.stats.index.objects_skipped += 1,
-            }
-        }
-    }
-    objects.extend(tables.others.into_iter().map(|object| (object, StreamChoice::Among(choose.clone()))));
-    sources.stats.footers += objects.len() as u64;
-    sources.stats.unreadable += tables.warnings.len() as u64;
-    sources.warnings.extend(tables.warnings);
-    Ok(objects)
-}
-
-/// Objects and numbers of the streams that are wanted, and may have rows in the range.
-fn wanted_references(matcher: &MatchingWanted, range: TimeRange, batch: IndexBatch) -> Vec<(u32, u32, Labels)> {
-    let mut found = Vec::new();
-    for IndexedStream { labels, references } in batch.streams {
-        if matcher.can_match(&labels) {
-            let in_range = references.iter().filter(|one| range.overlaps(one.min_time, one.max_time));
-            found.extend(in_range.map(|one| (one.object, one.stream, labels.clone())));
-        }
-    }
-    found
-}
-
 /// What memory has of a tenant.
 pub(crate) async fn memory(reader: &Reader, selected: Selected, range: TimeRange) -> Result<Sources, QueryError> {
     let work = reader.work.clone();
@@ -247,47 +143,6 @@ pub(crate) async fn memory(reader: &Reader, selected: Selected, range: TimeRange
         Ok(builder.finish())
     };
     reader.work.on_pool(build).await
-}
-
-/// A selector, as ingesters ask it.
-pub(crate) struct Matching(pub(crate) Selector);
-
-impl LabelMatcher for Matching {
-    fn matches(&self, labels: &Labels) -> bool {
-        self.0.matches(labels)
-    }
-}
-
-/// A selector and what label filters demand of labels, as ingesters ask it.
-struct MatchingWanted {
-    view: View,
-    wanted: Arc<dyn Wanted>,
-}
-
-impl MatchingWanted {
-    /// Values of which entries need one, where their stream has the label.
-    fn label_values(&self) -> Vec<(String, Vec<String>)> {
-        let values = self.wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL);
-        values.map(|(name, values)| (name.to_owned(), values)).collect()
-    }
-
-    /// The streams of an object that are wanted.
-    fn choose(&self, table: &StreamTable, label_values: &[(String, Vec<String>)]) -> Vec<(u32, Labels)> {
-        let mut streams = tables::matching_streams(table, self.view.selector(), label_values);
-        streams.retain(|(_, labels)| self.can_match(labels));
-        streams
-    }
-
-    /// Whether any entry of a stream can pass the stages.
-    fn can_match(&self, labels: &Labels) -> bool {
-        self.wanted.pipeline().stream_can_match(&self.view.labels(labels))
-    }
-}
-
-impl LabelMatcher for MatchingWanted {
-    fn matches(&self, labels: &Labels) -> bool {
-        self.view.selector().matches(labels) && self.can_match(labels)
-    }
 }
 
 struct Builder {
@@ -335,7 +190,7 @@ impl Builder {
     }
 
     fn add_object(&mut self, view: &View, matched: Matched) -> Result<(), QueryError> {
-        let Matched { open, streams, held } = matched;
+        let Matched { open, streams, has_all, held } = matched;
         let (number, range) = (self.sources.objects.len(), self.range);
         for (stream, labels) in streams {
             let labels = view.labels(&labels);
@@ -356,6 +211,10 @@ impl Builder {
             if !is_inside {
                 self.sources.outside.insert(number);
             }
+        }
+        let (min, max) = open.footer.summary.time_span();
+        if !has_all && !range.covers(min, max) {
+            self.sources.outside.insert(number);
         }
         self.sources.objects.push(open);
         self.sources.held.push(held);

@@ -45,6 +45,7 @@ mod tenants;
 #[cfg(test)]
 mod testing;
 mod volume;
+mod wanted;
 mod work;
 
 pub use budget::BudgetError;

@@ -6,7 +6,7 @@
 use crate::budget::Held;
 use crate::caller::Caller;
 use crate::error::QueryError;
-use crate::gather::{self, Matching, Place};
+use crate::gather::{self, Place};
 use crate::lookup::{self, Chosen, IndexBatch, Silent};
 use crate::overlap;
 use crate::piece::Piece;
@@ -15,6 +15,7 @@ use crate::service::Querier;
 use crate::stats::QueryStats;
 use crate::tables::{self, Choose, IndexedTable, Matched, StreamChoice, Tables};
 use crate::tenants::View;
+use crate::wanted::Matching;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use skald_block::StreamTable;

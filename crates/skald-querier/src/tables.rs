@@ -39,6 +39,8 @@ pub(crate) struct IndexedTable {
 pub(crate) struct Matched {
     pub(crate) open: Arc<OpenObject>,
     pub(crate) streams: Vec<(u32, Labels)>,
+    /// Whether wanted streams without rows in the range are among them: an index leaves these out.
+    pub(crate) has_all: bool,
     pub(crate) held: Held,
 }
 
@@ -143,6 +145,7 @@ async fn open_one(
         return Ok(None);
     }
     let table_bytes = table.as_ref().map_or(0, |table| table.heap_bytes());
+    let has_all = table.is_some();
     let mut held = budget.hold((open.heap_bytes() + table_bytes) as u64)?;
     let streams = match (wanted, table) {
         (StreamChoice::Among(choose), Some(table)) => reader.work.on_pool(move || Ok(choose(&table))).await?,
@@ -150,7 +153,7 @@ async fn open_one(
         (StreamChoice::Among(_), None) => Vec::new(),
     };
     held.resize(open.heap_bytes() as u64 + streams.iter().map(|(_, labels)| label_bytes(labels)).sum::<u64>())?;
-    Ok((!streams.is_empty()).then_some(Ok(Matched { open, streams, held })))
+    Ok((!streams.is_empty()).then_some(Ok(Matched { open, streams, has_all, held })))
 }
 
 /// Memory of a label set, about.

@@ -3,7 +3,7 @@
 use crate::data::{BASE, Entry, SECOND, stream_labels};
 use crate::layout::TENANT;
 use crate::query::LogQuery;
-use crate::{Trial, oracle, seeds};
+use crate::{Trial, is_in_memory, oracle, seeds};
 use skald_logql::exec::{MetricResult, Selector};
 use skald_logql::parse_matchers;
 use skald_model::{Labels, TimeRange, Timestamp};
