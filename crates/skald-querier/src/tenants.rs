@@ -95,7 +95,6 @@ mod tests {
         let own = Labels::from_pairs([("app", "x"), (TENANT_LABEL, "own")]).expect("distinct");
         let several = &views(&["a", "b"], "{}")[0];
         assert_eq!(several.labels(&own).to_string(), r#"{__tenant_id__="a", app="x", original___tenant_id__="own"}"#);
-        let plain = Labels::from_pairs([("app", "x")]).expect("distinct");
         assert_eq!(several.series_labels(&own), own);
         assert_eq!(views(&["a"], "{}")[0].labels(&own).as_ref(), &own);
     }
