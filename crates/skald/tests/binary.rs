@@ -199,3 +199,62 @@ fn fsck_checks_a_log_that_lies_elsewhere() {
     let found = output("", &["fsck", "--data-dir", &data.display().to_string(), "--wal-dir", &wal.display().to_string()]);
     assert!(found.status.code() == Some(1) && String::from_utf8_lossy(&found.stdout).contains("bad: the log: "));
 }
+
+#[test]
+fn fsck_makes_manifests_and_indexes_anew_from_the_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("skald"), format!("format 1\ndisk {:032x}\n", 1)).unwrap();
+    let table = dir.path().join("objects/fake/2026-01-15");
+    std::fs::create_dir_all(table.join("incoming")).unwrap();
+    for generation in 1..3 {
+        let object = one_entry(generation, 1_768_435_200_000_000_000 + generation as i64);
+        std::fs::write(table.join(format!("incoming/{:032x}-{generation:010}-0-default", 1)), object).unwrap();
+    }
+    std::fs::write(table.join("incoming/junk"), "junk").unwrap();
+    let data = dir.path().display().to_string();
+    let fsck = |extra: &[&str]| {
+        let output = output("", &[&["fsck", "--data-dir", &data], extra].concat());
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, text) = fsck(&["--rebuild"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("fake/2026-01-15: 2 data objects, 1 streams, 2 entries: manifest 1"), "{text}");
+    assert!(
+        text.contains("not ours: fake/2026-01-15/incoming/junk") && text.contains("1 tables of 2 data objects with 2 entries"),
+        "{text}"
+    );
+    std::fs::remove_file(table.join("incoming/junk")).unwrap();
+    let (code, text) = fsck(&[]);
+    assert!(code == Some(0) && text.contains("2 data objects") && text.contains("1 tables") && text.ends_with(": 0 bad\n"), "{text}");
+
+    let index = std::fs::read_dir(table.join("index")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&index).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(&index, bytes).unwrap();
+    let (code, text) = fsck(&[]);
+    assert!(code == Some(1) && text.contains("bad: fake/2026-01-15/index/"), "{text}");
+    std::fs::write(table.join(format!("incoming/{:032x}-{:010}-0-default", 1, 9)), "no object").unwrap();
+    let (code, text) = fsck(&["--rebuild"]);
+    assert!(code == Some(1) && text.contains(": manifest 2\n") && text.contains("-0000000009-0-default: "), "{text}");
+
+    let lock = skald_model::seam::Disk::lock(&skald_runtime::StdDisk, &dir.path().join("objects/~lock")).unwrap();
+    let (code, text) = fsck(&["--rebuild"]);
+    assert!(code == Some(1) && text.contains("another process may use it"), "{text}");
+    drop(lock);
+}
+
+/// A data object of one stream with one entry.
+fn one_entry(generation: u64, at: i64) -> Vec<u8> {
+    let info = skald_block::ObjectInfo {
+        tenant: skald_model::TenantId::parse("fake").unwrap(),
+        day: skald_model::Day::of(skald_model::Timestamp(at)),
+        class: "default".to_owned(),
+        disk: skald_model::DiskId(1),
+        generation: skald_model::Generation(generation),
+        part: 0,
+        replaces: Vec::new(),
+    };
+    let mut writer = skald_block::ObjectWriter::new(info, skald_block::WriterOptions::default()).unwrap();
+    writer.add_stream(&skald_testkit::labels(&[("app", "a")]), &skald_testkit::rows(&[(at, "line")])).unwrap();
+    writer.finish().unwrap().bytes.to_vec()
+}

@@ -239,3 +239,24 @@ fn kills_and_power_cuts_in_a_row_keep_what_was_put_whole() {
         promises.work(&disk, &random).expect("works again");
     }
 }
+
+#[test]
+fn a_listing_looks_at_folders_in_the_order_of_their_names() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    for folder in ["manifest", "incoming", "merged", "index"] {
+        put(&store, &format!("t/day/{folder}/x"), "x").unwrap();
+    }
+    let mut looked_at = Vec::new();
+    for nth in 1.. {
+        disk.fail_nth(Op::Read, nth);
+        match block_on(store.list("t/day/")) {
+            Err(StoreError::Io { name, .. }) => looked_at.push(name),
+            listed => {
+                assert_eq!(listed.unwrap().len(), 4);
+                break;
+            }
+        }
+    }
+    assert_eq!(looked_at, ["t/day/", "t/day/incoming/", "t/day/index/", "t/day/manifest/", "t/day/merged/"]);
+}
