@@ -1,9 +1,11 @@
 //! `skald fsck`: reads everything in a data directory and says what is not as it was written, or builds indexes and manifests anew.
 
+mod cache;
 mod objects;
 mod wal;
 
 use crate::cli::args::FsckArgs;
+use cache::check_cache;
 use objects::{Store, Totals};
 use skald_model::seam::Disk;
 use skald_runtime::{OsRandom, StdDisk, chain};
@@ -24,6 +26,8 @@ struct Report {
     object_bytes: u64,
     tables: usize,
     records: u64,
+    /// Objects in the cache.
+    copies: usize,
     bad: Vec<String>,
     /// Folders that are not where a data directory has them: the configuration puts them elsewhere.
     absent: Vec<PathBuf>,
@@ -48,9 +52,10 @@ pub fn run(args: &FsckArgs) -> ExitCode {
         Ok(report) => {
             report.bad.iter().for_each(|bad| say(&format!("bad: {bad}")));
             report.absent.iter().for_each(|absent| say(&format!("not checked: there is no '{}'", absent.display())));
-            let Report { objects, object_bytes, tables, records, bad, .. } = &report;
+            let Report { objects, object_bytes, tables, records, copies, bad, .. } = &report;
+            let copies = if *copies > 0 { format!(", {copies} copies in the cache") } else { String::new() };
             say(&format!(
-                "checked {objects} data objects ({object_bytes} bytes) in {tables} tables and {records} records of the log: {} bad",
+                "checked {objects} data objects ({object_bytes} bytes) in {tables} tables{copies} and {records} records of the log: {} bad",
                 bad.len()
             ));
             if bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -91,6 +96,10 @@ async fn check(args: &FsckArgs) -> Result<Report, Failure> {
         Store::open(&objects, data_dir.disk_id(), false).await?.check(&mut report).await?;
     } else {
         report.absent.push(objects);
+    }
+    let cache = args.data_dir.join("cache");
+    if StdDisk.list(&cache).is_ok() {
+        check_cache(&cache, "", &mut report);
     }
     let wal = args.wal_dir.clone().unwrap_or_else(|| args.data_dir.join("wal"));
     if StdDisk.list(&wal).is_ok() {
