@@ -78,7 +78,16 @@ impl World {
             ..Limits::default()
         };
         let clock = SimClock::new(Timestamp::from_secs(1_768_435_200));
-        World { disk: SimDisk::with_clock(clock.clone()), clock, limits, config, cpu: Arc::new(InlinePool), remote: None, seed, lives: AtomicU64::new(0) }
+        World {
+            disk: SimDisk::with_clock(clock.clone()),
+            clock,
+            limits,
+            config,
+            cpu: Arc::new(InlinePool),
+            remote: None,
+            seed,
+            lives: AtomicU64::new(0),
+        }
     }
 
     /// Starts a process on the disk as it is.

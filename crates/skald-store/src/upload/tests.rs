@@ -53,7 +53,8 @@ impl Setup {
         let tier = self.run(tier).expect("the disk is well");
         self.run(settle(&tier)).expect("the store is well");
         let metrics = Metrics::register(&mut registry, sizes);
-        let catalog = Arc::new(self.run(Catalog::open(Arc::new(tier.clone()), seams.clock.clone(), sizes, metrics)).expect("the store is well"));
+        let catalog =
+            Arc::new(self.run(Catalog::open(Arc::new(tier.clone()), seams.clock.clone(), sizes, metrics)).expect("the store is well"));
         let in_log = self.in_log.clone();
         let uploader = Uploader::new(UploadParts {
             seams,
