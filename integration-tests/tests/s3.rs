@@ -53,7 +53,7 @@ fn remote<T: std::fmt::Debug>(result: Result<T, StoreError>) -> RemoteFailure {
 }
 
 fn body(len: usize) -> Bytes {
-    (0..len).map(|at| (at * 31 >> 7) as u8).collect()
+    (0..len).map(|at| ((at * 31) >> 7) as u8).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn large_bodies_come_back_as_they_were() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_do_not_replace_what_has_their_name() {
     let store = store("s3://logs/large-if-absent").await;
-    let (first, other) = (body(128 << 20 | 1), Bytes::from(vec![9; 128 << 20 | 1]));
+    let (first, other) = (body((128 << 20) + 1), Bytes::from(vec![9; (128 << 20) + 1]));
     let racing = join_all([store.put_if_absent("t/a", first.clone()), store.put_if_absent("t/a", other.clone())]).await;
     assert_eq!(racing.iter().filter(|put| put.is_ok()).count(), 1, "{racing:?}");
     let winner = if racing[0].is_ok() { &first } else { &other };

@@ -2,7 +2,7 @@
 //!
 //! Data goes by whole UTC days of one tenant: a day goes once its last instant is older than `retention_period`. Where `retention_size` is set,
 //! the oldest days go while the objects are larger than that or free space on their disk is below the floor; without it nothing goes for want of room, and
-//! pushes are refused at the floor instead. The day that is being written never goes for want of room.
+//! pushes are refused at the floor instead. Nothing goes from a remote store since the local disk is full. The day that is being written never goes for want of room.
 //!
 //! A table's index is built from the index before it and the footers of the objects that came since. It is put under a new name, and a manifest that
 //! names it is published. Old files are removed once nobody can need them any more.

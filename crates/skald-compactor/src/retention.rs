@@ -49,8 +49,11 @@ impl Compactor {
         self.catalog.tenants().into_iter().flat_map(of_tenant).collect()
     }
 
-    /// Bytes that have to go to bring free space up to its floor, on the disk of the data objects: on another their removal frees nothing.
+    /// Bytes that have to go to bring free space up to its floor, on the disk of the data objects: elsewhere their removal frees nothing.
     fn missing_space(&self) -> u64 {
+        if self.config.is_remote() {
+            return 0;
+        }
         let space = self.seams.disk.space(&self.config.objects_dir());
         space.map_or(0, |space| self.config.storage.free_space_floor.0.saturating_sub(space.free))
     }

@@ -75,6 +75,14 @@ settings! {
         pub url: Option<String>,
         /// Free space on the disk below which pushes are refused with 503. Larger keeps more room for flushing and compaction, smaller lets the disk fill further.
         pub free_space_floor: ByteSize,
+        /// Most bytes of the cache of data objects in `data_dir`, in front of a remote store. Unset is a quarter of the disk, at most 50GB. Larger asks the store for
+        /// less; the cache gives way before `free_space_floor` is reached.
+        pub cache_size: Option<ByteSize>,
+        /// Stored bytes of a tenant's day that are joined and uploaded as one object, in front of a remote store. Default: a thirty-second of `memory_limit`, at most
+        /// 64MB. Larger makes fewer objects and requests, and takes three times as much memory.
+        pub upload_target_size: ByteSize,
+        /// Longest time that flushed entries wait on the local disk to be uploaded with others. Shorter loses less when the disk is lost, for more requests.
+        pub upload_max_delay: Duration,
         /// S3 and what speaks its protocol, where `storage.url` is `s3://…`.
         pub s3: S3Config,
     }
@@ -255,7 +263,7 @@ impl Config {
             auth_enabled: mode == Mode::Service,
             memory_limit: memory,
             server: ServerConfig::default(),
-            storage: StorageConfig::default(),
+            storage: StorageConfig::of_memory(memory),
             distributor: DistributorConfig::of_memory(memory),
             ingester: IngesterConfig::of_memory(memory),
             querier: QuerierConfig::of_memory(memory),
@@ -281,6 +289,21 @@ impl Config {
             Some(StoreUrl::File(directory)) => directory,
             Some(StoreUrl::S3(_)) | None => self.storage.data_dir.join("objects"),
         }
+    }
+
+    /// Whether data objects go to a store that is not a disk of this machine.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.store_url(), Some(StoreUrl::S3(_)))
+    }
+
+    /// Memory for objects that are fetched whole for the cache: one of the usual size, and somewhat larger.
+    pub fn fill_memory(&self) -> u64 {
+        self.storage.upload_target_size.0.saturating_add(self.storage.upload_target_size.0 / 2)
+    }
+
+    /// Directory of the cache of data objects.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.storage.data_dir.join("cache")
     }
 
     /// What `storage.url` says; `None` when it is unset, or wrong, which [`Config::validate`] refuses.
@@ -354,6 +377,7 @@ impl Config {
             ("compactor.compaction_interval", self.compactor.compaction_interval),
             ("runtime_config.period", self.runtime_config.period),
             ("querier.tail_max_duration", querier.tail_max_duration),
+            ("storage.upload_max_delay", self.storage.upload_max_delay),
             ("storage.s3.request_timeout", s3.request_timeout),
             ("storage.s3.connect_timeout", s3.connect_timeout),
         ] {
@@ -367,6 +391,7 @@ impl Config {
             ("ingester.generation.target_size", generation.target_size, ByteSize(64 << 10)),
             ("ingester.wal.segment_size", wal.segment_size, ByteSize(64 << 10)),
             ("querier.query_memory_budget", querier.query_memory_budget, ByteSize::mib(1)),
+            ("storage.upload_target_size", self.storage.upload_target_size, ByteSize(64 << 10)),
         ] {
             must(value >= least, key, format!("{value} is below {least}"));
         }
@@ -376,7 +401,11 @@ impl Config {
         must(wal.max_size >= wal.segment_size, "ingester.wal.max_size", format!("{} is below ingester.wal.segment_size", wal.max_size));
         let fits = querier.query_memory_budget <= querier.memory_budget;
         must(fits, "querier.query_memory_budget", format!("{} is above querier.memory_budget", querier.query_memory_budget));
+        // Two uploads, and what is fetched for the cache meanwhile.
+        let uploads =
+            if self.is_remote() { self.storage.upload_target_size.0.saturating_mul(2).saturating_add(self.fill_memory()) } else { 0 };
         let budgets = [
+            ByteSize(uploads),
             self.distributor.max_inflight_bytes,
             self.ingester.memory_budget,
             querier.memory_budget,
@@ -433,9 +462,17 @@ impl Default for ServerConfig {
     }
 }
 
-impl Default for StorageConfig {
-    fn default() -> Self {
-        StorageConfig { data_dir: PathBuf::from("data"), url: None, free_space_floor: ByteSize::gib(1), s3: S3Config::default() }
+impl StorageConfig {
+    fn of_memory(memory: ByteSize) -> Self {
+        StorageConfig {
+            data_dir: PathBuf::from("data"),
+            url: None,
+            free_space_floor: ByteSize::gib(1),
+            cache_size: None,
+            upload_target_size: share(memory, 32, ByteSize::mib(64)),
+            upload_max_delay: Duration::from_secs(900),
+            s3: S3Config::default(),
+        }
     }
 }
 
@@ -550,7 +587,7 @@ macro_rules! default_within_config {
 }
 
 default_within_config! {
-    DistributorConfig => distributor, IngesterConfig => ingester, GenerationConfig => ingester.generation, QuerierConfig => querier
+    StorageConfig => storage, DistributorConfig => distributor, IngesterConfig => ingester, GenerationConfig => ingester.generation, QuerierConfig => querier
 }
 
 #[cfg(test)]

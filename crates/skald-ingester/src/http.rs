@@ -4,14 +4,23 @@ use crate::service::Ingester;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+
+/// What is to be done once everything is flushed.
+pub type AfterFlush = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Ingester {
-    /// `/flush`: seals and flushes all tenants in the background.
-    pub fn routes(&self) -> Router {
+    /// `/flush`: seals and flushes all tenants in the background, and then does `and_then`.
+    pub fn routes(&self, and_then: AfterFlush) -> Router {
         let ingester = self.clone();
         let flush = move || async move {
             let background = ingester.clone();
-            ingester.seams().spawner.spawn("ingester-flush", Box::pin(async move { background.flush("forced").await }));
+            let task = async move {
+                background.flush("forced").await;
+                and_then().await;
+            };
+            ingester.seams().spawner.spawn("ingester-flush", Box::pin(task));
             StatusCode::NO_CONTENT
         };
         Router::new().route("/flush", get(flush.clone()).post(flush))

@@ -21,6 +21,7 @@ mod service;
 mod stream;
 mod tail;
 
+pub use http::AfterFlush;
 pub use metrics::Metrics;
 pub use recovery::RecoveryError;
 pub use service::{Ingester, OnFailure, Parts};

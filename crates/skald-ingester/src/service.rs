@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use prometheus_client::metrics::gauge::Gauge;
 use skald_config::{Config, TenantLimits};
 use skald_model::seam::{Disk, Seams, run_on_pool};
-use skald_model::{DiskId, ErrorKind, TenantId};
+use skald_model::{DiskId, ErrorKind, Generation, TenantId};
 use skald_rpc::{PushBatch, PushError, Refusal, SelectError, SelectRequest, Selected, TailError, TailRequest, TailStream};
 use skald_store::Catalog;
 use skald_wal::SealedGeneration;
@@ -182,6 +182,12 @@ impl Ingester {
         }
         self.inner.tails.close();
         self.inner.flusher.wait_until_empty().await;
+    }
+
+    /// The oldest generation whose log is still there and that is, or is about to be, flushed from memory; `None` when all is flushed. Only tells once
+    /// [`Ingester::recover`] is through.
+    pub fn oldest_in_log(&self) -> Option<Generation> {
+        self.inner.shared.memtables().first().map(|memtable| memtable.at().generation)
     }
 
     /// Queues a command behind the pushes that wait; false when the commit thread has ended.

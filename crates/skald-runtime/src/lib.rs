@@ -25,4 +25,4 @@ pub use readiness::{Part, PartState, Readiness};
 pub use routes::{Common, LOKI_VERSION, common_routes};
 pub use run::run;
 pub use seam::{CrossbeamPool, OsRandom, StdDisk, SystemClock, TokioNetwork, TokioSpawner, seams};
-pub use serve::{Runtime, Serving};
+pub use serve::{Gate, Runtime, Serving};

@@ -1,7 +1,11 @@
-use crate::{Common, HttpServer, Metrics, Readiness, RequestMetrics, ServeError, common_routes};
+mod gate;
+
+pub use gate::Gate;
+
+use crate::{Common, Metrics, Readiness, ServeError};
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use http::StatusCode;
@@ -9,8 +13,7 @@ use http::header::CONTENT_TYPE;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::ConstGauge;
 use skald_config::{Config, ConfigError, Overrides};
 use skald_model::seam::Seams;
 use std::net::SocketAddr;
@@ -109,33 +112,7 @@ impl Runtime {
     /// # Errors
     /// A port cannot be listened on; then neither is.
     pub async fn serve(&self, http: Router, grpc: tonic::service::Routes) -> Result<Serving, ServeError> {
-        let (config, seams) = (&self.0.config.server, &self.0.seams);
-        let requests = RequestMetrics::new(self.metrics(), Arc::clone(&seams.clock));
-        let connections = Family::<Vec<(&str, &str)>, Gauge>::default();
-        self.metrics().register(|registry| registry.register("open_connections", "Open connections of clients", connections.clone()));
-        let start = async |address: Option<SocketAddr>, router: Router, protocol: &'static str, connections_max: usize| {
-            let address = address.expect("validated configurations have addresses");
-            let gauge = connections.get_or_create_owned(&vec![("protocol", protocol)]);
-            let (clock, spawner) = (Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
-            HttpServer::start(address, requests.wrap(router), connections_max, gauge, &*seams.network, clock, spawner).await
-        };
-        let routes = http.merge(common_routes(self.0.common.clone())).fallback(not_found);
-        let http_server = start(self.0.config.http_address(), routes, "http", config.http_listen_conn_limit).await?;
-        let routes = grpc.add_service(self.health().await).into_axum_router().layer(from_fn(only_grpc));
-        let grpc_server = match start(self.0.config.grpc_address(), routes, "grpc", config.http_listen_conn_limit).await {
-            Ok(server) => server,
-            Err(error) => {
-                http_server.stop(std::time::Duration::ZERO).await;
-                return Err(error);
-            }
-        };
-        let serving = Serving { http: http_server.address(), grpc: grpc_server.address() };
-        let bound = config.graceful_shutdown_timeout / 2;
-        self.on_stop("servers", async move {
-            futures::join!(http_server.stop(bound), grpc_server.stop(bound));
-        });
-        tracing::info!(http = %serving.http, grpc = %serving.grpc, "listening");
-        Ok(serving)
+        Ok(self.listen().await?.open(http, grpc))
     }
 
     /// The health service, whose answer for the whole process follows readiness.

@@ -12,7 +12,9 @@ use skald_model::seam::{Connection, CpuPool, Listener, Network, Seams};
 use skald_model::{Labels, TenantId, Timestamp};
 use skald_querier::{Answer, AnswerData, Caller, Querier, QueryError, QueryRequest};
 use skald_rpc::{Ingester as _, PushBatch, PushError, StreamRows};
-use skald_store::{CacheSizes, Catalog, DataDir, LocalStore, Publisher};
+use skald_store::tier::{Tier, TierMetrics, TierSettings};
+use skald_store::upload::{UploadMetrics, UploadParts, UploadSettings, Uploader, settle};
+use skald_store::{CacheSizes, Catalog, DataDir, LocalStore, ObjectStore, Publisher};
 use skald_testkit::{InlinePool, SeededRandom, SimClock, SimDisk, SimSpawner, rows};
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +38,8 @@ pub struct World {
     pub config: Config,
     /// Where the nodes compute.
     pub cpu: Arc<dyn CpuPool>,
+    /// The store behind queue and cache of the nodes; without one, objects lie on the disk.
+    pub remote: Option<Arc<dyn ObjectStore>>,
     seed: u64,
     lives: AtomicU64,
 }
@@ -50,6 +54,8 @@ pub struct Node {
     pub catalog: Arc<Catalog>,
     /// Its querier.
     pub querier: Querier,
+    /// What brings objects into the remote store.
+    pub uploader: Option<Uploader>,
     seams: Seams,
     data_dir: DataDir,
 }
@@ -72,7 +78,7 @@ impl World {
             ..Limits::default()
         };
         let clock = SimClock::new(Timestamp::from_secs(1_768_435_200));
-        World { disk: SimDisk::with_clock(clock.clone()), clock, limits, config, cpu: Arc::new(InlinePool), seed, lives: AtomicU64::new(0) }
+        World { disk: SimDisk::with_clock(clock.clone()), clock, limits, config, cpu: Arc::new(InlinePool), remote: None, seed, lives: AtomicU64::new(0) }
     }
 
     /// Starts a process on the disk as it is.
@@ -92,11 +98,15 @@ impl World {
             network: Arc::new(NoNetwork),
         };
         let data_dir = DataDir::open(seams.disk.as_ref(), Path::new(DATA_DIR), seams.random.as_ref())?;
-        let store = LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &Path::new(DATA_DIR).join("objects"))?;
-        let sizes = CacheSizes { footers: 64 << 20, pages: 64 << 20, indexes: 64 << 20 };
         let mut registry = Registry::default();
+        let tier = self.remote.clone().map(|remote| self.open_tier(remote, &seams, &spawner, &mut registry)).transpose()?;
+        let store: Arc<dyn ObjectStore> = match &tier {
+            Some(tier) => Arc::new(tier.clone()),
+            None => Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &self.config.objects_dir())?),
+        };
+        let sizes = CacheSizes { footers: 64 << 20, pages: 64 << 20, indexes: 64 << 20 };
         let metrics = skald_store::Metrics::register(&mut registry, sizes);
-        let catalog = Arc::new(spawner.run(Catalog::open(Arc::new(store), seams.clock.clone(), sizes, metrics))?);
+        let catalog = Arc::new(spawner.run(Catalog::open(store, seams.clock.clone(), sizes, metrics))?);
         let (config, limits) = (Arc::new(self.config.clone()), Arc::new(self.limits.clone()));
         let (ingester, found) = Ingester::open(skald_ingester::Parts {
             seams: seams.clone(),
@@ -117,7 +127,51 @@ impl World {
             catalog: catalog.clone(),
             metrics: skald_querier::Metrics::register(&mut registry),
         });
-        Ok(Node { spawner, ingester, catalog, querier, seams, data_dir })
+        let uploader = tier.map(|tier| self.uploader(tier, &catalog, &data_dir, &ingester, &seams, &mut registry));
+        Ok(Node { spawner, ingester, catalog, querier, uploader, seams, data_dir })
+    }
+
+    fn open_tier(
+        &self,
+        remote: Arc<dyn ObjectStore>,
+        seams: &Seams,
+        spawner: &SimSpawner,
+        registry: &mut Registry,
+    ) -> Result<Tier, StartError> {
+        let storage = &self.config.storage;
+        let settings = TierSettings {
+            queue_dir: self.config.objects_dir(),
+            cache_dir: self.config.cache_dir(),
+            cache_size: storage.cache_size.map(|size| size.0),
+            free_space_floor: storage.free_space_floor.0,
+            fill_memory: self.config.fill_memory(),
+        };
+        let tier = spawner.run(Tier::open(remote, &settings, seams.clone(), TierMetrics::register(registry)))?;
+        spawner.run(settle(&tier))?;
+        Ok(tier)
+    }
+
+    fn uploader(
+        &self,
+        tier: Tier,
+        catalog: &Arc<Catalog>,
+        data_dir: &DataDir,
+        ingester: &Ingester,
+        seams: &Seams,
+        registry: &mut Registry,
+    ) -> Uploader {
+        let (storage, ingester) = (&self.config.storage, ingester.clone());
+        let uploader = Uploader::new(UploadParts {
+            seams: seams.clone(),
+            settings: UploadSettings { target_size: storage.upload_target_size.0, max_delay: storage.upload_max_delay },
+            tier,
+            catalog: catalog.clone(),
+            disk_id: data_dir.disk_id(),
+            oldest_in_log: Arc::new(move || ingester.oldest_in_log()),
+            metrics: UploadMetrics::register(registry),
+        });
+        uploader.start();
+        uploader
     }
 }
 
@@ -155,6 +209,15 @@ impl Node {
     /// Seals and flushes everything.
     pub fn flush(&self) {
         self.spawner.run(self.ingester.flush("test"));
+    }
+
+    /// Tries to upload all that is queued; how many objects are left.
+    ///
+    /// # Panics
+    /// When there is no remote store.
+    pub fn upload(&self) -> usize {
+        let uploader = self.uploader.as_ref().expect("there is a remote store");
+        self.spawner.run(uploader.flush_all())
     }
 
     /// The compactor over its objects.

@@ -10,7 +10,7 @@ const LOCK: &str = "lock";
 const FRESH: &str = "skald.new";
 /// What a directory without identity may hold: a first start may have been cut short, a volume has a folder of its file system's, and objects
 /// may have been restored alone.
-const OURS: [&str; 5] = [LOCK, FRESH, "objects", "wal", "lost+found"];
+const OURS: [&str; 6] = [LOCK, FRESH, "objects", "cache", "wal", "lost+found"];
 
 /// A data directory, held exclusively by this process until dropped.
 pub struct DataDir {

@@ -1,27 +1,143 @@
-//! The object store of the process: files of this machine, or a bucket.
+//! Where data objects go, built from the configuration in one place.
+//!
+//! ```text
+//! file://   LocalStore
+//! s3://     S3Store ─┬► Resilient ─► proven ─► Tier (queue and cache on the local disk) ─► settled
+//!                    └► Owner
+//! ```
 
-use skald_config::StoreUrl;
-use skald_runtime::Runtime;
-use skald_store::s3::{self, S3Store};
-use skald_store::{LocalStore, ObjectStore};
+use crate::serve::Failure;
+use skald_config::{Config, S3Url, StoreUrl};
+use skald_model::ErrorKind;
+use skald_model::DiskId;
+use skald_runtime::{Part, Runtime, chain};
+use skald_store::owner::Owner;
+use skald_store::probe::{ProbeError, prove_put_if_absent};
+use skald_store::s3::{Credentials, S3Store};
+use skald_store::tier::{Tier, TierMetrics, TierSettings};
+use skald_store::upload::settle;
+use skald_store::{CacheSizes, Catalog, LocalStore, ObjectStore, Resilient, StoreError};
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tracing::{error, info, warn};
 
-/// Opens the store that `storage.url` names.
-pub async fn open(runtime: &Runtime) -> Result<Arc<dyn ObjectStore>, Box<dyn Error + Send + Sync>> {
-    let (config, seams) = (runtime.config(), runtime.seams());
-    Ok(match config.store_url() {
-        Some(StoreUrl::S3(url)) => {
-            let parts = s3::Parts {
-                url,
-                config: config.storage.s3.clone(),
-                credentials: s3::Credentials::Found,
-                clock: seams.clock.clone(),
-                spawner: seams.spawner.clone(),
-                metrics: runtime.metrics().register(s3::Metrics::register),
-            };
-            Arc::new(S3Store::connect(parts).await?)
-        }
-        Some(StoreUrl::File(_)) | None => Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?),
-    })
+/// Time between attempts to reach a remote store at the start.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The store, and what is live in it.
+pub struct Storage {
+    /// What is live.
+    pub catalog: Arc<Catalog>,
+    /// Queue and cache, in front of a remote store.
+    pub tier: Option<Tier>,
 }
+
+/// Opens the store and lists it. Waits for a remote store as long as it takes, and says so by `part`; ends with an error where waiting is of no use.
+pub async fn open(runtime: &Runtime, disk: DiskId, part: &Part) -> Result<Storage, Failure> {
+    let (config, seams) = (runtime.config(), runtime.seams());
+    let (store, tier): (Arc<dyn ObjectStore>, _) = match config.store_url() {
+        Some(StoreUrl::S3(url)) => {
+            let tier = remote(runtime, &url, disk, part).await?;
+            (Arc::new(tier.clone()), Some(tier))
+        }
+        Some(StoreUrl::File(_)) | None => {
+            (Arc::new(LocalStore::open(seams.disk.clone(), seams.spawner.clone(), &config.objects_dir())?), None)
+        }
+    };
+    // Where there is an index, few footers are asked for.
+    let half = config.querier.footer_cache_size.0 / 2;
+    let sizes = CacheSizes { footers: half, pages: config.querier.filter_cache_size.0, indexes: half };
+    let metrics = runtime.metrics().register(|registry| skald_store::Metrics::register(registry, sizes));
+    let catalog = if tier.is_some() {
+        let list = || Catalog::open(store.clone(), seams.clock.clone(), sizes, metrics.clone());
+        patiently(runtime, part, "list", list, StoreError::kind).await?
+    } else {
+        Catalog::open(store, seams.clock.clone(), sizes, metrics).await?
+    };
+    part.ready();
+    Ok(Storage { catalog: Arc::new(catalog), tier })
+}
+
+/// A bucket that this process owns, behind retries, queue and cache.
+async fn remote(runtime: &Runtime, url: &S3Url, disk: DiskId, part: &Part) -> Result<Tier, Failure> {
+    let (config, seams) = (runtime.config(), runtime.seams());
+    part.not_ready(format!("waiting for the object store {url}"));
+    let s3: Arc<dyn ObjectStore> = Arc::new(S3Store::connect(skald_store::s3::Parts {
+        url: url.clone(),
+        config: config.storage.s3.clone(),
+        credentials: Credentials::Found,
+        clock: seams.clock.clone(),
+        spawner: seams.spawner.clone(),
+        metrics: runtime.metrics().register(skald_store::s3::Metrics::register),
+    })
+    .await?);
+    let metrics = runtime.metrics().register(skald_store::resilient::Metrics::register);
+    let settings = skald_store::resilient::Settings::default();
+    let store = Arc::new(Resilient::new(s3.clone(), settings, seams.clock.clone(), seams.random.clone(), metrics));
+    let prove = || prove_put_if_absent(store.as_ref(), seams.random.as_ref());
+    patiently(runtime, part, "try out", prove, ProbeError::kind).await?;
+    own(runtime, s3, disk, part).await?;
+    let metrics = runtime.metrics().register(TierMetrics::register);
+    let tier = Tier::open(store, &tier_settings(config), seams.clone(), metrics).await?;
+    patiently(runtime, part, "compare the upload queue with", || settle(&tier), StoreError::kind).await?;
+    info!(store = %url, queued = tier.queued().len(), "the object store is there");
+    Ok(tier)
+}
+
+/// Makes this process the one that uses the bucket, until it stops. Beats go to the bucket itself: behind retries they could wait for queries.
+async fn own(runtime: &Runtime, s3: Arc<dyn ObjectStore>, disk: DiskId, part: &Part) -> Result<(), Failure> {
+    let owner = Owner::take(s3, disk, &host(runtime), runtime.seams(), |waiting| part.not_ready(waiting.to_string())).await?;
+    let process = runtime.clone();
+    owner.keep(move |lost| {
+        error!(%lost, "stopping, since two processes must not use one store");
+        process.stop("another process has taken the object store over");
+    });
+    runtime.on_stop("object store", async move {
+        if let Err(error) = owner.release().await {
+            warn!(error = %chain(&error), "cannot give the object store back, the next process on another disk has to wait");
+        }
+    });
+    Ok(())
+}
+
+/// Name of the machine, for those who look who owns the store.
+fn host(runtime: &Runtime) -> String {
+    let name = runtime.seams().disk.read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let name = String::from_utf8_lossy(&name).trim().to_owned();
+    if name.is_empty() { "unknown".to_owned() } else { name }
+}
+
+fn tier_settings(config: &Config) -> TierSettings {
+    TierSettings {
+        queue_dir: config.objects_dir(),
+        cache_dir: config.cache_dir(),
+        cache_size: config.storage.cache_size.map(|size| size.0),
+        free_space_floor: config.storage.free_space_floor.0,
+        fill_memory: config.fill_memory(),
+    }
+}
+
+/// Does `work` until it succeeds, or fails in a way that no waiting helps.
+async fn patiently<T, E, Fut>(
+    runtime: &Runtime,
+    part: &Part,
+    verb: &str,
+    work: impl Fn() -> Fut,
+    kind: impl Fn(&E) -> ErrorKind,
+) -> Result<T, E>
+where
+    E: Error + 'static,
+    Fut: Future<Output = Result<T, E>>,
+{
+    loop {
+        let error = match work().await {
+            Err(error) if kind(&error) == ErrorKind::Unavailable => error,
+            done => return done,
+        };
+        let why = chain(&error).to_string();
+        warn!(error = why, "cannot {verb} the object store yet, trying again");
+        part.not_ready(format!("cannot {verb} the object store, trying again: {why}"));
+        runtime.seams().clock.sleep(RETRY).await;
+    }

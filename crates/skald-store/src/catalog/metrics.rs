@@ -5,6 +5,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Every metric of the catalogue.
+#[derive(Clone)]
 pub struct Metrics {
     pub(super) objects: Gauge,
     pub(super) bytes: Gauge,

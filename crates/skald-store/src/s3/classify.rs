@@ -20,7 +20,7 @@ pub(super) enum Reason {
     /// The range begins behind the end.
     OutOfRange,
     /// Anything else.
-    Problem { problem: RemoteProblem, answer: Option<RemoteAnswer>, source: Option<Box<dyn Error + Send + Sync>> },
+    Problem { problem: RemoteProblem, answer: Option<Box<RemoteAnswer>>, source: Option<Box<dyn Error + Send + Sync>> },
 }
 
 impl Reason {
@@ -112,7 +112,7 @@ pub(super) fn of_answer(answer: RemoteAnswer, region: Option<&str>) -> Reason {
         (200..=299, "") => RemoteProblem::Broken,
         _ => RemoteProblem::Refused,
     };
-    Reason::Problem { problem, answer: Some(answer), source: None }
+    Reason::Problem { problem, answer: Some(Box::new(answer)), source: None }
 }
 
 fn answer(raw: &HttpResponse, code: Option<&str>, message: Option<&str>) -> RemoteAnswer {

@@ -239,7 +239,7 @@ impl Requests {
             Reason::NotFound => return StoreError::NotFound(name.to_owned()),
             Reason::Exists => return StoreError::AlreadyExists(name.to_owned()),
             Reason::OutOfRange => (RemoteProblem::Refused, None, None),
-            Reason::Problem { problem, answer, source } => (problem, answer, source),
+            Reason::Problem { problem, answer, source } => (problem, answer.map(|answer| *answer), source),
         };
         let object = format!("s3://{}/{}", self.url.bucket, self.key(name));
         StoreError::Remote(Box::new(RemoteFailure { operation: operation.name(), object, problem, answer, source }))

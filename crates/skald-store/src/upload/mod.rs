@@ -21,6 +21,7 @@ mod tests;
 pub use metrics::UploadMetrics;
 pub use settle::{Settled, settle};
 
+use crate::chain::chain;
 use crate::tier::{Queued, Tier};
 use crate::{Catalog, DataObject, ObjectName, ObjectStore, StoreError};
 use bytes::Bytes;
@@ -90,6 +91,7 @@ struct Inner {
     alone: Mutex<HashSet<String>>,
     asked: Mutex<Vec<oneshot::Sender<usize>>>,
     wake: Notify,
+    started: AtomicBool,
 }
 
 /// How long a group is left alone.
@@ -135,25 +137,31 @@ impl UploadError {
 }
 
 impl Uploader {
-    /// Starts the task.
-    pub fn start(parts: UploadParts) -> Self {
-        let spawner = parts.seams.spawner.clone();
-        let inner = Inner {
+    /// Joins the parts. Nothing is uploaded before [`Uploader::start`].
+    pub fn new(parts: UploadParts) -> Self {
+        Uploader(Arc::new(Inner {
             parts,
             pauses: Mutex::default(),
             tried: Mutex::default(),
             alone: Mutex::default(),
             asked: Mutex::default(),
             wake: Notify::new(),
-        };
-        let uploader = Uploader(Arc::new(inner));
-        let task = uploader.clone();
-        spawner.spawn("uploader", Box::pin(async move { task.0.run().await }));
-        uploader
+            started: AtomicBool::new(false),
+        }))
+    }
+
+    /// Starts the task: once what the log held is in memory again, so that it is known of what the log is still there.
+    pub fn start(&self) {
+        self.0.started.store(true, Ordering::Release);
+        let task = self.clone();
+        self.0.parts.seams.spawner.spawn("uploader", Box::pin(async move { task.0.run().await }));
     }
 
     /// Tries at once to upload everything that is queued and whose log is gone. Gives how many objects are left.
     pub async fn flush_all(&self) -> usize {
+        if !self.0.started.load(Ordering::Acquire) {
+            return self.0.parts.tier.queued().len();
+        }
         let (done, wait) = oneshot::channel();
         self.0.asked.lock().push(done);
         self.0.wake.notify_one();
@@ -354,16 +362,4 @@ impl Drop for Unwanted {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
