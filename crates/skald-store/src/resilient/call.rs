@@ -193,7 +193,13 @@ impl Resilient {
     fn resting(&self, call: &Call<'_>, rest: Rest) -> StoreError {
         self.metrics.breaker_refused.inc();
         let Rest { failing_for, retry_in, last } = rest;
-        StoreError::Resting(Box::new(RestingStore { operation: call.operation.name(), name: call.name.to_owned(), failing_for, retry_in, last }))
+        StoreError::Resting(Box::new(RestingStore {
+            operation: call.operation.name(),
+            name: call.name.to_owned(),
+            failing_for,
+            retry_in,
+            last,
+        }))
     }
 }
 
