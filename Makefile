@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run check test sim fuzz bench docs deny
+.PHONY: help run check test sim fuzz props bench docs deny
 
 help: ## List the verbs.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,7 +29,10 @@ test: ## Every test: unit, property, golden, fault, and end-to-end on the real b
 sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
 	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
 
-fuzz: ## Long property tests of every decoder and parser (CASES=n).
+fuzz: ## Damaged inputs for every decoder and parser (CASES=n of each, TARGET=name, SEED=n, FIRST=n); docs/testing.md.
+	RUST_BACKTRACE=$(or $(RUST_BACKTRACE),0) $(CARGO) run --quiet -p skald-fuzz -- --cases $(or $(CASES),20000) --seed $(or $(SEED),$$RANDOM) --first $(or $(FIRST),0) $(if $(TARGET),--target $(TARGET))
+
+props: ## Long runs of the property tests that stand beside the code (CASES=n).
 	SKALD_FUZZ_CASES=$(or $(CASES),100000) $(CARGO) test --release --workspace --lib --test damage -- --nocapture
 
 bench: ## Micro-benchmarks.

@@ -73,7 +73,7 @@ fn replay(bytes: &[u8]) -> (Vec<Record>, ReplayReport) {
     }
     let report = replay.report().clone();
     let records_len = report.records * RECORD_HEADER_LEN as u64 + report.body_bytes;
-    let header = bytes.len() as u64 - records_len - report.corrupt_bytes - report.torn_tail_bytes;
+    let header = sealed[0].bytes() - records_len - report.corrupt_bytes - report.torn_tail_bytes;
     assert!(header == 0 || header == SEGMENT_HEADER_LEN as u64, "{header} bytes are not accounted for: {report:?}");
     assert_eq!(report.records, records.len() as u64);
     (records, report)
