@@ -24,7 +24,7 @@ fn layer(name: &str) -> Layer {
         "proto" | "wal" | "ring" | "store" | "rpc" | "config" | "runtime" => Layer::Mechanism,
         "distributor" | "ingester" | "querier" | "compactor" | "ruler" | "agent" => Layer::Service,
         "skald" => Layer::Front,
-        "testkit" | "sim" | "integration-tests" => Layer::Test,
+        "testkit" | "sim" | "fuzz" | "integration-tests" => Layer::Test,
         _ => panic!("{name} has no layer: give it one here"),
     }
 }

@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn inputs_differ_and_have_a_bound() {
-        for (seeds, tokens) in [(vec![], &[][..]), (vec![vec![]], &["x"][..]), (vec![vec![7; LEN_MAX], b"abc".to_vec()], &[][..])] {
+        for (seeds, tokens) in
+            [(vec![b"GET".to_vec()], &[][..]), (vec![b"{}".to_vec()], &["x"][..]), (vec![vec![7; LEN_MAX], b"abc".to_vec()], &[][..])]
+        {
             let inputs = inputs(&Mutator::new(seeds, tokens), 2000);
             assert!(inputs.iter().all(|input| input.len() <= LEN_MAX));
             assert!(inputs.iter().collect::<HashSet<_>>().len() > 500);
