@@ -29,7 +29,7 @@ test: ## Every test: unit, property, golden, fault, and end-to-end on the real b
 sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
 	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
 
-fuzz: ## Damaged inputs for every decoder and parser (CASES=n of each, TARGET=name, SEED=n, FIRST=n); docs/testing.md.
+fuzz: ## Damaged inputs for every decoder and parser (CASES=n of each, TARGET=name, SEED=n, FIRST=n); docs/testing.md has more.
 	RUST_BACKTRACE=$(or $(RUST_BACKTRACE),0) $(CARGO) run --quiet -p skald-fuzz -- --cases $(or $(CASES),20000) --seed $(or $(SEED),$$RANDOM) --first $(or $(FIRST),0) $(if $(TARGET),--target $(TARGET))
 
 props: ## Long runs of the property tests that stand beside the code (CASES=n).

@@ -62,3 +62,8 @@ pub const TARGETS: &[Target] = &[
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
+
+/// Gives the target of this name an input. Panics when there is no such target.
+pub fn run(name: &str, bytes: &[u8]) {
+    (target(name).expect("its name stands in TARGETS").run)(bytes);
+}

@@ -55,3 +55,12 @@ fn a_broken_promise_is_told_with_the_case_that_breaks_it() {
     let again = Run { seed: failure.seed, cases: failure.case..failure.case + 1 };
     assert_eq!(again.of(&target, |_, _| {}).expect_err("it is found again").input, failure.input);
 }
+
+/// cargo-fuzz takes one program for each target.
+#[test]
+fn every_target_is_one_of_libfuzzers() {
+    let manifest = include_str!("../../../fuzz/Cargo.toml");
+    let listed: HashSet<_> =
+        manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\"")).collect();
+    assert_eq!(listed, TARGETS.iter().map(|target| target.name).collect());
+}
