@@ -87,6 +87,7 @@ pub(crate) const TEMPLATE: Target = Target {
 };
 
 const QUERIES: &[&str] = &[
+    "/* one */ {a=\"b\"} // two\n|= `c` # three\n/* four */",
     r#"{app="a", pod=~"p-.+", c!="d", e!~`x|y`} |= "err" != `b` or "c" |~ "x+" | json | level="error" and (status>=500 or d<1h30m) | line_format "{{.a}}""#,
     r#"sum by (app, level) (rate({app="a"} | logfmt --strict a="b", c | unwrap duration(d) | __error__="" [5m] offset 1h)) > bool 2"#,
     r#"topk(5, quantile_over_time(0.99, {a="b"} | pattern "<a> <_>" | unwrap bytes(a) [1h]) by (x)) / on(a) group_left(b) vector(2)"#,
