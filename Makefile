@@ -20,8 +20,9 @@ check: ## Format, clippy with warnings denied, docs, dependency policy.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	scripts/deny.sh
 
-test: ## Every test: unit, property, golden, fault and end-to-end on the real binary and a real S3 server (installed below .tools).
+test: ## Every test: unit, property, golden, fault, and end-to-end on the real binary, a real S3 server and real exporters (installed below .tools).
 	scripts/s3-server.sh > /dev/null
+	scripts/otlp-exporter.sh > /dev/null
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc --quiet
 

@@ -92,7 +92,8 @@ fn entries_of_two_objects_that_overlap_count_in_each() {
     push(&server, 100, 200);
     let again = [("web", bytes(0, 3600, 14) + bytes(1000, 1999, 14)), ("db", bytes(0, 3600, 8) + bytes(1000, 1999, 8))];
     let again = again.map(|(app, bytes)| (app.to_owned(), bytes));
-    assert_eq!(vector(&ask(&server, VOLUME, (0, 3600), &[])), again);
+    let found = ask(&server, VOLUME, (0, 3600), &[]);
+    assert_eq!(vector(&found), again, "{}", found["data"]["stats"]);
     server.flush();
     assert_eq!(vector(&ask(&server, VOLUME, (0, 3600), &[])), again);
 }

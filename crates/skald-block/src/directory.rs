@@ -85,7 +85,15 @@ pub struct ColumnEntry {
     pub extent: Extent,
 }
 
+/// What a derived value counts in volumes: Loki keeps it as two numbers of 4 bytes, and dashboards compare.
+pub const DERIVED_VALUE_BYTES: u64 = 8;
+
 impl Run {
+    /// Bytes of its metadata as volumes count them: what was pushed, and so many for each derived value.
+    pub fn metadata_volume(&self) -> u64 {
+        self.metadata_bytes + DERIVED_VALUE_BYTES * u64::from(self.derived_values)
+    }
+
     /// Its rows in the block.
     pub fn row_range(&self) -> Range<usize> {
         self.first_row as usize..(self.first_row + self.rows) as usize

@@ -39,7 +39,7 @@ mod writer;
 
 pub use decode::Decoder;
 pub use digest::{RowDigest, RowHasher};
-pub use directory::{BlockEntry, ColumnEntry, FrameEntry, LEVEL_SLOTS, OTHER_LEVEL, Run};
+pub use directory::{BlockEntry, ColumnEntry, DERIVED_VALUE_BYTES, FrameEntry, LEVEL_SLOTS, OTHER_LEVEL, Run};
 pub use error::{EncodeError, FormatError, Part};
 pub use extent::Extent;
 pub use filter::{BlockSet, FilterBuilder, FilterIndex, FilterPage, FilterQuery};

@@ -202,14 +202,14 @@ fn streams_of(object: &Streams) -> impl Iterator<Item = IndexedStream> + '_ {
             max_time: first.max_time,
             rows: u64::from(first.rows),
             line_bytes: u64::from(first.line_bytes),
-            metadata_bytes: first.metadata_bytes,
+            metadata_bytes: first.metadata_volume(),
         };
         for run in runs {
             reference.min_time = reference.min_time.min(run.min_time);
             reference.max_time = reference.max_time.max(run.max_time);
             reference.rows += u64::from(run.rows);
             reference.line_bytes += u64::from(run.line_bytes);
-            reference.metadata_bytes += run.metadata_bytes;
+            reference.metadata_bytes += run.metadata_volume();
         }
         Some(IndexedStream { labels: object.table.labels(stream), references: vec![reference] })
     })

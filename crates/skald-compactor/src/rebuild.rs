@@ -209,16 +209,16 @@ impl Inspector {
         bytes: Bytes,
         listing: &skald_store::manifest::Listing,
     ) -> Result<Vec<String>, RebuildError> {
-        let wrong = |what: String| Ok(vec![format!("{name}: {what}")]);
+        let wrong = |what: String| vec![format!("{name}: {what}")];
         let stored = match open(table, &bytes) {
             Ok(index) => index,
-            Err(error) => return wrong(chain(&error)),
+            Err(error) => return Ok(wrong(chain(&error))),
         };
         let covered: HashSet<&str> = stored.objects().iter().map(String::as_str).collect();
         let objects = listing.incoming.iter().chain(&listing.merged).filter(|(_, meta)| covered.contains(meta.name.as_str()));
         let objects: Vec<_> = objects.map(|(name, meta)| DataObject::detached(name.clone(), meta.size)).collect();
         if objects.len() < covered.len() {
-            return wrong(format!("{} objects that it covers are not there", covered.len() - objects.len()));
+            return Ok(wrong(format!("{} objects that it covers are not there", covered.len() - objects.len())));
         }
         let anew = build_anew(&self.catalog, table, objects, self.pool.as_ref()).await?;
         if !anew.unreadable.is_empty() {
@@ -230,10 +230,10 @@ impl Inspector {
         loop {
             match (stored_streams.next(), footer_streams.next()) {
                 (None, None) => return Ok(Vec::new()),
-                (Some(Err(error)), _) | (_, Some(Err(error))) => return wrong(error),
+                (Some(Err(error)), _) | (_, Some(Err(error))) => return Ok(wrong(error)),
                 (Some(Ok(stored)), Some(Ok(footer))) if stored == footer => {}
                 (Some(Ok((labels, _))), _) | (None, Some(Ok((labels, _)))) => {
-                    return wrong(format!("what it says of stream {labels} is not what the footers say"));
+                    return Ok(wrong(format!("what it says of stream {labels} is not what the footers say")));
                 }
             }
         }

@@ -5,6 +5,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use futures::executor::block_on;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Uri, header};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prometheus_client::registry::Registry;
 use prost::Message;
 use skald_config::DistributorConfig;
@@ -123,6 +127,28 @@ fn protobuf(with_metadata: bool) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).expect("far below 4 GiB")
 }
 
+/// The same lines as an export of OpenTelemetry logs: a resource for each stream. With metadata each record has a trace and a span.
+fn otlp(with_metadata: bool) -> Vec<u8> {
+    let text = |text: &str| Some(AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) });
+    let attribute = |key: &str, value: &str| KeyValue { key: key.to_owned(), value: text(value), ..KeyValue::default() };
+    let record = |i: usize| {
+        let record = LogRecord { time_unix_nano: timestamp(i) as u64, body: text(LINES[i % LINES.len()].1), ..LogRecord::default() };
+        let ids = |i: usize| ((i as u128 + 1).to_be_bytes().to_vec(), (i as u64 + 1).to_be_bytes().to_vec());
+        let (trace_id, span_id) = if with_metadata { ids(i) } else { Default::default() };
+        LogRecord { trace_id, span_id, ..record }
+    };
+    let resource = |stream: usize| {
+        let names =
+            [("service.name", format!("app-{stream}")), ("k8s.cluster.name", "eu-1".to_owned()), ("k8s.namespace.name", "shop".to_owned())];
+        let pod = ("k8s.pod.name", format!("app-{stream}-5d9c7b"));
+        let attributes = names.iter().chain([&pod]).map(|(key, value)| attribute(key, value)).collect();
+        let scope_logs = vec![ScopeLogs { log_records: (0..ENTRIES).map(record).collect(), ..ScopeLogs::default() }];
+        let resource = Some(Resource { attributes, ..Resource::default() });
+        ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }
+    };
+    ExportLogsServiceRequest { resource_logs: (0..STREAMS).map(resource).collect() }.encode_to_vec()
+}
+
 fn json() -> Vec<u8> {
     let entry = |i: usize| format!("[\"{}\",{:?}]", timestamp(i), LINES[i % LINES.len()].1);
     let stream = |stream: usize| {
@@ -154,6 +180,12 @@ fn pushes(c: &mut Criterion) {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
         group.bench_function(name, |b| {
             b.iter(|| block_on(distributor.push(&uri, &headers, Body::from(body.clone()))).expect("taken"));
+        });
+    }
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))]);
+    for (name, body) in [("otlp", otlp(false)), ("otlp with trace and span", otlp(true))] {
+        group.bench_function(name, |b| {
+            b.iter(|| block_on(distributor.export(&headers, Body::from(body.clone()))).expect("taken"));
         });
     }
     group.finish();

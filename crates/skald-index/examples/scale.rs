@@ -170,7 +170,7 @@ fn questions() -> Vec<(&'static str, Vec<Matcher>, TimeRange)> {
 /// The first `count` streams, or as many evenly spread ones.
 fn some(index: &Index, count: usize, spread: bool) -> Selection {
     let step = if spread { (index.len() / count).max(1) } else { 1 };
-    index.select_all().filter(|stream| stream as usize % step == 0 && (stream as usize / step) < count)
+    index.select_all().filter(|stream| (stream as usize).is_multiple_of(step) && (stream as usize / step) < count)
 }
 
 fn fetch(file: &Bytes, index: &Index, selection: &Selection) -> Result<(usize, u64), Box<dyn Error>> {

@@ -26,7 +26,7 @@ pub struct Reference {
     pub rows: u64,
     /// Raw bytes of their lines.
     pub line_bytes: u64,
-    /// Bytes of their pushed metadata.
+    /// Bytes of their metadata, as volumes count them: of what was pushed, and some for what was derived.
     pub metadata_bytes: u64,
 }
 

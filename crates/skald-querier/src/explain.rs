@@ -258,6 +258,13 @@ fn measured(leaf: &LeafProfile) -> Value {
     json!({
         "estimated": {"blocks": index.estimated_blocks, "bytes": index.estimated_bytes},
         "objects": index.objects,
+        "tables": {
+            "indexes_asked": stats.index.tables,
+            "streams_selected": stats.index.streams,
+            "objects_skipped": stats.index.objects_skipped,
+            "requests": stats.index.requests,
+            "bytes": stats.index.bytes,
+        },
         "streams": index.streams,
         "chunks_in_memory": index.chunks_in_memory,
         "runs": index.runs,

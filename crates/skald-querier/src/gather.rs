@@ -4,15 +4,15 @@ use crate::budget::{Budget, Held};
 use crate::error::QueryError;
 use crate::read::{Reader, UnitRun};
 use crate::stats::QueryStats;
-use crate::tables::{self, Matched};
-use crate::tenants::{TENANT_LABEL, View};
+use crate::tables::{self, Matched, Tables};
+use crate::tenants::View;
+use crate::wanted::{self, MatchingWanted, Wanted};
 use futures::TryStreamExt;
 use rustc_hash::FxHashMap;
-use skald_block::{ColumnEntry, Run, StreamTable};
-use skald_logql::exec::{Pipeline, RangeLeaf, RunCounts, Selector};
-use skald_logql::plan::LogPlan;
+use skald_block::{ColumnEntry, Run};
+use skald_logql::exec::RunCounts;
 use skald_model::{GenerationPart, Labels, Rows, TenantId, TimeRange, Timestamp};
-use skald_rpc::{Ingester, LabelMatcher, SelectRequest, Selected};
+use skald_rpc::{Ingester, SelectRequest, Selected};
 use skald_store::OpenObject;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub(crate) struct StreamSources {
 #[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) objects: Vec<Arc<OpenObject>>,
-    /// Of these, the ones that have wanted streams with rows outside of the range.
+    /// Of these, the ones that have, or may have, wanted streams with rows outside of the range.
     pub(crate) outside: HashSet<usize>,
     /// Of these, the ones of which runs were left out because they cannot be read.
     pub(crate) damaged: HashSet<usize>,
@@ -85,32 +85,6 @@ pub(crate) struct Sources {
     pub(crate) held: Vec<Held>,
 }
 
-/// What a query wants of the streams.
-pub(crate) trait Wanted: Send + Sync + 'static {
-    fn selector(&self) -> &Selector;
-    fn pipeline(&self) -> &Pipeline;
-}
-
-impl Wanted for LogPlan {
-    fn selector(&self) -> &Selector {
-        LogPlan::selector(self)
-    }
-
-    fn pipeline(&self) -> &Pipeline {
-        LogPlan::pipeline(self)
-    }
-}
-
-impl Wanted for RangeLeaf {
-    fn selector(&self) -> &Selector {
-        RangeLeaf::selector(self)
-    }
-
-    fn pipeline(&self) -> &Pipeline {
-        RangeLeaf::pipeline(self)
-    }
-}
-
 /// Asks memory first and the catalogue then: what is flushed in between is in the first answer, and its objects are left out of the second.
 pub(crate) async fn gather(
     ingester: &dyn Ingester,
@@ -119,25 +93,20 @@ pub(crate) async fn gather(
     wanted: Arc<dyn Wanted>,
     range: TimeRange,
 ) -> Result<Sources, QueryError> {
-    let mut found = Vec::new();
+    let (mut found, mut sources) = (Vec::new(), Sources::default());
     for view in View::of_all(tenants, wanted.selector()) {
         let matcher = Arc::new(MatchingWanted { view: view.clone(), wanted: wanted.clone() });
         let request = SelectRequest { matcher: matcher.clone(), range, labels_only: false };
         let selected = ingester.select(view.tenant(), request).await.map_err(QueryError::Select)?;
-        let objects = tables::live_objects(reader, view.tenant(), range, &selected).await;
-        let label_values = wanted.pipeline().label_values().filter(|(name, _)| *name != TENANT_LABEL);
-        let label_values: Vec<_> = label_values.map(|(name, values)| (name.to_owned(), values)).collect();
-        let choose = move |table: &StreamTable| {
-            let mut streams = tables::matching_streams(table, matcher.view.selector(), &label_values);
-            streams.retain(|(_, labels)| matcher.can_match(labels));
-            streams
-        };
-        let opened: Vec<_> = tables::open(reader, objects, range, Arc::new(choose)).try_collect().await?;
+        let tables = Tables::look_up(reader, view.tenant(), range, &selected, &HashSet::new()).await;
+        let objects = wanted::objects(reader, &matcher, range, tables, &mut sources).await?;
+        let opened: Vec<_> = tables::open(reader, objects, range).try_collect().await?;
         found.push((view, selected, opened));
     }
     let work = reader.work.clone();
     let build = move || {
         let mut builder = Builder::new(range, work.budget());
+        builder.sources = sources;
         for (view, selected, opened) in found {
             for stream in selected.streams {
                 builder.add_memory(&view.labels(&stream.labels), stream.generation, stream.chunks)?;
@@ -174,34 +143,6 @@ pub(crate) async fn memory(reader: &Reader, selected: Selected, range: TimeRange
         Ok(builder.finish())
     };
     reader.work.on_pool(build).await
-}
-
-/// A selector, as ingesters ask it.
-pub(crate) struct Matching(pub(crate) Selector);
-
-impl LabelMatcher for Matching {
-    fn matches(&self, labels: &Labels) -> bool {
-        self.0.matches(labels)
-    }
-}
-
-/// A selector and what label filters demand of labels, as ingesters ask it.
-struct MatchingWanted {
-    view: View,
-    wanted: Arc<dyn Wanted>,
-}
-
-impl MatchingWanted {
-    /// Whether any entry of a stream can pass the stages.
-    fn can_match(&self, labels: &Labels) -> bool {
-        self.wanted.pipeline().stream_can_match(&self.view.labels(labels))
-    }
-}
-
-impl LabelMatcher for MatchingWanted {
-    fn matches(&self, labels: &Labels) -> bool {
-        self.view.selector().matches(labels) && self.can_match(labels)
-    }
 }
 
 struct Builder {
@@ -249,7 +190,7 @@ impl Builder {
     }
 
     fn add_object(&mut self, view: &View, matched: Matched) -> Result<(), QueryError> {
-        let Matched { open, streams, held } = matched;
+        let Matched { open, streams, has_all, held } = matched;
         let (number, range) = (self.sources.objects.len(), self.range);
         for (stream, labels) in streams {
             let labels = view.labels(&labels);
@@ -270,6 +211,10 @@ impl Builder {
             if !is_inside {
                 self.sources.outside.insert(number);
             }
+        }
+        let (min, max) = open.footer.summary.time_span();
+        if !has_all && !range.covers(min, max) {
+            self.sources.outside.insert(number);
         }
         self.sources.objects.push(open);
         self.sources.held.push(held);

@@ -47,8 +47,8 @@ impl Querier {
     ) -> Result<(IndexStats, Vec<String>), QueryError> {
         let started = self.monotonic();
         let selector = compile(caller, matchers).await?;
-        let survey = StatsSurvey { buckets: Buckets::whole(start, end), streams: FxHashSet::default(), found: IndexStats::default() };
-        let asked = self.survey(caller, std::slice::from_ref(&selector), both_inside(start, end), survey);
+        let new = || StatsSurvey { buckets: Buckets::whole(start, end), streams: FxHashSet::default(), found: IndexStats::default() };
+        let asked = self.survey(caller, std::slice::from_ref(&selector), both_inside(start, end), new);
         let (survey, warnings, mut stats) = self.in_turn(caller, asked).await?;
         stats.exec_time = self.monotonic() - started;
         caller.work().record().answered(&stats, warnings.len());

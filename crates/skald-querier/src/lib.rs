@@ -24,6 +24,7 @@ mod http;
 mod index;
 mod lanes;
 mod log;
+mod lookup;
 mod metadata;
 mod metric;
 mod metrics;
@@ -44,6 +45,7 @@ mod tenants;
 #[cfg(test)]
 mod testing;
 mod volume;
+mod wanted;
 mod work;
 
 pub use budget::BudgetError;

@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::error::QueryError;
 use crate::service::Querier;
 use crate::stats::QueryStats;
-use crate::survey::{Found, Stream, Survey};
+use crate::survey::{Found, Listing, Stream, Survey};
 use crate::tables::label_bytes;
 use skald_logql::exec::Selector;
 use skald_model::{Labels, TimeRange, Timestamp};
@@ -24,8 +24,8 @@ impl Querier {
         selectors: &[Selector],
         range: TimeRange,
     ) -> Result<(BTreeSet<Labels>, Vec<String>), QueryError> {
-        let survey = List { range, made: Series::default() };
-        let (series, warnings) = self.list(caller, selectors, range, survey, |series: &Series| series.found.len()).await?;
+        let new = Series::default;
+        let (series, warnings) = self.list(caller, selectors, range, new, |series: &Series| series.found.len()).await?;
         Ok((series.found, warnings))
     }
 
@@ -39,8 +39,8 @@ impl Querier {
         selector: &Selector,
         range: TimeRange,
     ) -> Result<(BTreeSet<String>, Vec<String>), QueryError> {
-        let survey = List { range, made: Texts { of: None, found: BTreeSet::new(), bytes: 0 } };
-        let (names, warnings) = self.list(caller, std::slice::from_ref(selector), range, survey, |names: &Texts| names.found.len()).await?;
+        let new = || Texts { of: None, found: BTreeSet::new(), bytes: 0 };
+        let (names, warnings) = self.list(caller, std::slice::from_ref(selector), range, new, |names: &Texts| names.found.len()).await?;
         Ok((names.found, warnings))
     }
 
@@ -55,9 +55,8 @@ impl Querier {
         name: &str,
         range: TimeRange,
     ) -> Result<(BTreeSet<String>, Vec<String>), QueryError> {
-        let survey = List { range, made: Texts { of: Some(name.to_owned()), found: BTreeSet::new(), bytes: 0 } };
-        let (values, warnings) =
-            self.list(caller, std::slice::from_ref(selector), range, survey, |values: &Texts| values.found.len()).await?;
+        let new = || Texts { of: Some(name.to_owned()), found: BTreeSet::new(), bytes: 0 };
+        let (values, warnings) = self.list(caller, std::slice::from_ref(selector), range, new, |values: &Texts| values.found.len()).await?;
         Ok((values.found, warnings))
     }
 
@@ -71,9 +70,8 @@ impl Querier {
         selector: &Selector,
         range: TimeRange,
     ) -> Result<(BTreeMap<String, HashSet<String>>, Vec<String>), QueryError> {
-        let survey = List { range, made: Values::default() };
         let count = |values: &Values| values.found.len();
-        let (values, warnings) = self.list(caller, std::slice::from_ref(selector), range, survey, count).await?;
+        let (values, warnings) = self.list(caller, std::slice::from_ref(selector), range, Values::default, count).await?;
         Ok((values.found, warnings))
     }
 
@@ -83,11 +81,11 @@ impl Querier {
         caller: &Caller,
         selectors: &[Selector],
         range: TimeRange,
-        survey: List<M>,
+        new: impl Fn() -> M,
         count: impl Fn(&M) -> usize,
     ) -> Result<(M, Vec<String>), QueryError> {
         let started = self.monotonic();
-        let (survey, warnings, stats) = self.in_turn(caller, self.survey(caller, selectors, range, survey)).await?;
+        let (survey, warnings, stats) = self.in_turn(caller, self.survey(caller, selectors, range, || List { range, made: new() })).await?;
         let made = survey.made;
         let stats = QueryStats { entries_returned: count(&made) as u64, exec_time: self.monotonic() - started, ..stats };
         caller.work().record().answered(&stats, warnings.len());
@@ -105,6 +103,10 @@ struct List<M> {
 trait Made: Send + 'static {
     fn add(&mut self, stream: &Stream<'_>);
     fn heap_bytes(&self) -> usize;
+    fn listing(&self) -> Option<Listing> {
+        None
+    }
+    fn add_text(&mut self, _text: String) {}
 }
 
 impl<M: Made> Survey for List<M> {
@@ -122,6 +124,14 @@ impl<M: Made> Survey for List<M> {
 
     fn heap_bytes(&self) -> usize {
         self.made.heap_bytes()
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        self.made.listing()
+    }
+
+    fn add_text(&mut self, text: String) {
+        self.made.add_text(text);
     }
 }
 
@@ -176,6 +186,14 @@ impl Made for Texts {
 
     fn heap_bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        Some(self.of.clone().map_or(Listing::Names, Listing::Values))
+    }
+
+    fn add_text(&mut self, text: String) {
+        self.insert(&text);
     }
 }
 

@@ -1,10 +1,8 @@
 //! Rows of which only their number, their bytes and their first and last time are known.
 
 use skald_block::Run;
+use skald_index::Reference;
 use skald_model::Timestamp;
-
-/// What a derived value counts: it is kept as two numbers of 4 bytes elsewhere, and dashboards compare.
-pub(crate) const DERIVED_BYTES: u64 = 8;
 
 /// What is known of rows of one stream that stand together, in one block or in one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +27,14 @@ impl Piece {
             max: run.max_time,
             rows: u64::from(run.rows),
             line_bytes: u64::from(run.line_bytes),
-            metadata_bytes: run.metadata_bytes + DERIVED_BYTES * u64::from(run.derived_values),
+            metadata_bytes: run.metadata_volume(),
         }
+    }
+
+    /// What an index says of the rows that a stream has in an object.
+    pub(crate) fn of_reference(reference: &Reference) -> Self {
+        let Reference { min_time, max_time, rows, line_bytes, metadata_bytes, .. } = *reference;
+        Piece { min: min_time, max: max_time, rows, line_bytes, metadata_bytes }
     }
 
     /// Rows before `at`, as if their times lay evenly between the first and the last. Both ends are where they are said to be, so that a piece of

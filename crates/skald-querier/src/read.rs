@@ -27,6 +27,8 @@ use std::sync::Arc;
 const JOB_BYTES: u64 = 2 << 20;
 /// What a job may hold beside its state, in raw bytes of rows: as they are stored, decoded, and copied where they are taken apart.
 const JOB_HOLDS: u64 = 8;
+/// Blocks that one job reads at a time.
+const FETCHES_MAX: usize = 8;
 /// Rows, and bytes of lines, that are evaluated before a job looks again whether somebody still waits.
 const SLICE_ROWS: usize = 4096;
 const SLICE_BYTES: usize = 128 << 10;
@@ -246,21 +248,15 @@ impl Reader {
     }
 
     async fn run_job<E: Evaluation>(&self, job: Vec<Unit>, shared: Arc<Shared<E>>) -> Result<(), QueryError> {
+        use futures::{StreamExt, TryStreamExt};
         self.work.check()?;
-        let mut fetched = Vec::with_capacity(job.len());
-        for unit in job {
+        let is_wanted = |unit: &Unit| {
             let (min, max) = unit.time_span();
-            if shared.states.lock().iter().any(|state| state.is_settled(min, max)) {
-                continue;
-            }
-            match self.fetch(&unit, &shared).await? {
-                Ok(raw) => fetched.push((unit, raw)),
-                Err(error) => {
-                    shared.warn(&error);
-                    fetched.push((unit, None));
-                }
-            }
-        }
+            !shared.states.lock().iter().any(|state| state.is_settled(min, max))
+        };
+        let wanted: Vec<Unit> = job.into_iter().filter(is_wanted).collect();
+        let fetching = futures::stream::iter(wanted).map(|unit| self.fetch(unit, &shared)).buffered(FETCHES_MAX);
+        let fetched: Vec<(Unit, Option<RawBlock>)> = fetching.try_collect().await?;
         let on_pool = shared.clone();
         let lazy = self.work.on_pool(move || on_pool.evaluate(fetched)).await?;
         for block in lazy {
@@ -269,11 +265,12 @@ impl Reader {
         Ok(())
     }
 
-    /// What a unit needs of its block; nothing for a chunk of memory.
-    async fn fetch<E: Evaluation>(&self, unit: &Unit, shared: &Shared<E>) -> Result<Result<Option<RawBlock>, ReadError>, QueryError> {
-        let Unit::Block { block, runs } = unit else { return Ok(Ok(None)) };
+    /// What a unit needs of its block; nothing for a chunk of memory, or where it cannot be read.
+    async fn fetch<E: Evaluation>(&self, unit: Unit, shared: &Shared<E>) -> Result<(Unit, Option<RawBlock>), QueryError> {
+        let Unit::Block { block, runs } = &unit else { return Ok((unit, None)) };
         let extents = fetch::extents_needed(block.entry(), &shared.needs, &FramesOf(&shared.rows_at_once(runs)));
-        Ok(self.fetch_parts(block, &extents, shared).await?.map(Some))
+        let raw = self.fetch_parts(block, &extents, shared).await?.inspect_err(|error| shared.warn(error));
+        Ok((unit, raw.ok()))
     }
 
     async fn fetch_parts<E: Evaluation>(

@@ -26,6 +26,10 @@ pub struct QueryStats {
     pub blocks_read: u64,
     /// Of those, the ones that a filter ruled out.
     pub blocks_skipped: u64,
+    /// What was asked of the indexes of tables.
+    pub index: IndexUse,
+    /// Objects whose footers were looked at.
+    pub footers: u64,
     /// Parts that could not be read.
     pub unreadable: u64,
     /// Series left out because there were too many.
@@ -38,6 +42,32 @@ pub struct QueryStats {
     pub exec_time: Duration,
     /// Waiting for a turn.
     pub queue_time: Duration,
+}
+
+/// What a query asked of the indexes of tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexUse {
+    /// Tables whose index was asked.
+    pub tables: u64,
+    /// Streams that they selected.
+    pub streams: u64,
+    /// Objects that they know, and that were not opened.
+    pub objects_skipped: u64,
+    /// Reads of labels and references.
+    pub requests: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+impl IndexUse {
+    /// Adds what another part asked.
+    pub fn add(&mut self, other: &IndexUse) {
+        self.tables += other.tables;
+        self.streams += other.streams;
+        self.objects_skipped += other.objects_skipped;
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+    }
 }
 
 /// What a query had of the result cache.
@@ -82,6 +112,8 @@ impl QueryStats {
         self.blocks_matched += other.blocks_matched;
         self.blocks_read += other.blocks_read;
         self.blocks_skipped += other.blocks_skipped;
+        self.index.add(&other.index);
+        self.footers += other.footers;
         self.unreadable += other.unreadable;
         self.series_cut += other.series_cut;
         self.cache.add(&other.cache);
@@ -142,9 +174,17 @@ impl QueryStats {
                 "postFilterChunks": self.blocks_matched - self.blocks_skipped.min(self.blocks_matched),
                 "shardsDuration": 0,
                 "usedBloomFilters": self.blocks_skipped > 0,
-                "totalStreams": 0,
+                "totalStreams": self.index.streams,
                 "chunkRefsLookupTime": 0.0,
                 "bloomFilterTime": 0.0,
+            },
+            "tables": {
+                "indexesAsked": self.index.tables,
+                "streamsSelected": self.index.streams,
+                "indexRequests": self.index.requests,
+                "indexBytes": self.index.bytes,
+                "objectsOpened": self.footers,
+                "objectsSkipped": self.index.objects_skipped,
             },
             "completeness": { "complete": self.is_complete(), "unreadableParts": self.unreadable },
         })
@@ -212,10 +252,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_five_objects_stand_in_the_order_that_clients_know() {
+    fn the_objects_stand_in_the_order_that_clients_know() {
         let json = QueryStats { object_bytes: 10, exec_time: Duration::from_secs(2), ..QueryStats::default() }.to_json();
         let keys: Vec<_> = json.as_object().expect("an object").keys().cloned().collect();
-        assert_eq!(keys, ["summary", "querier", "ingester", "cache", "index", "completeness"]);
+        assert_eq!(keys, ["summary", "querier", "ingester", "cache", "index", "tables", "completeness"]);
         assert_eq!(json["summary"]["bytesProcessedPerSecond"], 5);
         assert_eq!(json["cache"].as_object().map(|c| c.len()), Some(10));
     }

@@ -1,4 +1,4 @@
-//! The data objects of a tenant that a question looks at, and the streams of each that it wants.
+//! What of a tenant's tables a question has to look at: by their indexes where they have one, else object by object.
 
 use crate::budget::Held;
 use crate::error::QueryError;
@@ -9,58 +9,151 @@ use skald_logql::exec::Selector;
 use skald_model::{Labels, TenantId, TimeRange};
 use skald_rpc::Selected;
 use skald_runtime::chain;
-use skald_store::{DataObject, OpenObject, ReadError};
+use skald_store::{DataObject, OpenIndex, OpenObject, ReadError, Table};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Objects that are opened at a time.
 pub(crate) const OPEN_MAX: usize = 16;
 
+/// The tables of a tenant, all at one instant, without the objects that memory answered for.
+#[derive(Default)]
+pub(crate) struct Tables {
+    pub(crate) indexed: Vec<IndexedTable>,
+    /// Objects whose streams only their footers know.
+    pub(crate) others: Vec<Arc<DataObject>>,
+    /// What is missing.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A table whose index knows the streams of some of its objects.
+pub(crate) struct IndexedTable {
+    pub(crate) index: Arc<OpenIndex>,
+    /// By its number in the index, an object that is asked for. Others are gone, or memory answered for them.
+    pub(crate) objects: Vec<Option<Arc<DataObject>>>,
+    /// Whether all objects of the index are live, so that there are no other streams in it.
+    pub(crate) is_whole: bool,
+}
+
 /// An object, and its streams that are wanted, by ascending number; at least one. Counted until it is dropped.
 pub(crate) struct Matched {
     pub(crate) open: Arc<OpenObject>,
     pub(crate) streams: Vec<(u32, Labels)>,
+    /// Whether wanted streams without rows in the range are among them: an index leaves these out.
+    pub(crate) has_all: bool,
     pub(crate) held: Held,
 }
 
 /// Which streams of an object are wanted.
 pub(crate) type Choose = dyn Fn(&StreamTable) -> Vec<(u32, Labels)> + Send + Sync;
 
-/// The live objects of a tenant that may have entries in `range`, without those that memory answered for.
-pub(crate) async fn live_objects(reader: &Reader, tenant: &TenantId, range: TimeRange, selected: &Selected) -> Vec<Arc<DataObject>> {
-    let covered: HashSet<_> = selected.generations.iter().collect();
-    let live = reader.catalog.objects(tenant, range).await.into_iter();
-    live.filter(|object| object.name.flushed_from(selected.disk).is_none_or(|at| !covered.contains(&at))).collect()
+/// What is known of an object's streams before it is opened.
+pub(crate) enum StreamChoice {
+    /// The streams, as an index told.
+    Known(Vec<(u32, Labels)>),
+    /// How to find them among all.
+    Among(Arc<Choose>),
 }
 
-/// Opens objects, several at a time, and lets go of those of which `choose` wants nothing. One that cannot be read becomes a warning: its entries
-/// are missing from the answer.
+impl Tables {
+    /// Looks up the tables of a tenant that may have entries in `range`, after memory answered. Indexes whose names are in `avoid` are left aside, and
+    /// those that do not answer; the store says why in the log.
+    pub(crate) async fn look_up(
+        reader: &Reader,
+        tenant: &TenantId,
+        range: TimeRange,
+        selected: &Selected,
+        avoid: &HashSet<String>,
+    ) -> Self {
+        let in_memory: HashSet<_> = selected.generations.iter().collect();
+        let is_asked = |object: &DataObject| object.name.flushed_from(selected.disk).is_none_or(|at| !in_memory.contains(&at));
+        let tables = reader.catalog.tables(tenant, range).await;
+        let opened = futures::stream::iter(tables).map(|table| open_index(reader, table, avoid)).buffered(OPEN_MAX);
+        let opened: Vec<(Arc<Table>, Option<Arc<OpenIndex>>)> = opened.collect().await;
+        let mut found = Tables::default();
+        for (table, index) in opened {
+            if let Some(problem) = &table.problem {
+                found.warnings.push(format!("entries may be missing from this answer: {}", chain(problem.as_ref())));
+            }
+            found.add(&table, index, range, is_asked);
+        }
+        found
+    }
+
+    fn add(&mut self, table: &Table, index: Option<Arc<OpenIndex>>, range: TimeRange, is_asked: impl Fn(&DataObject) -> bool) {
+        let Some(index) = index else {
+            self.others.extend(table.objects.iter().filter(|object| is_asked(object)).cloned());
+            return;
+        };
+        let mut objects = vec![None; index.objects().len()];
+        let mut live = 0;
+        for object in &table.objects {
+            let number = index.number_of(object);
+            live += usize::from(number.is_some());
+            match number {
+                _ if !is_asked(object) => {}
+                Some(number) => objects[number as usize] = Some(object.clone()),
+                None => self.others.push(object.clone()),
+            }
+        }
+        let is_whole = live == objects.len();
+        let in_range = index.time_span().is_some_and(|(min, max)| range.overlaps(min, max));
+        if in_range && objects.iter().any(Option::is_some) {
+            self.indexed.push(IndexedTable { index, objects, is_whole });
+        }
+    }
+}
+
+async fn open_index(reader: &Reader, table: Arc<Table>, avoid: &HashSet<String>) -> (Arc<Table>, Option<Arc<OpenIndex>>) {
+    let index = table.index.as_ref().filter(|index| !avoid.contains(index.name())).cloned();
+    let open = match index {
+        Some(index) => index.open(reader.pool.as_ref()).await.ok(),
+        None => None,
+    };
+    (table, open)
+}
+
+/// Opens objects, several at a time, and lets go of those that have nothing wanted. One that cannot be read becomes a warning: its entries are
+/// missing from the answer.
 pub(crate) fn open<'a>(
     reader: &'a Reader,
-    objects: Vec<Arc<DataObject>>,
+    objects: Vec<(Arc<DataObject>, StreamChoice)>,
     range: TimeRange,
-    choose: Arc<Choose>,
 ) -> impl Stream<Item = Result<Result<Matched, String>, QueryError>> + 'a {
-    let one = move |object: Arc<DataObject>| {
-        let choose = choose.clone();
-        async move {
-            let (open, table) = match reader.catalog.open_with_streams(&object, reader.pool.as_ref()).await {
-                Ok(opened) => opened,
-                Err(error) => return Ok(Some(Err(missing(&error)))),
-            };
-            let (min, max) = open.footer.summary.time_span();
-            if !range.overlaps(min, max) {
-                return Ok(None);
-            }
-            let mut held = reader.work.budget().hold((open.heap_bytes() + table.heap_bytes()) as u64)?;
-            let streams = reader.work.on_pool(move || Ok(choose(&table))).await?;
-            held.resize(open.heap_bytes() as u64)?;
-            held.grow(streams.iter().map(|(_, labels)| label_bytes(labels)).sum())?;
-            Ok((!streams.is_empty()).then_some(Ok(Matched { open, streams, held })))
-        }
+    let opened = futures::stream::iter(objects).map(move |(object, wanted)| open_one(reader, object, wanted, range)).buffered(OPEN_MAX);
+    opened.filter_map(|opened| std::future::ready(opened.transpose()))
+}
+
+async fn open_one(
+    reader: &Reader,
+    object: Arc<DataObject>,
+    wanted: StreamChoice,
+    range: TimeRange,
+) -> Result<Option<Result<Matched, String>>, QueryError> {
+    let (pool, budget) = (reader.pool.as_ref(), reader.work.budget());
+    reader.work.check()?;
+    let opened = match &wanted {
+        StreamChoice::Known(_) => reader.catalog.open_object(&object, pool).await.map(|open| (open, None)),
+        StreamChoice::Among(_) => reader.catalog.open_with_streams(&object, pool).await.map(|(open, table)| (open, Some(table))),
     };
-    let opened = futures::stream::iter(objects.into_iter().map(one)).buffered(OPEN_MAX);
-    opened.filter_map(async |opened: Result<_, QueryError>| opened.transpose())
+    let (open, table) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Some(Err(missing(&error)))),
+    };
+    let (min, max) = open.footer.summary.time_span();
+    if !range.overlaps(min, max) {
+        return Ok(None);
+    }
+    let table_bytes = table.as_ref().map_or(0, |table| table.heap_bytes());
+    let has_all = table.is_some();
+    let mut held = budget.hold((open.heap_bytes() + table_bytes) as u64)?;
+    let streams = match (wanted, table) {
+        (StreamChoice::Among(choose), Some(table)) => reader.work.on_pool(move || Ok(choose(&table))).await?,
+        (StreamChoice::Known(streams), _) => streams,
+        (StreamChoice::Among(_), None) => Vec::new(),
+    };
+    held.resize(open.heap_bytes() as u64 + streams.iter().map(|(_, labels)| label_bytes(labels)).sum::<u64>())?;
+    Ok((!streams.is_empty()).then_some(Ok(Matched { open, streams, has_all, held })))
 }
 
 /// Memory of a label set, about.
@@ -107,3 +200,6 @@ fn merged(lists: &[&[u32]]) -> Vec<u32> {
     all.dedup();
     all
 }
+
+#[cfg(test)]
+mod tests;

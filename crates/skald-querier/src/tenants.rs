@@ -60,13 +60,6 @@ impl View {
     }
 }
 
-/// The stream's own labels, where [`View::labels`] named its tenant.
-pub(crate) fn own_labels(named: &Labels) -> Labels {
-    let others = named.iter().filter(|(name, _)| *name != TENANT_LABEL);
-    let own = others.map(|(name, value)| (if name == ORIGINAL { TENANT_LABEL } else { name }, value));
-    Labels::from_pairs(own).unwrap_or_else(|_| named.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,9 +95,6 @@ mod tests {
         let own = Labels::from_pairs([("app", "x"), (TENANT_LABEL, "own")]).expect("distinct");
         let several = &views(&["a", "b"], "{}")[0];
         assert_eq!(several.labels(&own).to_string(), r#"{__tenant_id__="a", app="x", original___tenant_id__="own"}"#);
-        assert_eq!(own_labels(&several.labels(&own)), own);
-        let plain = Labels::from_pairs([("app", "x")]).expect("distinct");
-        assert_eq!(own_labels(&several.labels(&plain)), plain);
         assert_eq!(several.series_labels(&own), own);
         assert_eq!(views(&["a"], "{}")[0].labels(&own).as_ref(), &own);
     }

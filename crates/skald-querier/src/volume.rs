@@ -75,8 +75,8 @@ impl Querier {
         let (start, end) = (request.start, request.end);
         let buckets = request.step.map_or_else(|| Buckets::whole(start, end), |step| Buckets::every(step, start, end));
         let grouping = Grouping::new(request.by, &request.target_labels, &request.matchers);
-        let survey = VolumeSurvey::new(buckets, grouping, caller.limits().volume_max_series);
-        let (survey, warnings, mut stats) = self.survey(caller, &[selector], both_inside(start, end), survey).await?;
+        let new = || VolumeSurvey::new(buckets, grouping.clone(), caller.limits().volume_max_series);
+        let (survey, warnings, mut stats) = self.survey(caller, &[selector], both_inside(start, end), new).await?;
         let (points, limit) = (request.step.is_some(), usize::try_from(request.limit).unwrap_or(usize::MAX));
         let make = move || Ok(survey.totals.answer(&survey.names, &buckets, points, limit));
         let result = caller.work().on_pool(make).await?;

@@ -77,7 +77,11 @@ impl History {
         let of = |wanted: &dyn Fn(&str) -> bool| all.iter().filter(|(_, line)| wanted(line)).cloned().collect::<Vec<_>>();
         assert_eq!(node.lines(OWNER, r#"{app=~".+"}"#), all, "{what}: all");
         assert_eq!(node.lines(OWNER, r#"{app="a"}"#), of(&|line| line.starts_with('a')), "{what}: one app");
-        assert_eq!(node.lines(OWNER, r#"{app!="a"} |= "3""#), of(&|line| !line.starts_with('a') && line.contains('3')), "{what}: filtered");
+        assert_eq!(
+            node.lines(OWNER, r#"{app!="a", day=~".+"} |= "3""#),
+            of(&|line| !line.starts_with('a') && line.contains('3')),
+            "{what}: filtered"
+        );
         assert_eq!(node.sum(OWNER, r#"sum(count_over_time({app=~".+"}[1000000h]))"#), all.len() as f64, "{what}: count");
         let third = of(&|line| line.ends_with(" 3")).len() as f64;
         assert_eq!(node.sum(OWNER, r#"sum(count_over_time({app=~"a|b|c"} |~ " 3$" [1000000h]))"#), third, "{what}: filtered count");

@@ -2,8 +2,9 @@
 
 use super::buckets::Buckets;
 use super::totals::Amount;
-use crate::piece::{DERIVED_BYTES, Piece};
+use crate::piece::Piece;
 use crate::survey::Found;
+use skald_block::DERIVED_VALUE_BYTES;
 use skald_model::{Rows, Timestamp};
 
 /// What of an entry has bytes that count.
@@ -30,7 +31,7 @@ fn sizes(rows: &Rows, weighing: Weighing) -> Vec<u64> {
     if weighing == Weighing::LinesAndMetadata {
         for column in rows.columns() {
             for (row, value) in column.present(0..rows.len()) {
-                sizes[row] += if column.is_derived() { DERIVED_BYTES } else { (column.name().len() + value.len()) as u64 };
+                sizes[row] += if column.is_derived() { DERIVED_VALUE_BYTES } else { (column.name().len() + value.len()) as u64 };
             }
         }
     }

@@ -25,9 +25,19 @@ pub enum Layout {
     Small,
     /// Killed and started again between pushes and after them.
     Restarted,
+    /// As in pieces, and the tables' indexes are built anew now and then.
+    Indexed,
 }
 
-pub const LAYOUTS: [Layout; 6] = [Layout::Memory, Layout::Sealed, Layout::Flushed, Layout::Pieces, Layout::Small, Layout::Restarted];
+pub const LAYOUTS: [Layout; 7] =
+    [Layout::Memory, Layout::Sealed, Layout::Flushed, Layout::Pieces, Layout::Small, Layout::Restarted, Layout::Indexed];
+
+impl Layout {
+    /// Whether no entry stands in an object.
+    pub fn is_in_memory(self) -> bool {
+        matches!(self, Layout::Memory | Layout::Sealed)
+    }
+}
 
 /// A node with the pushes of `data`, and what it runs on.
 pub fn stored(layout: Layout, data: &Data, seed: u64) -> (World, Node) {
@@ -43,6 +53,8 @@ pub fn stored(layout: Layout, data: &Data, seed: u64) -> (World, Node) {
             Layout::Pieces if dice.chance(20) => node.flush(),
             Layout::Restarted if dice.chance(5) => node.flush(),
             Layout::Restarted if dice.chance(5) => node = again(&world, node),
+            Layout::Indexed if dice.chance(20) => node.flush(),
+            Layout::Indexed if dice.chance(10) => index(&node),
             _ => {}
         }
     }
@@ -50,9 +62,23 @@ pub fn stored(layout: Layout, data: &Data, seed: u64) -> (World, Node) {
         Layout::Sealed => seal(&world, &node),
         Layout::Flushed => node.flush(),
         Layout::Restarted => node = again(&world, node),
-        Layout::Memory | Layout::Pieces | Layout::Small => {}
+        Layout::Indexed if dice.chance(50) => {
+            node.flush();
+            index(&node);
+        }
+        Layout::Memory | Layout::Pieces | Layout::Small | Layout::Indexed => {}
     }
     (world, node)
+}
+
+/// Builds and publishes the indexes of all tables.
+fn index(node: &Node) {
+    node.spawner.run(async {
+        for table in node.catalog.tables(&skald_sim::tenant(TENANT), skald_model::TimeRange::ALL).await {
+            let built = skald_compactor::build_index(&node.catalog, &table, &skald_testkit::InlinePool).await.expect("it can be read");
+            node.catalog.publish_index(&table.id, &built.considered, built.bytes, &node.publisher()).await.expect("nobody else publishes");
+        }
+    });
 }
 
 /// A node with each push of `data` for one of the tenants, some of it flushed.

@@ -35,6 +35,11 @@ struct Trial {
     nodes: Vec<(String, World, Node)>,
 }
 
+/// Whether a node of this name has no entry in an object.
+fn is_in_memory(place: &str) -> bool {
+    LAYOUTS.into_iter().any(|layout| layout.is_in_memory() && format!("{layout:?}") == place)
+}
+
 impl Trial {
     fn new(seed: u64) -> Self {
         let dice = Dice::new(seed);

@@ -9,8 +9,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes read at first from an object's end: most footers fit.
-const TAIL_BYTES: u64 = 64 * 1024;
+/// Bytes read at first from an object's end, so that most footers fit: they take about a thousandth of an object of few streams.
+const TAIL_MIN: u64 = 16 * 1024;
+const TAIL_MAX: u64 = 256 * 1024;
+const TAIL_SHARE: u64 = 512;
 
 impl Catalog {
     /// The object with its footer, from the cache if it is there; else the footer is taken apart on `pool`.
@@ -42,15 +44,8 @@ impl Catalog {
             let streams = self.open_streams(&open, pool).await?;
             return Ok((open, streams));
         }
-        let (trailer, bytes) = self.read_sections(object, Section::Streams).await?;
-        let of_object = object.clone();
-        let parse = move || {
-            let (streams, footer) = bytes.split_at(trailer.section(Section::Streams).stored_len as usize);
-            let footer = parse_footer(&of_object, &trailer, footer)?;
-            let streams = footer.open_streams(streams).map_err(|source| damaged(&of_object, source))?;
-            Ok((Arc::new(OpenObject { object: of_object, footer }), Arc::new(streams)))
-        };
-        let (open, streams) = run_on_pool(pool, parse).await.map_err(|Stopped| stopped(object))??;
+        let (footer, streams) = self.streams_of(object, pool).await?;
+        let (open, streams) = (Arc::new(OpenObject { object: object.clone(), footer }), Arc::new(streams));
         self.keep(object, FooterPart::Footer(open.clone()));
         self.keep(object, FooterPart::Streams(streams.clone()));
         Ok((open, streams))
@@ -129,7 +124,7 @@ impl Catalog {
     }
 
     async fn try_sections(&self, object: &DataObject, from: Section) -> Result<(Trailer, Bytes), ReadError> {
-        let tail_start = object.size.saturating_sub(TAIL_BYTES.max(Trailer::LEN as u64));
+        let tail_start = object.size.saturating_sub((object.size / TAIL_SHARE).clamp(TAIL_MIN, TAIL_MAX));
         let tail = self.read(object, tail_start..object.size).await?;
         let trailer = Trailer::parse(&tail, object.size).map_err(|source| damaged(object, source))?;
         let range = trailer.section(from).offset..trailer.footer_range().end;

@@ -187,7 +187,7 @@ impl Owner {
         self.spawner.spawn("owner", task.boxed());
     }
 
-    /// Gives the store to whoever starts next, unless another has it already. No beat is written after that. At most half a minute passes.
+    /// Gives the store to whoever starts next, unless another has it already. No beat is written after that. Takes a minute at most.
     ///
     /// # Errors
     /// When the store fails. The next process on another disk then waits for three beats.

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_join_is_named_by_its_first_and_last_rows_and_never_as_a_member() {
         let [one, two] = [object("a", 1, 1, 1).name, object("a", 4, 1, 1).name];
-        assert_eq!(joined_name(&[one.clone()]), Some(one.clone()));
+        assert_eq!(joined_name(std::slice::from_ref(&one)), Some(one.clone()));
         let joined = joined_name(&[one.clone(), two]).expect("they are incoming").to_string();
         assert!(joined.ends_with("-0000000001-0+0000000004-0-default"), "{joined}");
         let again = joined_name(&[one.clone(), one.next_attempt()]).expect("they are incoming");

@@ -270,7 +270,9 @@ fn what_retention_removes_while_it_is_uploaded_does_not_come_back() {
         (1..=first).for_each(|generation| setup.flush(&life, generation));
         setup.remote.inject(fault.on(Operation::PutIfAbsent).inside("t/1970-01-01/incoming/").times(1));
         let uploader = life.uploader.clone();
-        let flush = async move { drop(uploader.flush_all().await) };
+        let flush = async move {
+            uploader.flush_all().await;
+        };
         skald_model::seam::Spawner::spawn(setup.world.spawner.as_ref(), "flush", Box::pin(flush));
         setup.world.spawner.run_until_idle();
         let by = Publisher { disk: DISK, random: setup.world.random.clone() };

@@ -85,6 +85,20 @@ fn leaf(out: &mut String, node: &Value, level: usize) {
             measured["streams"], measured["objects"], measured["chunks_in_memory"], measured["streams_ruled_out_by_index"]
         ),
     );
+    let tables = &measured["tables"];
+    if tables["indexes_asked"].as_u64().unwrap_or_default() > 0 {
+        row(
+            "tables",
+            format!(
+                "{} indexes asked, {} streams selected, {} objects skipped, {} read in {} requests",
+                tables["indexes_asked"],
+                tables["streams_selected"],
+                tables["objects_skipped"],
+                size(&tables["bytes"]),
+                tables["requests"]
+            ),
+        );
+    }
     row("estimate", format!("{} of lines in {} blocks", size(&measured["estimated"]["bytes"]), measured["estimated"]["blocks"]));
     row(
         "blocks",
@@ -159,6 +173,7 @@ mod tests {
     fn a_plan_is_an_indented_table() {
         let measured = json!({
             "estimated": {"blocks": 3, "bytes": 2048}, "objects": 1, "streams": 1, "chunks_in_memory": 1, "runs": 3, "streams_ruled_out_by_index": 4,
+            "tables": {"indexes_asked": 2, "streams_selected": 1, "objects_skipped": 7, "requests": 1, "bytes": 2048},
             "blocks": {"of_objects": 9, "ruled_out_by_index": 5, "ruled_out_by_time": 1, "ruled_out_by_filter": 2, "read": 1},
             "lines": {"read": 20, "counted_without_reading": 0, "passed": 2, "repeated": 0}, "bytes": {"of_lines": 2048, "read_from_store": 512},
             "from_cache": {"objects": 0, "bytes": 0}, "unreadable": 0, "times": {"index": 0.5, "evaluate": 1.25},
@@ -179,6 +194,7 @@ limit  30 entries  newest first
     columns   lines all, metadata all
     must hold x
     index     1 streams in 1 objects and 1 chunks of memory, 4 streams ruled out
+    tables    2 indexes asked, 1 streams selected, 7 objects skipped, 2.0 kB read in 1 requests
     estimate  2.0 kB of lines in 3 blocks
     blocks    1 of 9, ruled out by index 5, by time 1, by filter 2
     lines     20 read, 0 counted without reading, 0 repeated, 2 passed

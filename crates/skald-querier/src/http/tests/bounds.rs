@@ -169,11 +169,12 @@ async fn every_query_is_counted_and_gives_its_memory_back() {
 #[tokio::test]
 async fn a_query_that_needs_too_much_memory_fails_with_the_reason_and_others_go_on() {
     let mut config = Config::default();
-    config.querier.query_memory_budget = ByteSize(4096);
+    config.querier.query_memory_budget = ByteSize(9216);
     let world = filled(Limits::default(), config).await;
-    let (status, text) = range(&world, r#"{app=~"a|b"}"#, &[]).await;
-    assert!(status == 400 && text.starts_with("the query needs more than its memory budget of 4KB;"), "{text}");
-    assert_eq!(ask(&world, "query", &[("query", "vector(1)+vector(1)")], &[]).await.0, 200);
+    let (status, text) = range(&world, r#"{app=~"a|b"} | line_format `{{repeat 900 "x"}}`"#, &[]).await;
+    assert!(status == 400 && text.starts_with("the query needs more than its memory budget of 9KB;"), "{text}");
+    let answer = ask(&world, "query", &[("query", "vector(1)+vector(1)")], &[]).await;
+    assert_eq!(answer.0, 200, "{}", answer.1);
     assert!(metrics(&world).contains("querier_memory_bytes 0"));
 }
 
