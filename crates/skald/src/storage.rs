@@ -8,8 +8,8 @@
 
 use crate::serve::Failure;
 use skald_config::{Config, S3Url, StoreUrl};
-use skald_model::ErrorKind;
 use skald_model::DiskId;
+use skald_model::ErrorKind;
 use skald_runtime::{Part, Runtime, chain};
 use skald_store::owner::Owner;
 use skald_store::probe::{ProbeError, prove_put_if_absent};
@@ -64,15 +64,17 @@ pub async fn open(runtime: &Runtime, disk: DiskId, part: &Part) -> Result<Storag
 async fn remote(runtime: &Runtime, url: &S3Url, disk: DiskId, part: &Part) -> Result<Tier, Failure> {
     let (config, seams) = (runtime.config(), runtime.seams());
     part.not_ready(format!("waiting for the object store {url}"));
-    let s3: Arc<dyn ObjectStore> = Arc::new(S3Store::connect(skald_store::s3::Parts {
-        url: url.clone(),
-        config: config.storage.s3.clone(),
-        credentials: Credentials::Found,
-        clock: seams.clock.clone(),
-        spawner: seams.spawner.clone(),
-        metrics: runtime.metrics().register(skald_store::s3::Metrics::register),
-    })
-    .await?);
+    let s3: Arc<dyn ObjectStore> = Arc::new(
+        S3Store::connect(skald_store::s3::Parts {
+            url: url.clone(),
+            config: config.storage.s3.clone(),
+            credentials: Credentials::Found,
+            clock: seams.clock.clone(),
+            spawner: seams.spawner.clone(),
+            metrics: runtime.metrics().register(skald_store::s3::Metrics::register),
+        })
+        .await?,
+    );
     let metrics = runtime.metrics().register(skald_store::resilient::Metrics::register);
     let settings = skald_store::resilient::Settings::default();
     let store = Arc::new(Resilient::new(s3.clone(), settings, seams.clock.clone(), seams.random.clone(), metrics));
@@ -141,3 +143,4 @@ where
         part.not_ready(format!("cannot {verb} the object store, trying again: {why}"));
         runtime.seams().clock.sleep(RETRY).await;
     }
+}
