@@ -4,9 +4,9 @@
 use prometheus_client::registry::Registry;
 use skald_compactor::Inspector;
 use skald_model::seam::{Disk, Random};
-use skald_model::{Day, Timestamp};
+use skald_model::{Day, TimeRange, Timestamp};
 use skald_sim::{DATA_DIR, Node, World, tenant};
-use skald_store::manifest::list_table;
+use skald_store::manifest::{GRACE, list_table};
 use skald_store::{CacheSizes, Catalog, LocalStore, ObjectStore, TableFile};
 use skald_testkit::{InlinePool, SeededRandom, SimSpawner, labels};
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,7 +149,8 @@ impl History {
         self.world.disk.kill();
     }
 
-    /// The next run of retention: what a crash left of days that are gone goes.
+    /// The next run of retention and, a day later, of tidying up: what a crash left of days that are gone goes. As long as it is there, nothing but the
+    /// manifest says that it is not live.
     fn finish_removals(&self) {
         let node = self.start();
         node.flush();
@@ -159,6 +160,9 @@ impl History {
             }
         }
         node.spawner.run(node.catalog.sweep()).expect("the disk works");
+        node.spawner.run(node.catalog.tables(&tenant(OWNER), TimeRange::ALL));
+        self.world.clock.advance(GRACE);
+        node.spawner.run(node.compactor(&self.world).tidy());
         drop(node);
         self.world.disk.kill();
     }

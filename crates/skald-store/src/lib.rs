@@ -31,7 +31,7 @@ pub use faulty::{Fault, FaultRule, FaultyStore, Traffic};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use object_name::{NotAnObjectName, ObjectName, Origin, TableId};
-pub use object_store::{ObjectMeta, ObjectStore, StoreError};
+pub use object_store::{ObjectMeta, ObjectStore, RestingStore, StoreError};
 pub use operation::Operation;
 pub use remote::{RemoteAnswer, RemoteFailure, RemoteProblem};
 pub use resilient::Resilient;

@@ -110,25 +110,30 @@ pub enum StoreError {
         after: Duration,
     },
     /// The store was not asked at all, since too many requests before failed.
-    #[error(
-        "{operation} object '{name}': the store is not asked for another {} s, since it failed too often for {} s; the last failure was to {last}",
-        retry_in.as_secs_f32().ceil(), failing_for.as_secs()
-    )]
-    Resting {
-        /// What was tried.
-        operation: &'static str,
-        /// Full name.
-        name: String,
-        /// How long ago that began.
-        failing_for: Duration,
-        /// When it is tried again.
-        retry_in: Duration,
-        /// The failure after which it began.
-        last: String,
-    },
+    #[error(transparent)]
+    Resting(Box<RestingStore>),
     /// A remote store failed, or refused.
     #[error(transparent)]
     Remote(Box<RemoteFailure>),
+}
+
+/// A request for which the store was not asked, since too many before failed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{operation} object '{name}': the store is not asked for another {} s, since it failed too often for {} s; the last failure was to {last}",
+    retry_in.as_secs_f32().ceil(), failing_for.as_secs()
+)]
+pub struct RestingStore {
+    /// What was to be done.
+    pub operation: &'static str,
+    /// Full name.
+    pub name: String,
+    /// How long ago that began.
+    pub failing_for: Duration,
+    /// When it is tried again.
+    pub retry_in: Duration,
+    /// The failure after which it began.
+    pub last: String,
 }
 
 impl StoreError {
@@ -137,7 +142,7 @@ impl StoreError {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => ErrorKind::InvalidInput,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting(_) => ErrorKind::Unavailable,
             Self::Remote(failure) => failure.problem.kind(),
         }
     }
@@ -146,7 +151,7 @@ impl StoreError {
     pub fn is_answer(&self) -> bool {
         match self {
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting { .. } => false,
+            Self::Io { .. } | Self::TimedOut { .. } | Self::Resting(_) => false,
             Self::Remote(failure) => !failure.problem.may_pass(),
         }
     }
@@ -154,7 +159,7 @@ impl StoreError {
     /// Whether it is certain that nothing was done, nor will be.
     pub fn is_undone(&self) -> bool {
         match self {
-            Self::Resting { .. } => true,
+            Self::Resting(_) => true,
             Self::Io { .. } | Self::TimedOut { .. } => false,
             Self::Remote(failure) => failure.problem.is_undone(),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => true,
@@ -164,7 +169,7 @@ impl StoreError {
     /// How long the store asks to be left alone, where it said so.
     pub fn retry_in(&self) -> Option<Duration> {
         match self {
-            Self::Resting { retry_in, .. } => Some(*retry_in),
+            Self::Resting(resting) => Some(resting.retry_in),
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::OutOfRange { .. } | Self::InvalidName(_) => None,
             Self::Io { .. } | Self::TimedOut { .. } => None,
             Self::Remote(failure) => failure.answer.as_ref().and_then(|answer| answer.retry_after),

@@ -1,6 +1,6 @@
 //! Taking tables away, and files that nobody needs any more.
 
-use super::slot::{Current, ManifestState, stored_files};
+use super::slot::{Current, ManifestState, Slot, stored_files};
 use super::{Catalog, DataObject, Publisher, TableError};
 use crate::manifest::{self, Content, LoadError};
 use crate::{ManifestName, StoreError, TableId, TableIndex};
@@ -134,11 +134,18 @@ impl Catalog {
         Ok(())
     }
 
-    /// Tables that may have files which nobody needs: more manifests than one, or files beside the live objects and one index.
+    /// Tables that may have files which nobody needs: more manifests than one, or files beside the live objects and the index.
     pub fn untidy_tables(&self) -> Vec<TableId> {
         let live = self.live.read();
         let slots = live.values().flat_map(|days| days.values());
-        let untidy = slots.filter(|slot| slot.files.manifests.len() > 1 || slot.files.others.len() > 1);
+        let is_untidy = |slot: &&Slot| {
+            let indexes = match slot.manifest {
+                ManifestState::Known(_) => usize::from(slot.table.index.is_some()),
+                ManifestState::Unread(_) | ManifestState::Failed(_) => 1,
+            };
+            slot.files.manifests.len() > 1 || slot.files.others.len() > indexes
+        };
+        let untidy = slots.filter(is_untidy);
         untidy.map(|slot| slot.table.id.clone()).collect()
     }
 

@@ -4,7 +4,7 @@ use super::Resilient;
 use super::breaker::Rest;
 use super::metrics::Counted;
 use crate::within::within;
-use crate::{Operation, RemoteProblem, StoreError};
+use crate::{Operation, RemoteProblem, RestingStore, StoreError};
 use futures::future::{BoxFuture, Either, select};
 use std::ops::Range;
 use std::pin::pin;
@@ -52,11 +52,11 @@ impl Resilient {
         for retry in 0.. {
             let result = match (self.round(call, &attempt).await, failed.take()) {
                 // That the store is not asked any more says less than why.
-                (Err(StoreError::Resting { .. }), Some(failure)) => Err(failure),
+                (Err(StoreError::Resting(_)), Some(failure)) => Err(failure),
                 (result, _) => result,
             };
             let failure = match result {
-                Err(failure) if !failure.is_answer() && !matches!(failure, StoreError::Resting { .. }) => failure,
+                Err(failure) if !failure.is_answer() && !matches!(failure, StoreError::Resting(_)) => failure,
                 result => return Ended { result, unclear },
             };
             unclear |= !failure.is_undone();
@@ -193,7 +193,13 @@ impl Resilient {
     fn resting(&self, call: &Call<'_>, rest: Rest) -> StoreError {
         self.metrics.breaker_refused.inc();
         let Rest { failing_for, retry_in, last } = rest;
-        StoreError::Resting { operation: call.operation.name(), name: call.name.to_owned(), failing_for, retry_in, last }
+        StoreError::Resting(Box::new(RestingStore {
+            operation: call.operation.name(),
+            name: call.name.to_owned(),
+            failing_for,
+            retry_in,
+            last,
+        }))
     }
 }
 
