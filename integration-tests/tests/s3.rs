@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures::future::join_all;
-use integration_tests::{Server, push_body};
+use integration_tests::{Server, push_body, until};
 use prometheus_client::registry::Registry;
 use skald_config::{S3Config, S3Url, StoreUrl};
 use skald_model::ErrorKind;
@@ -218,8 +218,16 @@ fn a_process_with_an_empty_disk_serves_what_another_stored() {
 fn over_tls_the_certificate_must_be_trusted() {
     let s3 = S3Server::start_tls();
     s3.create_bucket("logs");
-    let log = skald_at(&s3, "tls").fails();
-    assert!(log.contains("no connection to the store") && log.contains("certificate"), "{log}");
+    let mut waiting = skald_at(&s3, "tls");
+    waiting.listen();
+    let tells = |text: &str| text.contains("no connection to the store") && text.contains("certificate");
+    until("it says what it waits for", || {
+        let ready = waiting.get("/ready");
+        (ready.status == 503 && tells(ready.text())).then_some(())
+    });
+    let refused = waiting.post("/loki/api/v1/push", &[("content-type", "application/json")], b"{}");
+    assert!(refused.status == 503 && tells(refused.text()), "{}", refused.text());
+    assert!(waiting.terminate().success(), "it can be stopped meanwhile");
     let mut trusting = skald_at(&s3, "tls").variable("SSL_CERT_FILE", &s3.certificate().display().to_string());
     trusting.restart();
     let now = integration_tests::now_ns();

@@ -47,7 +47,7 @@ pub enum TableError {
         table: TableId,
         /// Cause.
         #[source]
-        source: manifest::PublishError,
+        source: Box<manifest::PublishError>,
     },
     /// What the table consists of is not known.
     #[error("the manifest of table '{0}' is not known")]
@@ -234,7 +234,7 @@ impl Catalog {
                     slot.files.manifests.clear();
                     slot.manifest = ManifestState::Unread(Fresh { objects: slot.table.objects.len(), bytes: slot.table.bytes() });
                 });
-                Err(TableError::Publish { table: id.clone(), source })
+                Err(TableError::Publish { table: id.clone(), source: Box::new(source) })
             }
         }
     }

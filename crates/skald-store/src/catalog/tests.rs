@@ -72,7 +72,6 @@ impl World {
     }
 
     /// Publishes an index file of no stream.
-    #[expect(clippy::result_large_err, reason = "a test looks into the error")]
     fn index(&self, catalog: &Catalog, owner: &str) -> Result<u64, TableError> {
         let objects = live(catalog, owner);
         let bytes = IndexWriter::new(objects.iter().map(|object| object.path.clone()).collect()).expect("names differ").finish();

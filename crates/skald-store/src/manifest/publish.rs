@@ -33,7 +33,7 @@ pub enum PublishError {
         path: String,
         /// Cause.
         #[source]
-        source: LoadError,
+        source: Box<LoadError>,
     },
     /// It cannot be written.
     #[error("manifest '{path}' cannot be written")]
@@ -76,7 +76,7 @@ pub async fn publish(
     let path = ManifestName { table: table.clone(), number: manifest.number }.to_string();
     let bytes = manifest.encode(table).map_err(|source| PublishError::Invalid { path: path.clone(), source })?;
     let put = store.put_if_absent(&path, bytes).await;
-    let unclear = |source| PublishError::Unclear { path: path.clone(), source };
+    let unclear = |source| PublishError::Unclear { path: path.clone(), source: Box::new(source) };
     let folder = format!("{table}/manifest/");
     let listed = store.list(&folder).await.map_err(|source| unclear(LoadError::List { table: table.clone(), source }))?;
     let manifests = Listing::of(listed).manifests;

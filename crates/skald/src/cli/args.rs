@@ -464,13 +464,16 @@ pub struct ConfigArgs {
 /// Arguments of `fsck`.
 #[derive(Debug, Args)]
 pub struct FsckArgs {
-    /// Directory that holds the data.
+    /// Configuration file of the server.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory that holds the data; ./data when nothing else is configured. A bucket can be looked at without one.
     #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
-    /// Where the data objects lie, as in `storage.url`; without it, in the data directory.
+    pub data_dir: Option<PathBuf>,
+    /// Where data objects live, as in `storage.url`: file:///directory or s3://bucket/prefix.
     #[arg(long, value_name = "URL")]
     pub storage: Option<String>,
-    /// Where the write-ahead log lies, as in `ingester.wal.dir`; without it, in the data directory.
+    /// Where the write-ahead log lies, as in `ingester.wal.dir`.
     #[arg(long, value_name = "DIR")]
     pub wal_dir: Option<PathBuf>,
     /// Build index and manifest of every tenant's day anew, from the data objects alone, instead of checking.

@@ -7,7 +7,9 @@ mod wal;
 use crate::cli::args::FsckArgs;
 use cache::check_cache;
 use objects::{Store, Totals};
-use skald_model::seam::Disk;
+use skald_config::{Config, Mode, Source, StoreUrl};
+use skald_model::DiskId;
+use skald_model::seam::{Disk, Random};
 use skald_runtime::{OsRandom, StdDisk, chain};
 use skald_store::DataDir;
 use std::error::Error;
@@ -74,36 +76,83 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The data directory, held, and where its objects lie.
-fn open(args: &FsckArgs) -> Result<(DataDir, PathBuf), Failure> {
-    let path = &args.data_dir;
-    let entries = StdDisk.list(path).map_err(|error| format!("list '{}': {error}", path.display()))?;
-    if !entries.iter().any(|entry| entry.name == "skald") {
-        return Err(format!("'{}' is not a data directory", path.display()).into());
+/// What is looked at: the configuration of the server that uses it, and its data directory, held.
+struct Target {
+    config: Config,
+    /// A bucket needs none.
+    data_dir: Option<DataDir>,
+    disk_id: DiskId,
+}
+
+impl Target {
+    fn open(args: &FsckArgs) -> Result<Self, Failure> {
+        let config = skald_config::load(&source(args), &StdDisk)?.config;
+        let (path, random) = (&config.storage.data_dir, OsRandom::new()?);
+        let is_there = StdDisk.list(path).map(|entries| entries.iter().any(|entry| entry.name == "skald"));
+        let data_dir = match is_there {
+            Ok(true) => Some(DataDir::open(&StdDisk, path, &random)?),
+            _ if matches!(config.store_url(), Some(StoreUrl::S3(_))) => None,
+            Ok(false) => return Err(format!("'{}' is not a data directory", path.display()).into()),
+            Err(error) => return Err(format!("list '{}': {error}", path.display()).into()),
+        };
+        let disk_id = data_dir.as_ref().map_or_else(|| DiskId(random.next_id()), DataDir::disk_id);
+        Ok(Target { config, data_dir, disk_id })
     }
-    let data_dir = DataDir::open(&StdDisk, path, &OsRandom::new()?)?;
-    let objects = match &args.storage {
-        None => path.join("objects"),
-        Some(url) => PathBuf::from(url.strip_prefix("file://").ok_or_else(|| format!("--storage '{url}': must be file:///directory"))?),
-    };
-    Ok((data_dir, objects))
+
+    /// The bucket, when that is where the objects go.
+    async fn bucket(&self) -> Result<Option<Store>, Failure> {
+        match self.config.store_url() {
+            Some(StoreUrl::S3(url)) => Ok(Some(Store::of_bucket(&url, &self.config.storage.s3, self.disk_id).await?)),
+            Some(StoreUrl::File(_)) | None => Ok(None),
+        }
+    }
+}
+
+/// Where the configuration comes from, as for `skald serve`.
+fn source(args: &FsckArgs) -> Source {
+    let mut source = Source::new(Mode::SingleProcess);
+    if let Some(file) = &args.config {
+        source = source.file(file);
+    }
+    if let Some(dir) = &args.data_dir {
+        source = source.flag("--data-dir", "storage.data_dir", dir.display());
+    }
+    if let Some(url) = &args.storage {
+        source = source.flag("--storage", "storage.url", url);
+    }
+    if let Some(dir) = &args.wal_dir {
+        source = source.flag("--wal-dir", "ingester.wal.dir", dir.display());
+    }
+    source
 }
 
 async fn check(args: &FsckArgs) -> Result<Report, Failure> {
-    let (data_dir, objects) = open(args)?;
+    let target = Target::open(args)?;
     let mut report = Report::default();
-    if args.storage.is_some() || StdDisk.list(&objects).is_ok() {
-        Store::open(&objects, data_dir.disk_id(), false).await?.check(&mut report).await?;
-    } else {
+    let bucket = target.bucket().await?;
+    let is_bucket = bucket.is_some();
+    if let Some(bucket) = bucket {
+        let checked = bucket.check(&mut report).await;
+        bucket.close().await;
+        checked?;
+    }
+    if target.data_dir.is_none() {
+        return Ok(report);
+    }
+    // In front of a bucket, what is to be uploaded.
+    let objects = target.config.objects_dir();
+    if StdDisk.list(&objects).is_ok() {
+        Store::of_files(&objects, target.disk_id, false).await?.check(&mut report).await?;
+    } else if !is_bucket {
         report.absent.push(objects);
     }
-    let cache = args.data_dir.join("cache");
+    let cache = target.config.cache_dir();
     if StdDisk.list(&cache).is_ok() {
         check_cache(&cache, "", &mut report);
     }
-    let wal = args.wal_dir.clone().unwrap_or_else(|| args.data_dir.join("wal"));
+    let wal = target.config.wal_dir();
     if StdDisk.list(&wal).is_ok() {
-        check_wal(Arc::new(StdDisk), &wal, data_dir.disk_id(), &mut report);
+        check_wal(Arc::new(StdDisk), &wal, target.disk_id, &mut report);
     } else {
         report.absent.push(wal);
     }
@@ -111,7 +160,16 @@ async fn check(args: &FsckArgs) -> Result<Report, Failure> {
 }
 
 async fn rebuild(args: &FsckArgs) -> Result<Totals, Failure> {
-    let (data_dir, objects) = open(args)?;
-    StdDisk.list(&objects).map_err(|error| format!("list '{}': {error}", objects.display()))?;
-    Ok(Store::open(&objects, data_dir.disk_id(), true).await?.rebuild(|line| say(&line)).await)
+    let target = Target::open(args)?;
+    let store = match target.bucket().await? {
+        Some(bucket) => bucket,
+        None => {
+            let objects = target.config.objects_dir();
+            StdDisk.list(&objects).map_err(|error| format!("list '{}': {error}", objects.display()))?;
+            Store::of_files(&objects, target.disk_id, true).await?
+        }
+    };
+    let totals = store.rebuild(|line| say(&line)).await;
+    store.close().await;
+    Ok(totals)
 }

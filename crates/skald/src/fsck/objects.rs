@@ -1,12 +1,15 @@
 //! Data objects, manifests and index files.
 
-use super::{Failure, Report};
+use super::{Failure, Report, say};
 use skald_block::verify_object;
 use skald_compactor::{Inspector, Rebuilt};
+use skald_config::{S3Config, S3Url};
 use skald_model::DiskId;
 use skald_model::seam::Disk;
 use skald_runtime::{CrossbeamPool, Metrics, OsRandom, StdDisk, SystemClock, TokioSpawner, chain};
-use skald_store::{CacheSizes, Catalog, LocalStore, ObjectStore, Publisher, TableFile};
+use skald_store::owner::{Owner, Waiting};
+use skald_store::s3::{self, S3Store};
+use skald_store::{CacheSizes, Catalog, LocalStore, ObjectStore, Publisher, Resilient, TableFile, resilient};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,25 +19,67 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// A store that this process has to itself.
 pub(super) struct Store {
     inspector: Inspector,
-    _lock: Box<dyn Send + Sync>,
+    held: Held,
+}
+
+/// What keeps others from it.
+enum Held {
+    Lock { _lock: Box<dyn Send + Sync> },
+    Bucket(Arc<Owner>),
 }
 
 impl Store {
     /// Opens the store of local files in `root`, for reading alone unless it is to change. Manifests are put in the name of `disk_id`.
-    pub(super) async fn open(root: &Path, disk_id: DiskId, is_to_change: bool) -> Result<Self, Failure> {
+    pub(super) async fn of_files(root: &Path, disk_id: DiskId, is_to_change: bool) -> Result<Self, Failure> {
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
         let lock = disk.lock(&root.join(LocalStore::LOCK));
         let lock = lock.map_err(|error| format!("cannot lock the store '{}', another process may use it: {error}", root.display()))?;
         let metrics = Metrics::new("skald");
         let spawner = Arc::new(TokioSpawner::new(&metrics));
         let store = if is_to_change { LocalStore::open(disk, spawner, root)? } else { LocalStore::inspect(disk, spawner, root) };
-        let store: Arc<dyn ObjectStore> = Arc::new(store);
+        Self::inspect(Arc::new(store), disk_id, Held::Lock { _lock: lock }, &metrics).await
+    }
+
+    /// Opens a bucket, which no other process may own meanwhile.
+    pub(super) async fn of_bucket(url: &S3Url, config: &S3Config, disk_id: DiskId) -> Result<Self, Failure> {
+        let metrics = Metrics::new("skald");
+        let seams = skald_runtime::seams(1, &metrics)?;
+        let parts = s3::Parts {
+            url: url.clone(),
+            config: config.clone(),
+            credentials: s3::Credentials::Found,
+            clock: seams.clock.clone(),
+            spawner: seams.spawner.clone(),
+            metrics: metrics.register(s3::Metrics::register),
+        };
+        let bucket: Arc<dyn ObjectStore> = Arc::new(S3Store::connect(parts).await?);
+        let wait = |waiting: &Waiting| say(&waiting.to_string());
+        let owner = Owner::take(bucket.clone(), disk_id, "skald fsck", &seams, wait).await?;
+        owner.keep(|lost| {
+            say(&format!("bad: {lost}"));
+            std::process::exit(1);
+        });
+        let of_store = metrics.register(resilient::Metrics::register);
+        let store = Resilient::new(bucket, resilient::Settings::default(), seams.clock.clone(), seams.random.clone(), of_store);
+        Self::inspect(Arc::new(store), disk_id, Held::Bucket(owner), &metrics).await
+    }
+
+    async fn inspect(store: Arc<dyn ObjectStore>, disk_id: DiskId, held: Held, metrics: &Metrics) -> Result<Self, Failure> {
         let sizes = CacheSizes { footers: CACHE_BYTES, pages: CACHE_BYTES, indexes: CACHE_BYTES };
         let of_catalog = metrics.register(|registry| skald_store::Metrics::register(registry, sizes));
         let catalog = Catalog::open(store.clone(), Arc::new(SystemClock::new()), sizes, of_catalog).await?;
         let publisher = Publisher { disk: disk_id, random: Arc::new(OsRandom::new()?) };
-        let pool = Arc::new(CrossbeamPool::new(1, &metrics)?);
-        Ok(Store { inspector: Inspector { store, catalog, publisher, pool }, _lock: lock })
+        let pool = Arc::new(CrossbeamPool::new(1, metrics)?);
+        Ok(Store { inspector: Inspector { store, catalog, publisher, pool }, held })
+    }
+
+    /// Lets others use it.
+    pub(super) async fn close(self) {
+        if let Held::Bucket(owner) = self.held
+            && let Err(error) = owner.release().await
+        {
+            say(&format!("cannot give the object store back, the next process has to wait: {}", chain(&error)));
+        }
     }
 
     /// Reads every data object through, and compares manifests and indexes with them.
