@@ -14,8 +14,10 @@ mod client;
 mod command_line;
 pub mod differential;
 mod entries;
+mod fault_proxy;
 mod files;
 pub mod golden;
+pub mod load;
 mod server;
 mod tail;
 
@@ -23,6 +25,7 @@ pub use answer::Answer;
 pub use client::{Client, form};
 pub use command_line::{Ran, Running, run_skald, start_skald};
 pub use entries::{entries, push_body, strings, vector_values};
+pub use fault_proxy::{Exchange, Fault, FaultProxy};
 pub use files::{files_below, flip_byte, only_file_below};
 pub use server::{Server, until};
 pub use tail::{Forwarder, Frame, Tail, Tailed, tailed};

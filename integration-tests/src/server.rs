@@ -58,6 +58,13 @@ impl Server {
     /// Starts the process, which must not run, and waits until it is ready.
     #[track_caller]
     pub fn restart(&mut self) {
+        self.begin();
+        self.wait_until_ready();
+    }
+
+    /// Starts the process, which must not run, and waits until it listens.
+    #[track_caller]
+    pub fn begin(&mut self) {
         self.spawn();
         let line = until("the log names the addresses", || {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
@@ -67,6 +74,11 @@ impl Server {
         });
         let field = |name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)).unwrap().to_owned();
         (self.client, self.grpc) = (Client::new(&format!("http://{}", field("http="))), field("grpc="));
+    }
+
+    /// Waits until it takes pushes and queries.
+    #[track_caller]
+    pub fn wait_until_ready(&self) {
         until("ready", || (self.get("/ready").status == 200).then_some(()));
     }
 
