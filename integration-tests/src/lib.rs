@@ -23,6 +23,7 @@ mod tail;
 
 pub use answer::Answer;
 pub use client::{Client, form};
+use command_line::start_skald_in;
 pub use command_line::{Ran, Running, run_skald, start_skald};
 pub use entries::{entries, push_body, strings, vector_values};
 pub use fault_proxy::{Exchange, Fault, FaultProxy};

@@ -1,4 +1,4 @@
-use crate::{Answer, Client, Ran, files_below, form, run_skald, skald_binary};
+use crate::{Answer, Client, Ran, files_below, form, run_skald, skald_binary, start_skald_in};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -271,7 +271,14 @@ impl Server {
 
     /// `skald fsck` over the data directory of a stopped server.
     pub fn fsck(&self) -> Ran {
-        run_skald(["fsck", "--data-dir", &self.data_dir().display().to_string()])
+        self.fsck_with(&[])
+    }
+
+    /// `skald fsck` with more arguments, and the environment of the server.
+    pub fn fsck_with(&self, arguments: &[&str]) -> Ran {
+        let data_dir = self.data_dir().display().to_string();
+        let arguments = ["fsck", "--data-dir", &data_dir].into_iter().chain(arguments.iter().copied());
+        start_skald_in(&self.environment, arguments).ended()
     }
 }
 

@@ -37,6 +37,10 @@ fn wait_until_uploaded(server: &Server) {
 /// Stops the process and starts it with an empty cache.
 fn restart_cold(server: &mut Server) {
     assert!(server.terminate().success());
+    restart_cold_after_stop(server);
+}
+
+fn restart_cold_after_stop(server: &mut Server) {
     std::fs::remove_dir_all(server.data_dir().join("cache")).unwrap();
     server.restart();
 }
@@ -78,9 +82,8 @@ fn check_outage(folder: &str, fault: Fault) {
     }
     if !matches!(fault, Fault::Slow(_)) {
         assert!(queued(&server) > 0 && server.metric("skald_store_upload_queue_objects") > 0.0, "{fault:?}");
-        assert!(server.metric("skald_store_upload_failures_total") > 0.0, "{fault:?}");
-        let log = server.log();
-        assert!(log.contains("msg=\"upload failed, trying again later\""), "{log}");
+        until("an upload fails", || (server.metric("skald_store_upload_failures_total") > 0.0).then_some(()));
+        assert!(server.log().contains("msg=\"upload failed, trying again later\""), "{}", server.log());
     }
     if fault == Fault::Refuse {
         until("the breaker opens", || {
@@ -317,8 +320,7 @@ fn a_store_that_no_waiting_helps_ends_the_process_with_the_reason() {
         let proxy = proxy();
         proxy.set(fault);
         let log = skald(&proxy, "refuses").fails();
-        let last = log.lines().last().unwrap();
-        assert!(last.contains("level=error") && last.contains(says), "{fault:?}: {log}");
+        assert!(log.lines().any(|line| line.contains("level=error") && line.contains(says)), "{fault:?}: {log}");
     }
 }
 
@@ -327,12 +329,14 @@ fn metadata_is_answered_without_blocks_and_a_needle_reads_few() {
     let (start, proxy) = (now_ns() - HOUR_NS, proxy());
     let mut server = skald_with(&proxy, "metadata", "compactor:\n  compaction_interval: 1s\n  index_min_objects: 2\n");
     server.restart();
-    let mut state = 7;
+    let (mut state, mut needle) = (7, String::new());
     for part in 0..4 {
-        let new: Vec<(i64, String)> = (0..10_000)
-            .map(|number| (now_ns(), format!("entry {part}.{number} {:016x}{:016x}", random(&mut state), random(&mut state))))
-            .collect();
-        server.push("", &push_body(&[("job", "metadata"), ("part", &part.to_string())], &new));
+        let mut line = || format!("entry {:016x}{:016x}{:016x}", random(&mut state), random(&mut state), random(&mut state));
+        let new: Vec<(i64, String)> = (0..40_000).map(|_| (now_ns(), line())).collect();
+        for some in new.chunks(10_000) {
+            server.push("", &push_body(&[("job", "metadata"), ("part", &part.to_string())], some));
+        }
+        needle = new[20_000].1.clone();
         wait_until_uploaded(&server);
     }
     until("the index covers everything", || {
@@ -363,9 +367,45 @@ fn metadata_is_answered_without_blocks_and_a_needle_reads_few() {
     };
     let of_metadata = read("metadata");
     assert!(of_metadata < whole / 10, "metadata queries read {of_metadata} of {whole} bytes");
-    let needle = select_all(&server, "{job=\"metadata\"} |= \"entry 2.777 \"", start);
+    let needle = select_all(&server, &format!("{{job=\"metadata\"}} |= \"{needle}\""), start);
     assert_eq!(entries(&needle).len(), 1);
     let of_needle = read("needle");
     assert!((1..whole / 2).contains(&of_needle), "a needle read {of_needle} of {whole} bytes");
     println!("{whole} bytes stored; metadata read {of_metadata} bytes of data objects, a needle {of_needle}");
+}
+
+#[test]
+fn indexes_and_manifests_in_the_bucket_are_built_anew() {
+    let (start, proxy) = (now_ns() - HOUR_NS, proxy());
+    let server = skald_with(&proxy, "rebuilt", "compactor:\n  compaction_interval: 1s\n  index_min_objects: 2\n");
+    let mut server = server.variable("AWS_ENDPOINT_URL", &proxy.endpoint()).variable("AWS_REGION", "us-east-1");
+    server.restart();
+    for part in 0..4 {
+        push(&server, "rebuilt", &format!("{part}"), 100);
+        wait_until_uploaded(&server);
+    }
+    let bucket = Bucket::of("rebuilt");
+    let made = || -> Vec<String> {
+        bucket.names("fake/").into_iter().filter(|name| name.contains("/index/") || name.contains("/manifest/")).collect()
+    };
+    until("there is an index", || made().iter().any(|name| name.contains("/manifest/")).then_some(()));
+    let whole = lines(&server, "rebuilt", start);
+    let remote = ["--storage", "s3://logs/rebuilt"];
+    assert!(server.terminate().success());
+    let checked = server.fsck_with(&remote);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    bucket.delete(&made());
+    let rebuilt = server.fsck_with(&[&remote[..], &["--rebuild"]].concat());
+    let report = rebuilt.text();
+    assert!(report.contains("400 entries") && report.contains(" 0 tables failed"), "{report}");
+    assert!(made().len() >= 2, "{:?}", made());
+    restart_cold_after_stop(&mut server);
+    assert_eq!(lines(&server, "rebuilt", start), whole);
+
+    // A bucket that another process uses is left alone.
+    let mut other = skald(&proxy, "rebuilt").variable("AWS_ENDPOINT_URL", &proxy.endpoint()).variable("AWS_REGION", "us-east-1");
+    assert!(server.terminate().success());
+    other.restart();
+    let refused = server.fsck_with(&remote);
+    assert!(refused.code == 1 && refused.stderr.contains("the object store is in use"), "{refused:?}");
 }

@@ -7,12 +7,13 @@ mod wal;
 use crate::cli::args::FsckArgs;
 use cache::check_cache;
 use objects::{Store, Totals};
+use skald_config::StoreUrl;
 use skald_model::seam::Disk;
 use skald_runtime::{OsRandom, StdDisk, chain};
 use skald_store::DataDir;
 use std::error::Error;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use wal::check_wal;
@@ -75,7 +76,7 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
 }
 
 /// The data directory, held, and where its objects lie.
-fn open(args: &FsckArgs) -> Result<(DataDir, PathBuf), Failure> {
+fn open(args: &FsckArgs) -> Result<(DataDir, StoreUrl), Failure> {
     let path = &args.data_dir;
     let entries = StdDisk.list(path).map_err(|error| format!("list '{}': {error}", path.display()))?;
     if !entries.iter().any(|entry| entry.name == "skald") {
@@ -83,19 +84,31 @@ fn open(args: &FsckArgs) -> Result<(DataDir, PathBuf), Failure> {
     }
     let data_dir = DataDir::open(&StdDisk, path, &OsRandom::new()?)?;
     let objects = match &args.storage {
-        None => path.join("objects"),
-        Some(url) => PathBuf::from(url.strip_prefix("file://").ok_or_else(|| format!("--storage '{url}': must be file:///directory"))?),
+        None => StoreUrl::File(path.join("objects")),
+        Some(url) => url.parse().map_err(|error| format!("--storage: {error}"))?,
     };
     Ok((data_dir, objects))
+}
+
+/// The folder of a store of local files that is not there.
+fn absent(objects: &StoreUrl) -> Option<(&Path, std::io::Error)> {
+    match objects {
+        StoreUrl::File(path) => StdDisk.list(path).err().map(|error| (path.as_path(), error)),
+        StoreUrl::S3(_) => None,
+    }
 }
 
 async fn check(args: &FsckArgs) -> Result<Report, Failure> {
     let (data_dir, objects) = open(args)?;
     let mut report = Report::default();
-    if args.storage.is_some() || StdDisk.list(&objects).is_ok() {
-        Store::open(&objects, data_dir.disk_id(), false).await?.check(&mut report).await?;
-    } else {
-        report.absent.push(objects);
+    match absent(&objects) {
+        Some((path, _)) if args.storage.is_none() => report.absent.push(path.to_owned()),
+        _ => {
+            let store = Store::open(&objects, data_dir.disk_id(), false).await?;
+            let checked = store.check(&mut report).await;
+            store.close().await?;
+            checked?;
+        }
     }
     let cache = args.data_dir.join("cache");
     if StdDisk.list(&cache).is_ok() {
@@ -112,6 +125,11 @@ async fn check(args: &FsckArgs) -> Result<Report, Failure> {
 
 async fn rebuild(args: &FsckArgs) -> Result<Totals, Failure> {
     let (data_dir, objects) = open(args)?;
-    StdDisk.list(&objects).map_err(|error| format!("list '{}': {error}", objects.display()))?;
-    Ok(Store::open(&objects, data_dir.disk_id(), true).await?.rebuild(|line| say(&line)).await)
+    if let Some((path, error)) = absent(&objects) {
+        return Err(format!("list '{}': {error}", path.display()).into());
+    }
+    let store = Store::open(&objects, data_dir.disk_id(), true).await?;
+    let totals = store.rebuild(|line| say(&line)).await;
+    store.close().await?;
+    Ok(totals)
 }

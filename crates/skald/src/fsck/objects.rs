@@ -3,10 +3,14 @@
 use super::{Failure, Report};
 use skald_block::verify_object;
 use skald_compactor::{Inspector, Rebuilt};
+use skald_config::{S3Config, S3Url, StoreUrl};
 use skald_model::DiskId;
-use skald_model::seam::Disk;
-use skald_runtime::{CrossbeamPool, Metrics, OsRandom, StdDisk, SystemClock, TokioSpawner, chain};
-use skald_store::{CacheSizes, Catalog, LocalStore, ObjectStore, Publisher, TableFile};
+use skald_model::seam::Seams;
+use skald_runtime::{Metrics, chain, seams};
+use skald_store::owner::{Owner, Waiting};
+use skald_store::s3::{Credentials, S3Store};
+use skald_store::{CacheSizes, Catalog, LocalStore, ObjectStore, Publisher, Resilient, TableFile};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,25 +20,38 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// A store that this process has to itself.
 pub(super) struct Store {
     inspector: Inspector,
-    _lock: Box<dyn Send + Sync>,
+    hold: Hold,
+}
+
+/// What keeps other processes away.
+enum Hold {
+    Lock(Box<dyn Send + Sync>),
+    Owner(Arc<Owner>),
 }
 
 impl Store {
-    /// Opens the store of local files in `root`, for reading alone unless it is to change. Manifests are put in the name of `disk_id`.
-    pub(super) async fn open(root: &Path, disk_id: DiskId, is_to_change: bool) -> Result<Self, Failure> {
-        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
-        let lock = disk.lock(&root.join(LocalStore::LOCK));
-        let lock = lock.map_err(|error| format!("cannot lock the store '{}', another process may use it: {error}", root.display()))?;
+    /// Opens the store at `url`, for reading alone unless it is to change. Manifests are put in the name of `disk_id`.
+    pub(super) async fn open(url: &StoreUrl, disk_id: DiskId, is_to_change: bool) -> Result<Self, Failure> {
         let metrics = Metrics::new("skald");
-        let spawner = Arc::new(TokioSpawner::new(&metrics));
-        let store = if is_to_change { LocalStore::open(disk, spawner, root)? } else { LocalStore::inspect(disk, spawner, root) };
-        let store: Arc<dyn ObjectStore> = Arc::new(store);
+        let seams = seams(1, &metrics)?;
+        let (store, hold) = match url {
+            StoreUrl::File(root) => open_files(root, &seams, is_to_change)?,
+            StoreUrl::S3(url) => open_bucket(url, disk_id, &seams, &metrics).await?,
+        };
         let sizes = CacheSizes { footers: CACHE_BYTES, pages: CACHE_BYTES, indexes: CACHE_BYTES };
         let of_catalog = metrics.register(|registry| skald_store::Metrics::register(registry, sizes));
-        let catalog = Catalog::open(store.clone(), Arc::new(SystemClock::new()), sizes, of_catalog).await?;
-        let publisher = Publisher { disk: disk_id, random: Arc::new(OsRandom::new()?) };
-        let pool = Arc::new(CrossbeamPool::new(1, &metrics)?);
-        Ok(Store { inspector: Inspector { store, catalog, publisher, pool }, _lock: lock })
+        let catalog = Catalog::open(store.clone(), seams.clock.clone(), sizes, of_catalog).await?;
+        let publisher = Publisher { disk: disk_id, random: seams.random.clone() };
+        Ok(Store { inspector: Inspector { store, catalog, publisher, pool: seams.cpu }, hold })
+    }
+
+    /// Lets other processes use the store.
+    pub(super) async fn close(self) -> Result<(), Failure> {
+        match self.hold {
+            Hold::Lock(lock) => drop(lock),
+            Hold::Owner(owner) => owner.release().await?,
+        }
+        Ok(())
     }
 
     /// Reads every data object through, and compares manifests and indexes with them.
@@ -84,6 +101,40 @@ impl Store {
         }
         totals
     }
+}
+
+fn open_files(root: &Path, seams: &Seams, is_to_change: bool) -> Result<(Arc<dyn ObjectStore>, Hold), Failure> {
+    let lock = seams.disk.lock(&root.join(LocalStore::LOCK));
+    let lock = lock.map_err(|error| format!("cannot lock the store '{}', another process may use it: {error}", root.display()))?;
+    let (disk, spawner) = (seams.disk.clone(), seams.spawner.clone());
+    let store = if is_to_change { LocalStore::open(disk, spawner, root)? } else { LocalStore::inspect(disk, spawner, root) };
+    Ok((Arc::new(store), Hold::Lock(lock)))
+}
+
+/// A bucket with the settings of the environment. It is owned in the name of the data directory, whose process does not run.
+async fn open_bucket(url: &S3Url, disk: DiskId, seams: &Seams, metrics: &Metrics) -> Result<(Arc<dyn ObjectStore>, Hold), Failure> {
+    let parts = skald_store::s3::Parts {
+        url: url.clone(),
+        config: S3Config::default(),
+        credentials: Credentials::Found,
+        clock: seams.clock.clone(),
+        spawner: seams.spawner.clone(),
+        metrics: metrics.register(skald_store::s3::Metrics::register),
+    };
+    let s3: Arc<dyn ObjectStore> = Arc::new(S3Store::connect(parts).await?);
+    // A store that fails is waited for by who has something to serve; here somebody looks.
+    s3.list(skald_store::owner::FOLDER).await?;
+    let tell = |waiting: &Waiting| {
+        let _ = writeln!(std::io::stderr(), "fsck: {waiting}");
+    };
+    let owner = Owner::take(s3.clone(), disk, "fsck", seams, tell).await?;
+    owner.keep(|lost| {
+        let _ = writeln!(std::io::stderr(), "fsck: {lost}; what is found may be out of date");
+    });
+    let settings = skald_store::resilient::Settings::default();
+    let (clock, random) = (seams.clock.clone(), seams.random.clone());
+    let store = Resilient::new(s3, settings, clock, random, metrics.register(skald_store::resilient::Metrics::register));
+    Ok((Arc::new(store), Hold::Owner(owner)))
 }
 
 /// What was rebuilt, in all.
