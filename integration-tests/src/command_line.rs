@@ -37,9 +37,21 @@ pub fn run_skald<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
 /// Starts `skald` with `args` and nothing of this process's environment.
 #[track_caller]
 pub fn start_skald<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Running {
+    start_skald_in(&[], args)
+}
+
+/// Starts `skald` with `args` and these environment variables alone.
+#[track_caller]
+pub(crate) fn start_skald_in<A: AsRef<OsStr>>(environment: &[(String, String)], args: impl IntoIterator<Item = A>) -> Running {
     let (stdout, stderr) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
     let mut command = Command::new(crate::skald_binary());
-    command.env_clear().args(args).stdin(Stdio::null()).stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
+    command
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(stdout.reopen().unwrap())
+        .stderr(stderr.reopen().unwrap());
     Running { child: command.spawn().unwrap(), stdout, stderr }
 }
 

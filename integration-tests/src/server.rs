@@ -1,4 +1,4 @@
-use crate::{Answer, Client, Ran, files_below, form, run_skald, skald_binary};
+use crate::{Answer, Client, Ran, files_below, form, run_skald, skald_binary, start_skald_in};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -58,13 +58,13 @@ impl Server {
     /// Starts the process, which must not run, and waits until it is ready.
     #[track_caller]
     pub fn restart(&mut self) {
-        self.listen();
-        until("ready", || (self.get("/ready").status == 200).then_some(()));
+        self.begin();
+        self.wait_until_ready();
     }
 
     /// Starts the process, which must not run, and waits until it listens.
     #[track_caller]
-    pub fn listen(&mut self) {
+    pub fn begin(&mut self) {
         self.spawn();
         let line = until("the log names the addresses", || {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
@@ -74,6 +74,12 @@ impl Server {
         });
         let field = |name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)).unwrap().to_owned();
         (self.client, self.grpc) = (Client::new(&format!("http://{}", field("http="))), field("grpc="));
+    }
+
+    /// Waits until it takes pushes and queries.
+    #[track_caller]
+    pub fn wait_until_ready(&self) {
+        until("ready", || (self.get("/ready").status == 200).then_some(()));
     }
 
     fn spawn(&mut self) {
@@ -265,7 +271,14 @@ impl Server {
 
     /// `skald fsck` over the data directory of a stopped server.
     pub fn fsck(&self) -> Ran {
-        run_skald(["fsck", "--data-dir", &self.data_dir().display().to_string()])
+        self.fsck_with(&[])
+    }
+
+    /// `skald fsck` with more arguments, and the environment of the server.
+    pub fn fsck_with(&self, arguments: &[&str]) -> Ran {
+        let data_dir = self.data_dir().display().to_string();
+        let arguments = ["fsck", "--data-dir", &data_dir].into_iter().chain(arguments.iter().copied());
+        start_skald_in(&self.environment, arguments).ended()
     }
 }
 

@@ -219,7 +219,7 @@ fn over_tls_the_certificate_must_be_trusted() {
     let s3 = S3Server::start_tls();
     s3.create_bucket("logs");
     let mut waiting = skald_at(&s3, "tls");
-    waiting.listen();
+    waiting.begin();
     let tells = |text: &str| text.contains("no connection to the store") && text.contains("certificate");
     until("it says what it waits for", || {
         let ready = waiting.get("/ready");

@@ -2,8 +2,9 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test on a real process and files")]
 
 use integration_tests::golden::{Rules, Verdict, compare};
-use integration_tests::{Answer, Server};
+use integration_tests::{Answer, Server, files_below};
 use serde_json::Value;
+use skald_testkit::S3Server;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -79,15 +80,21 @@ fn check(server: &Server, vectors: &[Value], wanted: impl Fn(&Value) -> bool, wh
     assert!(new.is_empty(), "texts that were the recorded ones before, {when}: {new:?}");
 }
 
-#[test]
-fn recorded_requests_get_the_recorded_answers() {
+/// A server with the recorded configuration and this before it, which holds the dataset.
+fn filled(storage: &str, prepare: impl Fn(Server) -> Server) -> Server {
     let read = |name: &str| std::fs::read_to_string(folder().join(name)).unwrap();
-    let mut server = Server::stopped(&read("skald.yaml"));
+    let mut server = prepare(Server::stopped(&format!("{storage}{}", read("skald.yaml"))));
     std::fs::write(server.path().join("overrides.yaml"), read("overrides.yaml")).unwrap();
     server.restart();
     for push in json_lines(&folder().join("dataset.jsonl")) {
         server.push(push["tenant"].as_str().unwrap(), &push["body"].to_string());
     }
+    server
+}
+
+#[test]
+fn recorded_requests_get_the_recorded_answers() {
+    let mut server = filled("", |server| server);
     let vectors = vectors();
     check(&server, &vectors, |_| true, "in memory");
     server.flush();
@@ -95,4 +102,24 @@ fn recorded_requests_get_the_recorded_answers() {
     server.kill();
     server.restart();
     check(&server, &vectors, |vector| !is_push(vector), "after the next start");
+}
+
+#[test]
+fn recorded_requests_get_the_recorded_answers_from_a_bucket() {
+    let remote = S3Server::start();
+    remote.create_bucket("logs");
+    let storage = format!("storage:\n  url: s3://logs/golden\n  s3:\n    endpoint: {}\n", remote.endpoint());
+    let keys =
+        |server: Server| server.variable("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY).variable("AWS_SECRET_ACCESS_KEY", S3Server::SECRET_KEY);
+    let mut server = filled(&storage, keys);
+    let vectors = vectors();
+    // Pushes among them change what later ones are answered.
+    check(&server, &vectors, |_| true, "in memory");
+    server.flush();
+    assert!(server.terminate().success());
+    assert!(files_below(&server.data_dir().join("objects")).iter().all(|file| !file.to_string_lossy().contains("/incoming/")));
+    std::fs::remove_dir_all(server.data_dir().join("cache")).unwrap();
+    server.restart();
+    check(&server, &vectors, |vector| !is_push(vector), "from the bucket");
+    assert!(server.metric("skald_store_s3_received_bytes_total") > 0.0);
 }
