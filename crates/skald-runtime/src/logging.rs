@@ -38,7 +38,8 @@ impl Logging {
     }
 }
 
-/// Our own messages from `level` up; those of libraries from warnings up at least.
+/// Our own messages from `level` up; those of libraries from warnings up at least. What the search for credentials and region warns of at each
+/// place that has none is for those who debug: where all fail, we say so.
 fn targets(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Trace => LevelFilter::TRACE,
@@ -47,7 +48,9 @@ fn targets(level: LogLevel) -> Targets {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("skald", level)
+    let libraries = level.min(LevelFilter::WARN);
+    let search = if level > LevelFilter::INFO { libraries } else { LevelFilter::ERROR };
+    Targets::new().with_default(libraries).with_target("aws_config", search).with_target("skald", level)
 }
 
 /// The level of log messages, to be read and changed while the process runs. A cheap handle.
@@ -204,16 +207,18 @@ mod tests {
     fn the_level_changes_while_running_and_libraries_stay_quiet() {
         let lines = logged(LogFormat::Logfmt, |control| {
             tracing::debug!("one");
+            tracing::warn!(target: "aws_config::imds", "no region here");
             assert!(control.set_level(LogLevel::Debug));
             assert_eq!(control.level(), LogLevel::Debug);
             tracing::debug!("two");
             tracing::debug!(target: "h2::frame", "three");
             tracing::warn!(target: "h2::frame", "four");
+            tracing::warn!(target: "aws_config::imds", "five");
             assert!(control.set_level(LogLevel::Error));
-            tracing::warn!("five");
+            tracing::warn!("six");
         });
         let messages: Vec<_> = lines.iter().filter_map(|line| line.rsplit_once("msg=").map(|(_, message)| message)).collect();
-        assert_eq!(messages, ["two", "four"]);
+        assert_eq!(messages, ["two", "four", "five"]);
     }
 
     #[test]

@@ -18,14 +18,14 @@ impl Collector for ProcessMetrics {
             metric.encode(described)
         };
         if let Some(bytes) = read("/proc/self/status").and_then(|status| resident_bytes(&status)) {
-            write("process_resident_memory_bytes", "Memory in use", &ConstGauge::new(bytes))?;
+            write("process_resident_memory_bytes", "Memory in use.", &ConstGauge::new(bytes))?;
         }
         if let Some(stat) = read("/proc/self/stat").and_then(|stat| Stat::parse(&stat)) {
-            write("process_threads", "Threads", &ConstGauge::new(stat.threads))?;
-            write("process_cpu_seconds", "Processor time used", &ConstCounter::new(stat.ticks as f64 / TICKS_PER_SECOND))?;
+            write("process_threads", "Threads.", &ConstGauge::new(stat.threads))?;
+            write("process_cpu_seconds", "Processor time used.", &ConstCounter::new(stat.ticks as f64 / TICKS_PER_SECOND))?;
         }
         if let Some(open) = open_files() {
-            write("process_open_fds", "Open files", &ConstGauge::new(open))?;
+            write("process_open_fds", "Open files.", &ConstGauge::new(open))?;
         }
         Ok(())
     }

@@ -158,7 +158,7 @@ impl Collector for ReloadMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let Some(overrides) = self.0.upgrade() else { return Ok(()) };
         let good = ConstGauge::new(i64::from(overrides.last_error().is_none()));
-        let help = "1 when the file with limits of tenants was right at the last look";
+        let help = "1 when the file with limits of tenants was right at the last look.";
         good.encode(encoder.encode_descriptor("runtime_config_last_reload_successful", help, None, good.metric_type())?)
     }
 }

@@ -11,7 +11,7 @@ use skald_config::{Config, S3Url, StoreUrl};
 use skald_model::DiskId;
 use skald_model::ErrorKind;
 use skald_runtime::{Part, Runtime, chain};
-use skald_store::owner::Owner;
+use skald_store::owner::{Owner, Waiting};
 use skald_store::probe::{ProbeError, prove_put_if_absent};
 use skald_store::s3::{Credentials, S3Store};
 use skald_store::tier::{Tier, TierMetrics, TierSettings};
@@ -90,7 +90,16 @@ async fn remote(runtime: &Runtime, url: &S3Url, disk: DiskId, part: &Part) -> Re
 
 /// Makes this process the one that uses the bucket, until it stops. Beats go to the bucket itself: behind retries they could wait for queries.
 async fn own(runtime: &Runtime, s3: Arc<dyn ObjectStore>, disk: DiskId, part: &Part) -> Result<(), Failure> {
-    let owner = Owner::take(s3, disk, &host(runtime), runtime.seams(), |waiting| part.not_ready(waiting.to_string())).await?;
+    let mut said = None;
+    let on_wait = |waiting: &Waiting| {
+        part.not_ready(waiting.to_string());
+        // It waits again and again for the same: one message is enough. A race is over in a second.
+        let kind = std::mem::discriminant(waiting);
+        if !matches!(waiting, Waiting::Race) && said.replace(kind) != Some(kind) {
+            info!(%waiting, "waiting to own the object store");
+        }
+    };
+    let owner = Owner::take(s3, disk, &host(runtime), runtime.seams(), on_wait).await?;
     let process = runtime.clone();
     owner.keep(move |lost| {
         error!(%lost, "stopping, since two processes must not use one store");
@@ -104,9 +113,9 @@ async fn own(runtime: &Runtime, s3: Arc<dyn ObjectStore>, disk: DiskId, part: &P
     Ok(())
 }
 
-/// Name of the machine, for those who look who owns the store.
+/// Name of the machine or container, for those who look who owns the store. Not from `/proc`, whose files say that they have no bytes.
 fn host(runtime: &Runtime) -> String {
-    let name = runtime.seams().disk.read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let name = runtime.seams().disk.read(Path::new("/etc/hostname")).unwrap_or_default();
     let name = String::from_utf8_lossy(&name).trim().to_owned();
     if name.is_empty() { "unknown".to_owned() } else { name }
 }

@@ -162,7 +162,10 @@ impl Owner {
                 Look::Ours(number) => break number,
                 Look::Wait(waiting, pause) => (waiting, pause),
             };
-            on_wait(&waiting);
+            // After a put of its own it has only to look once more.
+            if !pause.is_zero() {
+                on_wait(&waiting);
+            }
             objects.clock.sleep(pause).await;
         };
         objects.remove_below(number).await;

@@ -24,6 +24,9 @@ const STALL_MAX: Duration = Duration::from_secs(10);
 /// Region that is signed for where a server of its own has none.
 const ANY_REGION: &str = "us-east-1";
 
+/// What names a server that is not Amazon's, where the configuration does not.
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
+
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -77,15 +80,16 @@ pub(super) async fn connect(config: &S3Config, credentials: Credentials, clock: 
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL_MAX).build())
         .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-    loader = match (&config.region, &config.endpoint) {
+    let is_amazon = config.endpoint.is_none() && std::env::var_os(ENDPOINT_VARIABLE).is_none_or(|url| url.is_empty());
+    loader = match (&config.region, is_amazon) {
         (Some(region), _) => loader.region(Region::new(region.clone())),
         // The metadata service of the machine says nothing of a server that is not Amazon's.
-        (None, Some(_)) => loader.region(
+        (None, false) => loader.region(
             RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
                 .or_else(ProfileFileRegionProvider::new())
                 .or_else(Region::new(ANY_REGION)),
         ),
-        (None, None) => loader,
+        (None, true) => loader,
     };
     if let Credentials::Given { access_key, secret_key } = credentials {
         loader = loader.credentials_provider(aws_credential_types::Credentials::new(access_key, secret_key, None, None, "given"));

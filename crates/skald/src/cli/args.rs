@@ -31,7 +31,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Print the effective configuration.
     Config(ConfigArgs),
-    /// Check every checksum of a data directory that no server uses, or build its indexes and manifests anew.
+    /// Check every checksum of a data directory or bucket that no server uses, or build its indexes and manifests anew.
     Fsck(FsckArgs),
     /// What needs a running server.
     #[command(flatten)]
@@ -476,7 +476,8 @@ pub struct FsckArgs {
     /// Where the write-ahead log lies, as in `ingester.wal.dir`.
     #[arg(long, value_name = "DIR")]
     pub wal_dir: Option<PathBuf>,
-    /// Build index and manifest of every tenant's day anew, from the data objects alone, instead of checking.
+    /// Build index and manifest of every tenant's day anew, from the footers of the data objects alone, instead of checking. Damaged blocks are
+    /// found by checking only.
     #[arg(long)]
     pub rebuild: bool,
 }
