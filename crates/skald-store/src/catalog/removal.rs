@@ -6,7 +6,7 @@ use crate::manifest::{self, Content, LoadError};
 use crate::{ManifestName, StoreError, TableId, TableIndex};
 use skald_model::seam::Random;
 use skald_model::{Day, TenantId, Timestamp};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// A table that was taken away, and what of it is still in the store.
@@ -43,23 +43,31 @@ impl Catalog {
         let (previous, content, objects) = self.change_slot(&id, |slot| {
             let objects = slot.table.objects.clone();
             // What the newest manifest absorbs may still be there; it is among the other files then.
-            let absorbed = objects.iter().map(|object| &object.path).chain(&slot.files.others).filter(|path| path.contains("/incoming/"));
-            let content = Content { absorbed: absorbed.cloned().collect(), ..Content::default() };
+            let left = objects.iter().map(|object| &object.path).chain(&slot.files.others).filter(|path| path.contains("/incoming/"));
+            let mut absorbed: BTreeSet<String> = left.cloned().collect();
+            if let ManifestState::Known(current) = &slot.manifest {
+                // Readers may still hold what an earlier removal took away.
+                absorbed.extend(current.absorbed.iter().cloned());
+            }
+            let content = Content { absorbed: absorbed.into_iter().collect(), ..Content::default() };
             (slot.files.newest(), content, objects)
         });
         let manifest = self.publish_manifest(&id, previous, content, by).await?;
         let ids: HashSet<u64> = objects.iter().map(|object| object.id).collect();
-        let removal = self.change_slot(&id, |slot| {
+        let (removal, gone) = self.change_slot(&id, |slot| {
             slot.manifest = ManifestState::Known(Current::from(&manifest));
             let table = Arc::make_mut(&mut slot.table);
-            table.objects.retain(|object| !ids.contains(&object.id));
+            // What an upload swapped meanwhile was retired by it.
+            let (gone, stays): (Vec<_>, Vec<_>) = table.objects.drain(..).partition(|object| ids.contains(&object.id));
+            table.objects = stays;
             table.problem = None;
             let manifests = slot.files.manifests.keys().map(|number| ManifestName { table: id.clone(), number: *number }.to_string());
             let files = slot.files.others.iter().cloned().chain(manifests).collect();
-            Removal { table: id.clone(), objects: ids.clone(), index: table.index.take(), files }
+            (Removal { table: id.clone(), objects: ids.clone(), index: table.index.take(), files }, gone)
         });
-        let bytes = objects.iter().map(|object| object.size).sum();
-        self.retire(objects);
+        let bytes = gone.iter().map(|object| object.size).sum();
+        drop(objects);
+        self.retire(gone);
         self.leaving.lock().push(removal);
         Ok(bytes)
     }
@@ -99,6 +107,8 @@ impl Catalog {
     async fn finish_removals(&self) -> Result<(), StoreError> {
         let held: HashSet<u64> = self.retired.lock().iter().map(|object| object.id).collect();
         let is_free = |removal: &mut Removal| {
+            // The cache is no reader.
+            removal.index.iter().for_each(|index| index.forget());
             removal.objects.is_disjoint(&held) && removal.index.as_ref().is_none_or(|index| Arc::strong_count(index) == 1)
         };
         let free: Vec<Removal> = self.leaving.lock().extract_if(.., is_free).collect();
@@ -164,6 +174,9 @@ impl Catalog {
             kept.push(manifest::read_manifest(self.store.as_ref(), id, number, size).await?);
         }
         let mut garbage = manifest::garbage(&listing, &kept, now);
+        // Readers may hold these; sweeps delete them.
+        let retired: HashSet<String> = self.retired.lock().iter().map(|object| object.path.clone()).collect();
+        garbage.retain(|name| !retired.contains(name));
         self.change_slot(id, |slot| {
             slot.files = stored_files(&listing);
             // Whatever the listing says, what readers are given stays.

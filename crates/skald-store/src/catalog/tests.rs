@@ -374,3 +374,46 @@ fn a_damaged_index_costs_nothing_but_itself() {
     let uncovered = catalog.uncovered_of(&table("t"));
     assert!(uncovered.is_damaged && uncovered.objects == 2, "it is to be built anew");
 }
+
+#[test]
+fn an_index_that_was_open_goes_with_its_day() {
+    let world = World::new();
+    let catalog = world.open();
+    world.flush(&catalog, "t", 0..2);
+    world.index(&catalog, "t").expect("published");
+    let index = only_table(&catalog, "t").and_then(|table| table.index.clone()).expect("it was published");
+    let open = block_on(index.open(&InlinePool)).expect("it is whole");
+    drop(index);
+    world.remove(&catalog, "t");
+    block_on(catalog.sweep()).expect("the store deletes");
+    assert_eq!(world.names().len(), 3, "a reader has the index open, so it stays, and what says that the day is gone");
+    drop(open);
+    block_on(catalog.sweep()).expect("the store deletes");
+    assert_eq!(world.names(), [""; 0]);
+    assert!(catalog.tenants().is_empty());
+}
+
+#[test]
+fn what_was_removed_stays_so_when_the_day_is_removed_again() {
+    let world = World::new();
+    let catalog = world.open();
+    world.flush(&catalog, "t", 0..1);
+    let reader = live(&catalog, "t").remove(0);
+    world.remove(&catalog, "t");
+    world.flush(&catalog, "t", 1..2);
+    world.remove(&catalog, "t");
+    assert!(world.names().contains(&reader.path), "a reader holds it");
+    assert!(live(&world.open(), "t").is_empty(), "the process died here");
+}
+
+#[test]
+fn old_files_of_a_removed_day_go_without_what_a_reader_holds() {
+    let world = World::new();
+    let catalog = world.open();
+    world.flush(&catalog, "t", 0..1);
+    let reader = live(&catalog, "t").remove(0);
+    world.remove(&catalog, "t");
+    let now = block_on(catalog.store_now(world.random.as_ref())).expect("the store tells");
+    assert_eq!(block_on(catalog.tidy(&table("t"), now)).expect("the store lists"), 0);
+    assert!(world.names().contains(&reader.path));
+}

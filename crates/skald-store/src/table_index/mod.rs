@@ -182,6 +182,12 @@ impl TableIndex {
         Ok(open)
     }
 
+    /// Lets go of what is kept of it. Who has it open goes on with that.
+    pub(crate) fn forget(&self) {
+        self.shelf.open.remove(&self.id);
+        self.shelf.metrics.bytes.set(self.shelf.open.weight() as i64);
+    }
+
     async fn read_core(&self) -> Result<(Layout, Bytes), IndexError> {
         let tail_start = self.size.saturating_sub(TAIL_BYTES.max(Layout::TAIL_LEN as u64));
         let tail = self.read(tail_start..self.size).await?;

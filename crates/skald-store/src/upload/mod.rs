@@ -201,25 +201,29 @@ impl Inner {
         let in_log = (self.parts.oldest_in_log)();
         let flushed = |object: &Queued| object.name.last_generation(self.parts.disk_id).zip(in_log).is_none_or(|(of, in_log)| of < in_log);
         let queued: Vec<Queued> = self.parts.tier.queued().into_iter().filter(flushed).collect();
-        let is_queued = |path: &String| queued.iter().any(|object| object.path == *path);
-        self.alone.lock().retain(is_queued);
+        // The queue may be long: it is looked through once, whatever there is to compare it with.
+        let by_path: HashMap<&str, &Queued> = queued.iter().map(|object| (object.path.as_str(), object)).collect();
+        self.alone.lock().retain(|path| by_path.contains_key(path.as_str()));
         let mut pauses = self.pauses.lock();
-        pauses.retain(|id, _| queued.iter().any(|object| group_of(&object.name).is_some_and(|(of, ..)| of == *id)));
+        if !pauses.is_empty() {
+            let groups: HashSet<GroupId> = queued.iter().filter_map(|object| Some(group_of(&object.name)?.0)).collect();
+            pauses.retain(|id, _| groups.contains(id));
+        }
         let now = self.parts.seams.clock.monotonic();
         let rests = |id: &GroupId| !all && pauses.get(id).is_some_and(|pause| now < pause.until);
-        let tried = self.tried_again(&queued);
-        let is_tried = |object: &Queued| tried.iter().any(|batch| batch.members.contains(object));
-        let rest = queued.iter().filter(|object| !is_tried(object)).cloned().collect();
+        let tried = self.tried_again(&by_path);
+        let of_tried: HashSet<&str> = tried.iter().flat_map(|batch| &batch.members).map(|member| member.path.as_str()).collect();
+        let rest = queued.iter().filter(|object| !of_tried.contains(object.path.as_str())).cloned().collect();
         let alone = self.alone.lock();
         let UploadSettings { target_size, max_delay } = self.parts.settings;
         let due = batches(rest, &Due { target_size, max_delay, now: self.parts.seams.clock.now(), all, alone: &alone });
         tried.into_iter().chain(due).filter(|batch| !rests(&batch.id)).collect()
     }
 
-    /// What was tried, with those members that are still there.
-    fn tried_again(&self, queued: &[Queued]) -> Vec<Batch> {
+    /// What was tried, with those members that are still there, in the order of the first attempt: so the bytes are the same.
+    fn tried_again(&self, queued: &HashMap<&str, &Queued>) -> Vec<Batch> {
         let mut tried = self.tried.lock();
-        let of = |members: &Vec<String>| queued.iter().filter(|object| members.contains(&object.path)).cloned().collect::<Vec<_>>();
+        let of = |members: &[String]| members.iter().filter_map(|path| queued.get(path.as_str()).copied().cloned()).collect::<Vec<_>>();
         // Nobody wants the rows of an object all of whose members are gone: they were removed.
         let gone = tried.extract_if(.., |_, members| of(members).is_empty());
         gone.for_each(|(name, _)| self.parts.catalog.discard(name));
@@ -254,6 +258,8 @@ impl Inner {
 
     async fn upload(&self, batch: &Batch) -> Result<(), UploadError> {
         let UploadParts { tier, catalog, metrics, .. } = &self.parts;
+        // An earlier process may have removed the day, and left its queue. Only the manifest tells.
+        catalog.table(&batch.id.table).await;
         // While these are held nothing of them is deleted.
         let names: HashSet<&str> = batch.members.iter().map(|member| member.path.as_str()).collect();
         let objects = catalog.live_of(&batch.id.table, &names);

@@ -314,3 +314,40 @@ fn a_reader_keeps_what_it_reads_while_it_is_swapped() {
     assert!(life.tier.queued().is_empty());
     assert_eq!(setup.remote.traffic(Operation::PutIfAbsent).requests, 1, "and is not uploaded again");
 }
+
+#[test]
+fn what_an_earlier_process_removed_is_not_uploaded() {
+    for first in [1, 2] {
+        let setup = Setup::new();
+        let life = setup.start();
+        (1..=first).for_each(|generation| setup.flush(&life, generation));
+        let by = Publisher { disk: DISK, random: setup.world.random.clone() };
+        setup.run(life.catalog.remove_day(&tenant(), Day(0), &by)).expect("the store is well");
+        // It dies before it takes anything out of the queue.
+        drop(life);
+        let life = setup.start();
+        assert_eq!(life.tier.queued().len() as u64, first);
+        setup.upload(&life);
+        assert!(setup.stored().is_empty(), "{first}: {:?}", setup.stored());
+        assert_eq!(setup.rows(&life), 0);
+    }
+}
+
+#[test]
+fn members_of_a_second_attempt_come_in_the_order_of_the_first() {
+    let setup = Setup::new();
+    let life = setup.start();
+    for part in [2, 10] {
+        let at = GenerationPart { generation: Generation(1), part };
+        let name = ObjectName::incoming(TableId { tenant: tenant(), day: Day(0) }, DISK, at, "default");
+        setup.run(life.catalog.publish(name, object(1, i64::from(part)))).expect("the disk is well");
+    }
+    setup.remote.inject(Fault::Fail.on(Operation::PutIfAbsent).times(1));
+    setup.upload(&life);
+    let parts = |batches: Vec<Batch>| batches.iter().flat_map(|batch| &batch.members).map(|one| one.name.clone()).collect::<Vec<_>>();
+    let mut ascending = parts(life.uploader.0.due(true));
+    assert_eq!(ascending.len(), 2);
+    let again = ascending.clone();
+    ascending.sort();
+    assert_eq!(again, ascending, "by part, not by the text of the name");
+}
