@@ -26,6 +26,10 @@ use tracing::{error, info, warn};
 /// Time between attempts to reach a remote store at the start.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// When the bucket is listed again: soon after the start, then now and then.
+const REFRESH_FIRST: [Duration; 2] = [Duration::from_secs(120), Duration::from_secs(600)];
+const REFRESH: Duration = Duration::from_secs(3600);
+
 /// The store, and what is live in it.
 pub struct Storage {
     /// What is live.
@@ -56,8 +60,12 @@ pub async fn open(runtime: &Runtime, disk: DiskId, part: &Part) -> Result<Storag
     } else {
         Catalog::open(store, seams.clock.clone(), sizes, metrics).await?
     };
+    let catalog = Arc::new(catalog);
+    if tier.is_some() {
+        keep_fresh(runtime, &catalog, disk);
+    }
     part.ready();
-    Ok(Storage { catalog: Arc::new(catalog), tier })
+    Ok(Storage { catalog, tier })
 }
 
 /// A bucket that this process owns, behind retries, queue and cache.
@@ -111,6 +119,23 @@ async fn own(runtime: &Runtime, s3: Arc<dyn ObjectStore>, disk: DiskId, part: &P
         }
     });
     Ok(())
+}
+
+/// Lists the bucket again and again: whoever owned it before may upload a last time after it was taken for dead.
+fn keep_fresh(runtime: &Runtime, catalog: &Arc<Catalog>, disk: DiskId) {
+    let (clock, catalog) = (runtime.seams().clock.clone(), catalog.clone());
+    let task = async move {
+        let pauses = REFRESH_FIRST.into_iter().chain(std::iter::repeat(REFRESH));
+        for pause in pauses {
+            clock.sleep(pause).await;
+            match catalog.refresh(disk).await {
+                Ok(0) => {}
+                Ok(objects) => info!(objects, "found objects that another process put"),
+                Err(error) => warn!(error = %chain(&error), "cannot look for objects that another process put, trying again later"),
+            }
+        }
+    };
+    runtime.seams().spawner.spawn("store-refresh", Box::pin(task));
 }
 
 /// Name of the machine or container, for those who look who owns the store. Not from `/proc`, whose files say that they have no bytes.

@@ -4,6 +4,7 @@ mod manifests;
 mod metrics;
 mod object;
 mod read;
+mod refresh;
 mod removal;
 mod slot;
 mod swap;
@@ -31,7 +32,7 @@ use removal::Removal;
 use skald_block::{EncodedObject, FilterPage, ObjectSummary, Section};
 use skald_model::seam::Clock;
 use skald_model::{Day, DiskId, ErrorKind, Generation, TenantId, TimeRange, Timestamp};
-use slot::{ManifestState, Slot};
+use slot::Slot;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,10 +155,7 @@ impl Catalog {
         let id = name.table.clone();
         self.change_slot(&id, |slot| {
             if slot.table.objects.iter().all(|known| known.name != name) {
-                Arc::make_mut(&mut slot.table).objects.push(self.count_in(name, size));
-                if let ManifestState::Unread(fresh) = &mut slot.manifest {
-                    fresh.add(size);
-                }
+                slot.add(self.count_in(name, size));
             }
         });
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Bytes read at first from an object's end, so that most footers fit: they take about a thousandth of an object of few streams.
 const TAIL_MIN: u64 = 16 * 1024;
 const TAIL_MAX: u64 = 256 * 1024;
-const TAIL_SHARE: u64 = 512;
+const TAIL_SHARE: u64 = 1024;
 
 impl Catalog {
     /// The object with its footer, from the cache if it is there; else the footer is taken apart on `pool`.

@@ -116,6 +116,14 @@ impl Slot {
         slot
     }
 
+    /// Makes a new object live.
+    pub(super) fn add(&mut self, object: Arc<DataObject>) {
+        if let ManifestState::Unread(fresh) = &mut self.manifest {
+            fresh.add(object.size);
+        }
+        Arc::make_mut(&mut self.table).objects.push(object);
+    }
+
     /// What the index does not cover.
     pub(super) fn uncovered(&self, is_stored: impl Fn(&DataObject) -> bool) -> Uncovered {
         match &self.manifest {

@@ -417,3 +417,27 @@ fn old_files_of_a_removed_day_go_without_what_a_reader_holds() {
     assert_eq!(block_on(catalog.tidy(&table("t"), now)).expect("the store lists"), 0);
     assert!(world.names().contains(&reader.path));
 }
+
+#[test]
+fn what_another_disk_put_meanwhile_is_found_once_and_what_was_removed_does_not_come_back() {
+    let world = World::new();
+    let catalog = world.open();
+    world.flush(&catalog, "t", 0..1);
+    let of_other = |generation| {
+        let at = GenerationPart { generation: Generation(generation), part: 0 };
+        ObjectName::incoming(table("t"), DiskId(8), at, "default")
+    };
+    let put = |name: &ObjectName, generation| {
+        block_on(world.memory.put(&name.to_string(), object("t", generation).bytes)).expect("in memory");
+    };
+    put(&of_other(1), 1);
+    put(&name("t", 9), 9);
+    assert_eq!(block_on(catalog.refresh(DiskId(7))).expect("the store lists"), 1);
+    assert_eq!(block_on(catalog.refresh(DiskId(7))).expect("the store lists"), 0);
+    let paths: Vec<String> = live(&catalog, "t").iter().map(|object| object.path.clone()).collect();
+    assert_eq!(paths, [name("t", 0).to_string(), of_other(1).to_string()], "this disk's own is not taken from a listing");
+    let reader = live(&catalog, "t");
+    world.remove(&catalog, "t");
+    assert_eq!(block_on(catalog.refresh(DiskId(7))).expect("the store lists"), 0, "they are still there, and gone");
+    drop(reader);
+}

@@ -107,7 +107,9 @@ impl Inner {
                 self.recent.push_back(failed);
                 let failures = self.recent.iter().filter(|failed| **failed).count();
                 let enough = self.recent.len() >= settings.attempts_min.max(1);
-                if failed && enough && failures as f64 >= settings.failure_share * self.recent.len() as f64 {
+                let is_mostly_failing = enough && failures as f64 >= settings.failure_share * self.recent.len() as f64;
+                let in_a_row = self.recent.iter().rev().take_while(|failed| **failed).count();
+                if failed && (is_mostly_failing || in_a_row >= settings.failures_in_a_row.max(1)) {
                     self.change(State::Open { failing_since: now, until: now + settings.rest });
                 }
             }
@@ -153,7 +155,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn breaker() -> Breaker {
-        Breaker::new(BreakerSettings { window: 10, attempts_min: 4, failure_share: 0.5, rest: 10 * SECOND })
+        Breaker::new(BreakerSettings { window: 10, attempts_min: 4, failure_share: 0.5, failures_in_a_row: 10, rest: 10 * SECOND })
     }
 
     /// Attempts one after another at `at`, `-` failing. How many of them were let through.
@@ -178,6 +180,16 @@ mod tests {
         check("+-+-", true);
         check("++++++++++----", false);
         check("++++++++++-----", true);
+    }
+
+    #[test]
+    fn opens_after_so_many_failures_in_a_row_however_many_successes_are_in_the_window() {
+        let settings = BreakerSettings { window: 100, attempts_min: 4, failure_share: 0.5, failures_in_a_row: 3, rest: 10 * SECOND };
+        for (ends, opens) in [("++++++++++--+--", false), ("++++++++++---", true)] {
+            let breaker = Breaker::new(settings.clone());
+            attempts(&breaker, SECOND, ends);
+            assert_eq!(breaker.level(), if opens { 2 } else { 0 }, "{ends}");
+        }
     }
 
     #[test]

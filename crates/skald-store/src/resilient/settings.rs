@@ -41,6 +41,8 @@ pub struct BreakerSettings {
     pub attempts_min: usize,
     /// Share of failures at which the store is left alone.
     pub failure_share: f64,
+    /// Failures in a row at which it is, however well it did before: a store that hangs fails slowly.
+    pub failures_in_a_row: usize,
     /// For how long, before single attempts try whether it is well again.
     pub rest: Duration,
 }
@@ -66,7 +68,7 @@ impl Default for Settings {
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        BreakerSettings { window: 64, attempts_min: 20, failure_share: 0.5, rest: Duration::from_secs(10) }
+        BreakerSettings { window: 64, attempts_min: 20, failure_share: 0.5, failures_in_a_row: 8, rest: Duration::from_secs(10) }
     }
 }
 

@@ -36,7 +36,7 @@ fn seeded_rig(settings: Settings, seed: u64) -> Rig {
 
 /// Never leaves the store alone.
 fn no_breaker() -> BreakerSettings {
-    BreakerSettings { failure_share: 2.0, ..BreakerSettings::default() }
+    BreakerSettings { failure_share: 2.0, failures_in_a_row: usize::MAX, ..BreakerSettings::default() }
 }
 
 /// Tries again as long as there is time.

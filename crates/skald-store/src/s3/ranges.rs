@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 
 /// Bytes between two ranges that are rather read than asked for again.
-const GAP_MAX: u64 = 64 << 10;
+const GAP_MAX: u64 = 16 << 10;
 /// Bytes of one request; a longer range is split, so that its parts come side by side.
 pub(super) const REQUEST_LEN_MAX: u64 = 16 << 20;
 /// No object is as long, and no server reads a larger number as one.
@@ -93,8 +93,8 @@ mod tests {
     fn neighbours_are_read_together_and_long_ranges_in_parts() {
         check(&[0..10, 10..20], &[0..20]);
         check(&[100..110, 0..10], &[0..110]);
-        check(&[0..10, 10 + 64 * KIB - 1..64 * KIB + 20], &[0..64 * KIB + 20]);
-        check(&[0..10, 10 + 64 * KIB..64 * KIB + 20], &[0..10, 10 + 64 * KIB..64 * KIB + 20]);
+        check(&[0..10, 10 + 16 * KIB - 1..16 * KIB + 20], &[0..16 * KIB + 20]);
+        check(&[0..10, 10 + 16 * KIB..16 * KIB + 20], &[0..10, 10 + 16 * KIB..16 * KIB + 20]);
         check(&[0..16 * MIB, 16 * MIB..17 * MIB], &[0..16 * MIB, 16 * MIB..17 * MIB]);
         check(&[5..40 * MIB], &[5..16 * MIB + 5, 16 * MIB + 5..32 * MIB + 5, 32 * MIB + 5..40 * MIB]);
         check(&[0..20 * MIB, 10 * MIB..30 * MIB], &[0..16 * MIB, 16 * MIB..30 * MIB]);

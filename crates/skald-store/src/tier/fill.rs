@@ -14,6 +14,8 @@ use tracing::{debug, warn};
 const OBJECTS_MAX: usize = 64 * 1024;
 /// Objects that are being fetched or wait for it; others are thought of again when they are read again.
 const FILLS_MAX: usize = 64;
+/// What a request counts beside its bytes: about the bytes that come in the time it takes. Of a small object an eighth of its size.
+const REQUEST_COST: u64 = 256 * 1024;
 /// What a permit stands for.
 const UNIT: u64 = 64 * 1024;
 
@@ -28,6 +30,7 @@ pub(super) struct Reads {
 #[derive(Clone, Copy)]
 struct Read {
     size: u64,
+    /// Bytes read, and what the requests for them count.
     bytes: u64,
 }
 
@@ -50,12 +53,13 @@ impl Reads {
         }
     }
 
-    /// Counts bytes read remotely. The object's size when it is time to fetch it; the caller then does so, and nobody else.
-    pub(super) fn note(&self, name: &str, bytes: u64) -> Option<u64> {
+    /// Counts what was read remotely. The object's size when it is time to fetch it; the caller then does so, and nobody else.
+    pub(super) fn note(&self, name: &str, bytes: u64, requests: u64) -> Option<u64> {
         let size = {
             let mut objects = self.objects.lock();
             let mut read = objects.get_mut(name)?;
-            read.bytes = read.bytes.saturating_add(bytes);
+            let cost = bytes.saturating_add(requests.saturating_mul(REQUEST_COST.min(read.size / 8)));
+            read.bytes = read.bytes.saturating_add(cost);
             if read.bytes < read.size || read.size > self.memory_max {
                 return None;
             }
@@ -105,23 +109,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn requests_count_too() {
+        let reads = Reads::new(1 << 20);
+        reads.note_size("a", 800);
+        assert_eq!(reads.note("a", 0, 7), None);
+        assert_eq!(reads.note("a", 0, 1), Some(800));
+        let large = 8 * REQUEST_COST * 10;
+        let reads = Reads::new(large);
+        reads.note_size("b", large);
+        assert_eq!(reads.note("b", 0, 79), None);
+        assert_eq!(reads.note("b", 0, 1), Some(large));
+    }
+
+    #[test]
     fn an_object_is_fetched_once_as_many_bytes_were_read_as_it_has() {
         let reads = Reads::new(1 << 20);
-        assert_eq!(reads.note("a", 1000), None, "nobody said how large it is");
+        assert_eq!(reads.note("a", 1000, 0), None, "nobody said how large it is");
         reads.note_size("a", 100);
         reads.note_size("a", 100);
-        assert_eq!(reads.note("a", 60), None);
-        assert_eq!(reads.note("a", 39), None);
-        assert_eq!(reads.note("a", 1), Some(100));
-        assert_eq!(reads.note("a", 100), None, "it is being fetched");
+        assert_eq!(reads.note("a", 60, 0), None);
+        assert_eq!(reads.note("a", 39, 0), None);
+        assert_eq!(reads.note("a", 1, 0), Some(100));
+        assert_eq!(reads.note("a", 100, 0), None, "it is being fetched");
         reads.filling.lock().remove("a");
-        assert_eq!(reads.note("a", 100), Some(100), "it did not come to stay");
+        assert_eq!(reads.note("a", 100, 0), Some(100), "it did not come to stay");
     }
 
     #[test]
     fn an_object_that_is_too_large_for_the_memory_is_never_fetched() {
         let reads = Reads::new(1 << 20);
         reads.note_size("a", (1 << 20) + 1);
-        assert_eq!(reads.note("a", 10 << 20), None);
+        assert_eq!(reads.note("a", 10 << 20, 0), None);
     }
 }

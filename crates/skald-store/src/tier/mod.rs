@@ -4,7 +4,7 @@
 //!   in which objects lie without a remote store, so that a data directory which had none uploads itself.
 //! - **Cache**, `<data_dir>/cache`: whole objects, as many as fit. May be emptied at any time.
 //!
-//! A read takes the queue, then the cache, then the remote store. An object of which as many bytes were read remotely as it has is fetched whole: never
+//! A read takes the queue, then the cache, then the remote store. An object of which as many bytes were read remotely as it has (each request counting some) is fetched whole: never
 //! more than twice the bytes that the best choice in hindsight would have read.
 
 mod cache;
@@ -138,8 +138,8 @@ impl Tier {
     }
 
     /// Counts what was read remotely of an object, and fetches it whole when it is time to.
-    fn note_remote_read(&self, name: &str, bytes: u64) {
-        let Some(size) = self.0.reads.note(name, bytes) else { return };
+    fn note_remote_read(&self, name: &str, bytes: u64, requests: u64) {
+        let Some(size) = self.0.reads.note(name, bytes, requests) else { return };
         let tier = self.clone();
         let name = name.to_owned();
         self.0.seams.spawner.spawn("cache-fill", Box::pin(async move { tier.fill(name, size).await }));
@@ -167,7 +167,7 @@ impl ObjectStore for Tier {
         }
         let read = self.0.metrics.served(Place::Remote, self.0.remote.get_range(name, range).await.map(|bytes| vec![bytes]))?;
         let bytes = read.into_iter().next().unwrap_or_default();
-        self.note_remote_read(name, bytes.len() as u64);
+        self.note_remote_read(name, bytes.len() as u64, 1);
         Ok(bytes)
     }
 
@@ -175,8 +175,9 @@ impl ObjectStore for Tier {
         if let Some(parts) = self.get_near(name, &ranges).await {
             return parts;
         }
+        let requests = 1 + ranges.windows(2).filter(|pair| pair[0].end != pair[1].start).count() as u64;
         let read = self.0.metrics.served(Place::Remote, self.0.remote.get_ranges(name, ranges).await)?;
-        self.note_remote_read(name, read.iter().map(|part| part.len() as u64).sum());
+        self.note_remote_read(name, read.iter().map(|part| part.len() as u64).sum(), requests);
         Ok(read)
     }
 

@@ -11,7 +11,7 @@ fn fail_until_it_rests(rig: &Rig) -> u64 {
 #[test]
 fn a_store_that_fails_is_left_alone_and_the_error_says_why() {
     let rig = rig(Settings::default());
-    assert_eq!(fail_until_it_rests(&rig), 20);
+    assert_eq!(fail_until_it_rests(&rig), 8);
     rig.world.clock.advance(3 * SECOND);
     let (result, took) = rig.call(rig.store.put("b", Bytes::new()));
     let error = result.unwrap_err();
