@@ -141,7 +141,9 @@ async fn check(args: &FsckArgs) -> Result<Report, Failure> {
     }
     // In front of a bucket, what is to be uploaded.
     let objects = target.config.objects_dir();
-    if StdDisk.list(&objects).is_ok() {
+    // A folder that somebody named has to be there.
+    let is_named = matches!(target.config.store_url(), Some(StoreUrl::File(_)));
+    if is_named || StdDisk.list(&objects).is_ok() {
         Store::of_files(&objects, target.disk_id, false).await?.check(&mut report).await?;
     } else if !is_bucket {
         report.absent.push(objects);
