@@ -20,8 +20,8 @@ enum Layer {
 fn layer(name: &str) -> Layer {
     match name.strip_prefix("skald-").unwrap_or(name) {
         "model" => Layer::Values,
-        "block" | "logql" | "index" => Layer::Pure,
-        "proto" | "wal" | "ring" | "store" | "rpc" | "config" | "runtime" => Layer::Mechanism,
+        "block" | "logql" | "index" | "pipeline" => Layer::Pure,
+        "proto" | "wal" | "ring" | "store" | "rpc" | "config" | "runtime" | "tail" | "discovery" => Layer::Mechanism,
         "distributor" | "ingester" | "querier" | "compactor" | "ruler" | "agent" => Layer::Service,
         "skald" => Layer::Front,
         "testkit" | "sim" | "fuzz" | "integration-tests" => Layer::Test,
@@ -60,6 +60,8 @@ fn check(from: &str, to: &str, is_dev: bool) -> Result<(), String> {
         (Layer::Test, Layer::Test) => true,
         (_, Layer::Test) => is_dev,
         (Layer::Mechanism, Layer::Mechanism) => to == "skald-config" || (from == "skald-rpc" && matches!(to, "skald-proto" | "skald-ring")),
+        // Stages speak Go's regexes, LogQL's selectors and templates.
+        (Layer::Pure, Layer::Pure) => from == "skald-pipeline" && to == "skald-logql",
         _ => upper > lower,
     };
     if allowed { Ok(()) } else { Err(format!("{from} ({upper:?}) depends on {to} ({lower:?})")) }

@@ -1,0 +1,7 @@
+//! The log collector: reads files, the journal, syslog, pushes and containers as a promtail configuration says, and delivers each line to a Loki-compatible server.
+//!
+//! Lines go through the stages of their scrape config into the intake, which cuts batches; a batch stands in the spool on disk before it is sent, and positions move
+//! when every client has had it acknowledged.
+
+pub mod intake;
+pub mod source;

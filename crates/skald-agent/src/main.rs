@@ -1,0 +1,7 @@
+//! `skald-agent`: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,96 @@
+use crate::{LabelSet, Text};
+use std::borrow::Cow;
+
+/// What stages have learned about an entry: a map from names to values that begins as a copy of the entry's labels.
+///
+/// The copy is not made: names that no stage has set are looked up in the labels that the entry came with.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Extracted {
+    base: LabelSet,
+    /// Few, so a list is faster than a map. `None` is a name that was deleted.
+    set: Vec<(Text, Option<Value>)>,
+}
+
+/// A value that a stage extracted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    /// Text.
+    Text(String),
+    /// Any number.
+    Number(f64),
+    /// `true` or `false`.
+    Bool(bool),
+    /// Looked for and not there, or something that has no text.
+    Null,
+}
+
+impl Extracted {
+    /// The map of an entry that came with `labels`.
+    pub(crate) fn of(labels: &LabelSet) -> Self {
+        Extracted { base: labels.clone(), set: Vec::new() }
+    }
+
+    /// Sets or replaces a value.
+    pub(crate) fn set(&mut self, name: &Text, value: Value) {
+        self.put(name, Some(value));
+    }
+
+    /// Deletes a name.
+    pub(crate) fn remove(&mut self, name: &Text) {
+        self.put(name, None);
+    }
+
+    fn put(&mut self, name: &Text, value: Option<Value>) {
+        match self.set.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => self.set.push((Text::clone(name), value)),
+        }
+    }
+
+    /// Whether the map has the name, even with a value that has no text.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        match self.set.iter().find(|(known, _)| **known == *name) {
+            Some((_, value)) => value.is_some(),
+            None => self.base.get(name).is_some(),
+        }
+    }
+
+    /// The value of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
+        match self.set.iter().find(|(known, _)| **known == *name) {
+            Some((_, value)) => value.as_ref().map(Cow::Borrowed),
+            None => self.base.get(name).map(|text| Cow::Owned(Value::Text(text.to_owned()))),
+        }
+    }
+
+    /// The value of a name as text; `None` when there is none or it has no text.
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.set.iter().find(|(known, _)| **known == *name) {
+            Some((_, value)) => value.as_ref().and_then(Value::text),
+            None => self.base.get(name).map(Cow::Borrowed),
+        }
+    }
+
+    /// All names and values, sorted by name.
+    pub(crate) fn sorted(&self) -> Vec<(&str, Cow<'_, Value>)> {
+        let base = self.base.iter().filter(|(name, _)| !self.set.iter().any(|(known, _)| **known == **name));
+        let base = base.map(|(name, value)| (name, Cow::Owned(Value::Text(value.to_owned()))));
+        let set = self.set.iter().filter_map(|(name, value)| Some((&**name, Cow::Borrowed(value.as_ref()?))));
+        let mut all: Vec<_> = base.chain(set).collect();
+        all.sort_by(|a, b| a.0.cmp(b.0));
+        all
+    }
+}
+
+impl Value {
+    /// As text: numbers in the shortest form without exponent, `true` and `false`; a null has none.
+    pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            // Rust prints the shortest digits that read back as the same number, and never an exponent.
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            Value::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
+            Value::Null => None,
+        }
+    }
+}
