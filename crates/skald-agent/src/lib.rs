@@ -4,5 +4,6 @@
 //! when every client has had it acknowledged.
 
 pub mod config;
+pub mod delivery;
 pub mod intake;
 pub mod source;
