@@ -5,3 +5,5 @@
 
 pub mod intake;
 pub mod source;
+pub mod sink;
+pub mod sources;
