@@ -7,3 +7,5 @@ pub mod config;
 pub mod delivery;
 pub mod intake;
 pub mod source;
+pub mod sink;
+pub mod sources;
