@@ -4,4 +4,5 @@
 //! when every client has had it acknowledged.
 
 pub mod intake;
+pub mod sink;
 pub mod source;
