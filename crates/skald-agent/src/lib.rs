@@ -6,6 +6,7 @@
 pub mod config;
 pub mod delivery;
 pub mod intake;
+pub mod sink;
 pub mod source;
 pub mod sink;
 pub mod sources;

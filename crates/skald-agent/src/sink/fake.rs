@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use skald_model::seam::Clock;
 use skald_pipeline::{Entry, Pipeline, PipelineContext, Relabel};
+use skald_testkit::SeededRandom;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -92,13 +93,23 @@ impl Intake for FakeIntake {
     }
 }
 
+fn context() -> PipelineContext {
+    PipelineContext {
+        job: "test".into(),
+        counters: Arc::default(),
+        metrics: Arc::default(),
+        random: Arc::new(SeededRandom::new(1)),
+        inspector: None,
+    }
+}
+
 /// Parts of sinks with these stages and rules, both as JSON lists.
 pub(crate) fn parts(intake: &Arc<FakeIntake>, clock: Arc<dyn Clock>, stages: &str, rules: &str) -> SinkParts {
     let stages: Vec<_> = serde_json::from_str(stages).expect("stages");
     let rules: Vec<_> = serde_json::from_str(rules).expect("rules");
     SinkParts {
         relabel: Arc::new(Relabel::new(&rules).expect("rules that compile")),
-        pipeline: Pipeline::new(&stages, &PipelineContext::for_tests()).expect("stages that compile"),
+        pipeline: Pipeline::new(&stages, &context()).expect("stages that compile"),
         intake: Arc::clone(intake) as _,
         clock,
     }
