@@ -8,5 +8,4 @@ pub mod delivery;
 pub mod intake;
 pub mod sink;
 pub mod source;
-pub mod sink;
 pub mod sources;

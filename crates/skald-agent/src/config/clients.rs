@@ -6,11 +6,7 @@ use crate::delivery::config::{ClientConfig, HiddenUrl};
 use serde_saphyr::Spanned;
 
 /// All clients; what is wrong with them goes to `report`.
-pub(super) fn all(
-    written: impl IntoIterator<Item = Spanned<ClientConfig>>,
-    flags: &ClientFlags,
-    report: &mut Report,
-) -> Vec<ClientConfig> {
+pub(super) fn all(written: impl IntoIterator<Item = Spanned<ClientConfig>>, flags: &ClientFlags, report: &mut Report) -> Vec<ClientConfig> {
     let of_file = written.into_iter().map(|client| (Place::of(client.referenced), client.value));
     let of_flags = flags.client().map(|client| (Place::default(), client));
     let mut clients: Vec<ClientConfig> = Vec::new();

@@ -114,8 +114,12 @@ static OWN: &[Own] = &[
         f.files = v.split(',').map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from).collect();
         Ok(())
     }),
-    own_switch("config.expand-env", "put environment variables into the file: ${VAR}, ${VAR:-default}", |f, v| put_switch(&mut f.expand_env, v)),
-    own_switch("kubernetes", "take the built-in configuration for a node of Kubernetes; needs -client.url", |f, v| put_switch(&mut f.kubernetes, v)),
+    own_switch("config.expand-env", "put environment variables into the file: ${VAR}, ${VAR:-default}", |f, v| {
+        put_switch(&mut f.expand_env, v)
+    }),
+    own_switch("kubernetes", "take the built-in configuration for a node of Kubernetes; needs -client.url", |f, v| {
+        put_switch(&mut f.kubernetes, v)
+    }),
     own_switch("check-syntax", "read the configuration, say what is wrong with it, and end", |f, v| put_switch(&mut f.check_syntax, v)),
     own_switch("dry-run", "print entries in the place of sending them; positions stay as they are", |f, v| put_switch(&mut f.dry_run, v)),
     own_switch("inspect", "show on standard error what each stage does to each entry", |f, v| put_switch(&mut f.inspect, v)),
@@ -151,7 +155,9 @@ static SETTINGS: &[Setting] = &[
     setting("spool.max-size", "most bytes that may wait", |c, v| put::<ByteSize>(&mut c.spool.max_size, v)),
     setting("positions.file", "where it is kept how far each source was read", |c, v| put(&mut c.positions.filename, v)),
     setting("positions.sync-period", "how often that is written", |c, v| put(&mut c.positions.sync_period, v)),
-    switch("positions.ignore-invalid-yaml", "begin anew when it cannot be read", |c, v| put_switch(&mut c.positions.ignore_invalid_yaml, v)),
+    switch("positions.ignore-invalid-yaml", "begin anew when it cannot be read", |c, v| {
+        put_switch(&mut c.positions.ignore_invalid_yaml, v)
+    }),
     setting("target.sync-period", "how often globs are looked at again", |c, v| put(&mut c.target_config.sync_period, v)),
     setting("file-watch.min_poll_frequency", "how often files are looked at, at least", |c, v| {
         put(&mut c.global.file_watch_config.min_poll_frequency, v)
@@ -162,10 +168,14 @@ static SETTINGS: &[Setting] = &[
     switch("limit.readline-rate-enabled", "bound the rate of lines", |c, v| put_switch(&mut c.limits_config.readline_rate_enabled, v)),
     setting("limit.readline-rate", "lines a second", |c, v| put(&mut c.limits_config.readline_rate, v)),
     setting("limit.readline-burst", "lines that may come at once", |c, v| put(&mut c.limits_config.readline_burst, v)),
-    switch("limit.readline-rate-drop", "drop lines above the rate; else wait", |c, v| put_switch(&mut c.limits_config.readline_rate_drop, v)),
+    switch("limit.readline-rate-drop", "drop lines above the rate; else wait", |c, v| {
+        put_switch(&mut c.limits_config.readline_rate_drop, v)
+    }),
     setting("max-streams", "most streams in a batch; 0 is no bound", |c, v| put(&mut c.limits_config.max_streams, v)),
     setting("max-line-size", "longest line; 0 is no bound", |c, v| put::<ByteSize>(&mut c.limits_config.max_line_size, v)),
-    switch("max-line-size-truncate", "cut longer lines; else they are dropped", |c, v| put_switch(&mut c.limits_config.max_line_size_truncate, v)),
+    switch("max-line-size-truncate", "cut longer lines; else they are dropped", |c, v| {
+        put_switch(&mut c.limits_config.max_line_size_truncate, v)
+    }),
     setting("log.level", "debug, info, warn or error", |c, v| put_word(&mut c.server.log_level, v)),
     setting("log.format", "logfmt or json", |c, v| put_word(&mut c.server.log_format, v)),
     switch("server.disable", "do not listen", |c, v| put_switch(&mut c.server.disable, v)),
@@ -176,11 +186,15 @@ static SETTINGS: &[Setting] = &[
     setting("server.external-url", "address that others reach it under", |c, v| put(&mut c.server.external_url, v)),
     switch("server.register-instrumentation", "serve /metrics", |c, v| put_switch(&mut c.server.register_instrumentation, v)),
     switch("server.health-check-target", "ready only when something is read", |c, v| put_switch(&mut c.server.health_check_target, v)),
-    switch("server.enable-runtime-reload", "read the configuration anew at /reload", |c, v| put_switch(&mut c.server.enable_runtime_reload, v)),
+    switch("server.enable-runtime-reload", "read the configuration anew at /reload", |c, v| {
+        put_switch(&mut c.server.enable_runtime_reload, v)
+    }),
     switch("server.profiling_enabled", "without effect", |c, v| put_switch(&mut c.server.profiling_enabled, v)),
     setting("server.graceful-shutdown-timeout", "how long stopping may take", |c, v| put(&mut c.server.graceful_shutdown_timeout, v)),
     setting("server.http-read-timeout", "longest that a request may take to come", |c, v| put(&mut c.server.http_server_read_timeout, v)),
-    setting("server.http-read-header-timeout", "longest that its head may take", |c, v| put(&mut c.server.http_server_read_header_timeout, v)),
+    setting("server.http-read-header-timeout", "longest that its head may take", |c, v| {
+        put(&mut c.server.http_server_read_header_timeout, v)
+    }),
     setting("server.http-write-timeout", "longest that an answer may take", |c, v| put(&mut c.server.http_server_write_timeout, v)),
     setting("server.http-idle-timeout", "longest that a connection may be silent", |c, v| put(&mut c.server.http_server_idle_timeout, v)),
     setting("server.http-tls-cert-path", "certificate of the listener", |c, v| put_some(&mut tls(c).cert_file, v)),
@@ -359,7 +373,8 @@ mod tests {
     #[test]
     fn flags_are_read_as_go_reads_them() {
         let want = Flags { files: vec!["a.yml".into(), "b.yml".into()], dry_run: true, ..Flags::default() };
-        for line in ["-config.file=a.yml,b.yml -dry-run", "--config.file a.yml,b.yml --dry-run=true", "-config.file a.yml,b.yml -dry-run=T"] {
+        for line in ["-config.file=a.yml,b.yml -dry-run", "--config.file a.yml,b.yml --dry-run=true", "-config.file a.yml,b.yml -dry-run=T"]
+        {
             assert_eq!(parse(line), Ok(want.clone()), "{line}");
         }
         assert_eq!(parse("-stdin -stdin=false"), Ok(Flags::default()));

@@ -176,7 +176,9 @@ impl Written {
 impl Config {
     /// The configuration as YAML, with its defaults and without its secrets.
     pub fn render(&self) -> String {
-        serde_saphyr::to_string(self).expect("settings are plain data")
+        let mut tree = serde_json::to_value(self).expect("settings are maps with text keys");
+        remove_nulls(&mut tree);
+        skald_config::render_value(&tree)
     }
 
     /// What follows from other settings, and what cannot be.
@@ -204,6 +206,18 @@ impl Config {
     }
 }
 
+/// What is not set is not shown.
+fn remove_nulls(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(entries) => {
+            entries.retain(|_, value| !value.is_null());
+            entries.values_mut().for_each(remove_nulls);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
+}
+
 fn scrape_configs(written: Vec<Spanned<scrape::Written>>, report: &mut Report) -> Vec<ScrapeConfig> {
     let mut checked: Vec<ScrapeConfig> = Vec::with_capacity(written.len());
     let mut places: HashMap<String, Place> = HashMap::new();
@@ -211,7 +225,9 @@ fn scrape_configs(written: Vec<Spanned<scrape::Written>>, report: &mut Report) -
         let place = Place::of(written.referenced);
         let Some(config) = written.value.check(place, report) else { continue };
         match places.get(&config.job_name) {
-            Some(first) => report.problem(place, format!("scrape config \"{}\" is there twice, first in line {}", config.job_name, first.line)),
+            Some(first) => {
+                report.problem(place, format!("scrape config \"{}\" is there twice, first in line {}", config.job_name, first.line))
+            }
             None => drop(places.insert(config.job_name.clone(), place)),
         }
         checked.push(config);

@@ -121,7 +121,8 @@ impl Written {
         let name = job_name.clone().unwrap_or_default();
         let decompression = self.decompression.take().unwrap_or_default();
         if decompression.enabled && !matches!(decompression.format.as_str(), "gz" | "z" | "bz2" | "zst" | "lz4") {
-            let message = format!("scrape config \"{name}\": decompression.format \"{}\" is none of gz, z, bz2, zst, lz4", decompression.format);
+            let message =
+                format!("scrape config \"{name}\": decompression.format \"{}\" is none of gz, z, bz2, zst, lz4", decompression.format);
             report.problem(place, message);
         }
         let (pipeline_stages, relabel_configs) = (self.pipeline_stages.take(), self.relabel_configs.take());
@@ -193,7 +194,10 @@ impl Written {
         let mut found = found.into_iter().filter_map(|(key, block)| Some((key, block?)));
         let (first, source) = found.next()?;
         for (ignored, _) in found {
-            report.warning(place, format!("scrape config \"{name}\": {ignored} is ignored beside {first}; give it a scrape config of its own"));
+            report.warning(
+                place,
+                format!("scrape config \"{name}\": {ignored} is ignored beside {first}; give it a scrape config of its own"),
+            );
         }
         match source {
             Found::Source(source) => {

@@ -72,7 +72,8 @@ fn blocks_without_values_have_their_defaults() {
 
 #[test]
 fn flags_stand_above_the_file() {
-    let text = "server: {http_listen_port: 1, log_level: warn}\nclients: [{url: 'http://a/push', external_labels: {x: file}}]\nwal: {dir: /w}";
+    let text =
+        "server: {http_listen_port: 1, log_level: warn}\nclients: [{url: 'http://a/push', external_labels: {x: file}}]\nwal: {dir: /w}";
     let line = "-server.http-listen-port=2 -client.url=http://b/push -client.batch-size-bytes=7 -client.external-labels=x=flag,y=2 -spool.max-size=1kb";
     let config = taken(line, text);
     assert_eq!((config.server.http_listen_port, config.server.log_level), (2, LogLevel::Warn));
@@ -103,7 +104,8 @@ fn a_source_beside_another_is_ignored_with_a_warning() {
     let loaded = load_text("", text).expect("it can be read");
     assert!(matches!(loaded.config.scrape_configs[0].source, SourceConfig::Files(_)));
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    let warning = |what| format!("agent.yaml:3:5: scrape config \"a\": {what} is ignored beside static_configs; give it a scrape config of its own");
+    let warning =
+        |what| format!("agent.yaml:3:5: scrape config \"a\": {what} is ignored beside static_configs; give it a scrape config of its own");
     assert_eq!(warnings, [warning("journal"), warning("kafka")]);
 }
 
