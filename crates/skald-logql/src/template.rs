@@ -8,7 +8,6 @@ mod dates;
 mod decimal;
 mod eval;
 mod functions;
-mod layout;
 mod numbers;
 mod print;
 mod signature;
