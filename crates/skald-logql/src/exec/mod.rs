@@ -42,6 +42,7 @@ mod vector;
 
 pub use batch::{Batch, Lines, Selection, Stats};
 pub use bounds::{Bounds, Unbounded};
+pub use decolorize::decolorize;
 pub use error::EvalError;
 pub use fields::{FieldParser, FieldReader, JsonPaths};
 pub use label_set::LabelSet;

@@ -1,0 +1,114 @@
+//! The stages, one module each: its options and what it does. The table of names is here.
+
+mod decolorize;
+mod output;
+
+use crate::StageError;
+use crate::stage::{Build, Compiled, Options};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// One item of `pipeline_stages`: a stage's name and its options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageConfig(Kind);
+
+/// Declares the stages: the name in the configuration, other names it has, the type of its options.
+macro_rules! stages {
+    ($($variant:ident: $name:literal $(or $alias:literal)* => $options:ty,)*) => {
+        #[derive(Debug, Clone, PartialEq)]
+        enum Kind {
+            $($variant($options),)*
+        }
+
+        impl Kind {
+            /// Reads the options of the stage `name`; nothing there means no options. `None` is an unknown stage.
+            fn read<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Option<Self>, A::Error> {
+                Ok(match name {
+                    $($name $(| $alias)* => Some(Kind::$variant(map.next_value::<Option<$options>>()?.unwrap_or_default())),)*
+                    _ => None,
+                })
+            }
+
+            fn name(&self) -> &'static str {
+                match self {
+                    $(Kind::$variant(_) => $name,)*
+                }
+            }
+
+            fn compile(&self, build: &Build<'_>) -> Result<Compiled, StageError> {
+                match self {
+                    $(Kind::$variant(options) => options.compile(build),)*
+                }
+            }
+
+            fn write<S: SerializeMap>(&self, map: &mut S) -> Result<(), S::Error> {
+                match self {
+                    $(Kind::$variant(options) => map.serialize_entry($name, options),)*
+                }
+            }
+        }
+    };
+}
+
+stages! {
+    Decolorize: "decolorize" => decolorize::Decolorize,
+    Output: "output" => output::Output,
+}
+
+impl StageConfig {
+    /// Name of the stage.
+    pub fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    pub(crate) fn compile(&self, build: &Build<'_>) -> Result<Compiled, StageError> {
+        self.0.compile(build)
+    }
+}
+
+impl<'de> Deserialize<'de> for StageConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OneStage)
+    }
+}
+
+impl Serialize for StageConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        self.0.write(&mut map)?;
+        map.end()
+    }
+}
+
+struct OneStage;
+
+impl<'de> Visitor<'de> for OneStage {
+    type Value = StageConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map from the name of one stage to its options")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StageConfig, A::Error> {
+        let name: String = map.next_key()?.ok_or_else(|| A::Error::custom("a stage has no name"))?;
+        let stage = Kind::read(&name, &mut map)?.ok_or_else(|| A::Error::custom(format_args!("unknown stage type: {name:?}")))?;
+        match map.next_key::<String>()? {
+            None => Ok(StageConfig(stage)),
+            Some(second) => {
+                Err(A::Error::custom(format_args!("one stage has two names, {name:?} and {second:?}: each needs its own \"- \"")))
+            }
+        }
+    }
+}
+
+/// For an option that may be there without a value: reads nothing as the default.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
