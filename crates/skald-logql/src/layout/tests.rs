@@ -85,7 +85,10 @@ fn what_is_out_of_range_is_no_time() {
         check(layout, text, "none");
     }
     check("Jan _2", "Feb 29", "none");
-    assert_eq!(Layout::new("Jan _2").read("Feb 29").and_then(|day| day.timestamp(2024, &TimeZone::UTC)).map(|t| t.as_second()), Some(1_709_164_800));
+    assert_eq!(
+        Layout::new("Jan _2").read("Feb 29").and_then(|day| day.timestamp(2024, &TimeZone::UTC)).map(|t| t.as_second()),
+        Some(1_709_164_800)
+    );
 }
 
 #[test]

@@ -26,6 +26,17 @@ impl Time {
         self.0.timestamp().as_nanosecond()
     }
 
+    /// The same instant in another zone; an unknown one is UTC.
+    pub(super) fn in_zone(&self, zone: &str) -> Self {
+        Time(self.0.with_time_zone(layout::zone(zone).unwrap_or(TimeZone::UTC)))
+    }
+
+    /// Later by so many nanoseconds; what no calendar reaches is its end.
+    pub(super) fn plus(&self, nanos: i64) -> Self {
+        let zone = self.0.time_zone().clone();
+        Time(Time::utc(self.nanos() + i128::from(nanos)).0.with_time_zone(zone))
+    }
+
     /// In a layout of Go.
     pub(super) fn format(&self, layout: &str) -> String {
         layout::format(&self.0, layout)

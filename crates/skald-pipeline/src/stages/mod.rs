@@ -1,7 +1,16 @@
 //! The stages, one module each: its options and what it does. The table of names is here.
 
 mod decolorize;
+mod json;
+mod logfmt;
+mod metrics;
 mod output;
+mod regex;
+mod rendering;
+mod replace;
+mod source;
+mod template;
+mod timestamp;
 
 use crate::StageError;
 use crate::stage::{Build, Compiled, Options};
@@ -54,7 +63,14 @@ macro_rules! stages {
 
 stages! {
     Decolorize: "decolorize" => decolorize::Decolorize,
+    Json: "json" => json::Json,
+    Logfmt: "logfmt" => logfmt::Logfmt,
+    Metrics: "metrics" => metrics::Metrics,
     Output: "output" => output::Output,
+    Regex: "regex" => regex::RegexOptions,
+    Replace: "replace" => replace::Replace,
+    Template: "template" => template::TemplateOptions,
+    Timestamp: "timestamp" => timestamp::TimestampOptions,
 }
 
 impl StageConfig {
