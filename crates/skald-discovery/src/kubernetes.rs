@@ -14,6 +14,11 @@ mod request;
 mod roles;
 mod watch;
 
+#[cfg(test)]
+mod test_server;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -247,3 +247,50 @@ fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMet
         ..ObjectMeta::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_no_label_is_made_of_is_not_kept() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "n", "resourceVersion": "3", "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {}}}], "generation": 2},
+            "spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": "B"}]}], "volumes": [{}]},
+        }))
+        .unwrap();
+        assert_eq!(pod.metadata.managed_fields, None);
+        assert_eq!(pod.metadata.generation, None);
+        assert_eq!(pod.metadata.resource_version.as_deref(), Some("3"));
+        assert_eq!(pod.key().source(), "pod/n/p");
+    }
+
+    #[test]
+    fn paths_of_the_api() {
+        fn path<K: Observed>() -> String {
+            K::url_path(&(), Some("n").filter(|_| K::KIND.namespaced()))
+        }
+        let paths = [
+            path::<Pod>(),
+            path::<Node>(),
+            path::<Namespace>(),
+            path::<Service>(),
+            path::<Endpoints>(),
+            path::<EndpointSlice>(),
+            path::<Ingress>(),
+        ];
+        assert_eq!(
+            paths,
+            [
+                "/api/v1/namespaces/n/pods",
+                "/api/v1/nodes",
+                "/api/v1/namespaces",
+                "/api/v1/namespaces/n/services",
+                "/api/v1/namespaces/n/endpoints",
+                "/apis/discovery.k8s.io/v1/namespaces/n/endpointslices",
+                "/apis/networking.k8s.io/v1/namespaces/n/ingresses",
+            ]
+        );
+    }
+}

@@ -24,6 +24,12 @@ impl Objects {
     }
 }
 
+impl FromIterator<(Key, Object)> for Objects {
+    fn from_iter<I: IntoIterator<Item = (Key, Object)>>(objects: I) -> Self {
+        Objects(objects.into_iter().collect())
+    }
+}
+
 /// What a watch looks at: all objects of a kind, or those of one namespace. (For the kind `Namespace`: the one of that name.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scope {
@@ -192,3 +198,6 @@ fn digest(targets: &[crate::LabelSet]) -> u64 {
     targets.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,3 +192,89 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skald_model::Timestamp;
+    use skald_testkit::{SimClock, SimDisk};
+
+    struct Server;
+
+    impl Service<Request<Body>> for Server {
+        type Response = http::HeaderMap;
+        type Error = BoxError;
+        type Future = BoxFuture<'static, Result<http::HeaderMap, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            std::future::ready(Ok(request.headers().clone())).boxed()
+        }
+    }
+
+    fn gate(headers: Headers, clock: Arc<dyn Clock>) -> Gate<Server> {
+        Gate::new(Server, Arc::new(headers), clock)
+    }
+
+    fn send(gate: &mut Gate<Server>) -> Option<Result<http::HeaderMap, BoxError>> {
+        let ready = gate.poll_ready(&mut Context::from_waker(std::task::Waker::noop()));
+        ready.is_ready().then(|| gate.call(Request::new(Body::empty())).now_or_never().expect("the server answers at once"))
+    }
+
+    #[test]
+    fn requests_come_together_for_a_while_and_then_one_by_one() {
+        let clock = SimClock::new(Timestamp::from_secs(0));
+        let mut gate = gate(Headers { credentials: Credentials::None, others: Vec::new(), disk: SimDisk::new() }, clock.clone());
+        let at_once = (0..1000).take_while(|_| send(&mut gate).is_some()).count() as u128;
+        assert_eq!(at_once, SAVED.as_nanos() / INTERVAL.as_nanos() + 1);
+        for _ in 0..3 {
+            clock.advance(INTERVAL);
+            assert!(send(&mut gate).is_some());
+            assert!(send(&mut gate).is_none());
+        }
+        clock.advance(SAVED * 2);
+        assert_eq!((0..1000).take_while(|_| send(&mut gate).is_some()).count() as u128, at_once);
+    }
+
+    #[track_caller]
+    fn check(yaml: &str, want: &[(&str, &str)]) {
+        let config: KubernetesSdConfig =
+            serde_saphyr::from_str(&format!("role: pod\napi_server: http://a\n{yaml}")).expect("a configuration");
+        assert_eq!(config.problems(), [], "{yaml}");
+        let disk = SimDisk::new();
+        disk.plant("/secret".as_ref(), b"from file\n");
+        let headers = Headers::new(Credentials::of(&config), &config.http_headers, disk).expect("headers");
+        let sent = send(&mut gate(headers, SimClock::new(Timestamp::from_secs(0)))).expect("room").expect("an answer");
+        let mut got: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect();
+        got.retain(|(name, _)| *name != "user-agent");
+        assert_eq!(got, want, "{yaml}");
+    }
+
+    #[test]
+    fn requests_carry_what_the_configuration_says() {
+        check("", &[]);
+        check("bearer_token: t", &[("authorization", "Bearer t")]);
+        check("bearer_token_file: /secret", &[("authorization", "Bearer from file")]);
+        check("authorization: {credentials: t}", &[("authorization", "Bearer t")]);
+        check("authorization: {type: Token, credentials_file: /secret}", &[("authorization", "Token from file")]);
+        check("basic_auth: {username: u, password: p}", &[("authorization", "Basic dTpw")]);
+        check("basic_auth: {username: u, password_file: /secret}", &[("authorization", "Basic dTpmcm9tIGZpbGU=")]);
+        check("basic_auth: {username_file: /secret}", &[("authorization", "Basic ZnJvbSBmaWxlOg==")]);
+        check(
+            "http_headers: {X-A: {values: [one], secrets: [two], files: [/secret]}}",
+            &[("x-a", "one"), ("x-a", "two"), ("x-a", "from file")],
+        );
+    }
+
+    #[test]
+    fn a_request_whose_secret_cannot_be_read_is_not_sent() {
+        let clock = SimClock::new(Timestamp::from_secs(0));
+        let missing = Credentials::bearer(Text::File("/missing".into()));
+        let mut gate = gate(Headers { credentials: missing, others: Vec::new(), disk: SimDisk::new() }, clock);
+        let error = send(&mut gate).expect("room").expect_err("no such file");
+        assert_eq!(error.to_string(), "read '/missing' for a request");
+    }
+}

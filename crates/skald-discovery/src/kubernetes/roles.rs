@@ -7,6 +7,9 @@ mod node;
 mod pod;
 mod service;
 
+#[cfg(test)]
+mod tests;
+
 use super::labels::Labels;
 use super::object::{Key, Kind, Object, Pod, TargetRef};
 use super::objects::Objects;
