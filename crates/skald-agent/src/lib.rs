@@ -3,6 +3,9 @@
 //! Lines go through the stages of their scrape config into the intake, which cuts batches; a batch stands in the spool on disk before it is sent, and positions move
 //! when every client has had it acknowledged.
 
+pub mod config;
+pub mod delivery;
 pub mod intake;
 pub mod sink;
 pub mod source;
+pub mod sources;

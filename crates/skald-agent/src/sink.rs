@@ -155,7 +155,7 @@ impl EntrySink {
     }
 
     /// Waits until no stage wants the source to pause.
-    pub async fn rest(&self) {
+    pub async fn rest(&mut self) {
         let pause = self.paused_until.saturating_sub(self.clock.monotonic());
         if !pause.is_zero() {
             self.clock.sleep(pause).await;

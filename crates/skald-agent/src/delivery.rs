@@ -1,0 +1,3 @@
+//! From the spool to the servers.
+
+pub mod config;
