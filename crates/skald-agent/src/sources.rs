@@ -1,6 +1,7 @@
 //! Sources of lines other than files.
 
 mod listen;
+pub mod push;
 pub mod syslog;
 mod tasks;
 pub mod tls;
