@@ -31,6 +31,15 @@ pub enum StageError {
         /// What is wrong.
         reason: String,
     },
+    /// A list or map without which the stage does nothing.
+    #[error("at least one of {0} is required")]
+    Empty(&'static str),
+    /// Options of which some exclude or need others.
+    #[error("{0}")]
+    Choice(&'static str),
+    /// A text that cannot name a label.
+    #[error("{0:?} cannot be the name of a label")]
+    Name(String),
     /// An option that is no regular expression.
     #[error("option {option} is no regular expression")]
     Regex {
@@ -64,7 +73,13 @@ impl StageError {
     /// Who has to do something about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Missing { .. } | Self::Invalid { .. } | Self::Regex { .. } | Self::Unsupported => ErrorKind::InvalidInput,
+            Self::Missing { .. }
+            | Self::Invalid { .. }
+            | Self::Empty(_)
+            | Self::Choice(_)
+            | Self::Name(_)
+            | Self::Regex { .. }
+            | Self::Unsupported => ErrorKind::InvalidInput,
             Self::Nested(inner) => inner.kind(),
         }
     }

@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod extracted;
 mod labels;
+mod memo;
 mod metrics;
 mod pipeline;
 mod relabel;

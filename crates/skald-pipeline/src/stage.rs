@@ -1,5 +1,5 @@
 use crate::extracted::Extracted;
-use crate::{Entry, Mark, Now, StageError};
+use crate::{Entry, Mark, Now, StageError, Text};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,13 @@ pub(crate) struct Work {
 impl Work {
     pub(crate) fn new(entry: Entry, mark: Mark) -> Self {
         Work { extracted: Extracted::of(&entry.labels), entry, mark }
+    }
+
+    /// A copy with an empty line.
+    pub(crate) fn without_line(&self) -> Self {
+        let Entry { labels, timestamp, metadata, .. } = &self.entry;
+        let entry = Entry { labels: labels.clone(), timestamp: *timestamp, line: String::new(), metadata: metadata.clone() };
+        Work { entry, extracted: self.extracted.clone(), mark: self.mark }
     }
 }
 
@@ -120,9 +127,10 @@ pub(crate) struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Whether anything in the pipeline has this word, be it as a name, in a template or by chance. What no one mentions need not be extracted.
-    pub(crate) fn mentions(&self, word: &str) -> bool {
-        self.text.contains(word)
+    /// The name of a value that costs something to extract: `None` when nothing in the pipeline has the word, be it as a source, in a template
+    /// or by chance, and so no one can look at it.
+    pub(crate) fn if_mentioned(&self, name: &str) -> Option<Text> {
+        (self.context.inspector.is_some() || self.text.contains(name)).then(|| name.into())
     }
 }
 

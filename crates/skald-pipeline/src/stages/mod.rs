@@ -1,7 +1,24 @@
 //! The stages, one module each: its options and what it does. The table of names is here.
 
+mod cri;
 mod decolorize;
+mod docker;
+mod dropping;
+mod eventlogmessage;
+mod geoip;
+mod label_lists;
+mod labels;
+mod limit;
+mod matching;
+mod multiline;
+mod options;
 mod output;
+mod pack;
+mod partial;
+mod sampling;
+mod static_labels;
+mod structured_metadata;
+mod tenant;
 
 use crate::StageError;
 use crate::stage::{Build, Compiled, Options};
@@ -53,8 +70,24 @@ macro_rules! stages {
 }
 
 stages! {
+    Cri: "cri" => cri::Cri,
     Decolorize: "decolorize" => decolorize::Decolorize,
+    Docker: "docker" => docker::Docker,
+    Drop: "drop" => dropping::Drop,
+    EventLogMessage: "eventlogmessage" => eventlogmessage::EventLogMessage,
+    Geoip: "geoip" => geoip::Geoip,
+    LabelAllow: "labelallow" => label_lists::LabelAllow,
+    LabelDrop: "labeldrop" => label_lists::LabelDrop,
+    Labels: "labels" => labels::Labels,
+    Limit: "limit" => limit::Limit,
+    Match: "match" => matching::Match,
+    Multiline: "multiline" => multiline::Multiline,
     Output: "output" => output::Output,
+    Pack: "pack" => pack::Pack,
+    Sampling: "sampling" => sampling::Sampling,
+    StaticLabels: "static_labels" => static_labels::StaticLabels,
+    StructuredMetadata: "structured_metadata" or "non_indexed_labels" => structured_metadata::StructuredMetadata,
+    Tenant: "tenant" => tenant::Tenant,
 }
 
 impl StageConfig {

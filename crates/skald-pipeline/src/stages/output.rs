@@ -1,3 +1,4 @@
+use super::options;
 use crate::stage::{Build, Compiled, Options, Stage, Verdict, Work};
 use crate::{Now, StageError};
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,7 @@ pub(crate) struct Output {
 
 impl Options for Output {
     fn compile(&self, _build: &Build<'_>) -> Result<Compiled, StageError> {
-        let source = self.source.as_deref().filter(|source| !source.is_empty());
-        Ok(Compiled::each(From(source.ok_or(StageError::Missing { option: "source" })?.into())))
+        Ok(Compiled::each(From(options::required("source", self.source.as_deref())?.into())))
     }
 }
 
