@@ -143,6 +143,14 @@ impl EntrySink {
         self.settle().await
     }
 
+    /// Ends a sink whose entries somebody else offers: what came out of the stages, with all that they held, and for how long one wants the source
+    /// to pause.
+    pub fn into_entries(mut self) -> (Vec<Entry>, Duration) {
+        let now = self.now();
+        self.instance.flush(now, &mut self.outbox);
+        (self.outbox, self.paused_until.saturating_sub(now.monotonic))
+    }
+
     /// Waits until the intake has taken all that came out of the stages.
     pub async fn settle(&mut self) -> Option<Ticket> {
         self.cursors.release(self.instance.oldest_held());
@@ -155,7 +163,7 @@ impl EntrySink {
     }
 
     /// Waits until no stage wants the source to pause.
-    pub async fn rest(&self) {
+    pub async fn rest(&mut self) {
         let pause = self.paused_until.saturating_sub(self.clock.monotonic());
         if !pause.is_zero() {
             self.clock.sleep(pause).await;
@@ -174,6 +182,30 @@ impl EntrySink {
     fn now(&self) -> Now {
         Now { wall: self.clock.now(), monotonic: self.clock.monotonic() }
     }
+}
+
+/// Bytes of lines that are offered together.
+const OFFER_BYTES: usize = 1 << 20;
+
+/// Offers entries in pieces, in their order, and waits for room for each. The answer is the group that took the last.
+pub async fn offer_all(intake: &dyn Intake, entries: Vec<Entry>) -> Option<Ticket> {
+    let (mut entries, mut ticket) = (entries.into_iter().peekable(), None);
+    while entries.peek().is_some() {
+        let mut bytes = 0;
+        let mut piece = Vec::new();
+        while let Some(entry) = entries.next_if(|entry| bytes == 0 || bytes + entry.line.len() <= OFFER_BYTES) {
+            // An empty line is an entry, too.
+            bytes += entry.line.len() + 1;
+            piece.push(entry);
+        }
+        ticket = loop {
+            match intake.offer(&mut piece, None) {
+                Ok(ticket) => break Some(ticket),
+                Err(NoRoom) => intake.room().await,
+            }
+        };
+    }
+    ticket
 }
 
 /// Positions of the source that stages may still hold entries before.

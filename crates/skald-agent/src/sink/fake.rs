@@ -2,12 +2,14 @@
 
 use super::SinkParts;
 use crate::intake::{Intake, NoRoom, PositionUpdate, Ticket};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use parking_lot::Mutex;
 use skald_model::seam::Clock;
 use skald_pipeline::{Entry, Pipeline, PipelineContext, Relabel};
 use skald_testkit::SeededRandom;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Keeps what it is given, and has room as a test says.
@@ -18,6 +20,8 @@ pub(crate) struct FakeIntake {
     room: watch::Sender<usize>,
     /// Whether tickets are on disk.
     durable: watch::Sender<bool>,
+    /// Changes with every offer.
+    come: watch::Sender<()>,
 }
 
 impl FakeIntake {
@@ -28,6 +32,7 @@ impl FakeIntake {
             positions: Mutex::default(),
             room: watch::Sender::new(room),
             durable: watch::Sender::new(true),
+            come: watch::Sender::new(()),
         })
     }
 
@@ -44,6 +49,26 @@ impl FakeIntake {
     /// What was taken since the last call.
     pub(crate) fn take(&self) -> Vec<Entry> {
         std::mem::take(&mut self.taken.lock())
+    }
+
+    /// Waits for so many entries, and takes all there are.
+    pub(crate) async fn next(&self, count: usize, clock: &dyn Clock) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let mut come = self.come.subscribe();
+        let patience = clock.sleep(Duration::from_secs(30));
+        let enough = async {
+            loop {
+                come.borrow_and_update();
+                entries.append(&mut self.taken.lock());
+                if entries.len() >= count || come.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if let Either::Right(_) = select(pin!(enough), patience).await {
+            panic!("fewer than {count} entries came");
+        }
+        entries
     }
 
     /// Number of entries taken and not yet asked for.
@@ -79,6 +104,7 @@ impl Intake for FakeIntake {
         let mut taken = self.taken.lock();
         taken.append(entries);
         self.positions.lock().extend(position);
+        self.come.send_replace(());
         Ok(Ticket(taken.len() as u64))
     }
 

@@ -72,7 +72,7 @@ fn who_stops_waiting_has_handed_over() {
 #[test]
 fn who_cannot_wait_learns_that_there_is_no_room() {
     let mut world = world(1, "[]", "[]");
-    let mut offer = |world: &mut World, line: &str| world.sink.try_push(labels(&[("a", "1")]), Timestamp(7), line.into(), Vec::new(), None);
+    let offer = |world: &mut World, line: &str| world.sink.try_push(labels(&[("a", "1")]), Timestamp(7), line.into(), Vec::new(), None);
     assert!(matches!(offer(&mut world, "x"), Ok(Some(_))));
     // It passed the stages, so it stays, and the next is refused.
     assert_eq!(offer(&mut world, "y"), Ok(None));
@@ -130,4 +130,19 @@ fn a_stage_that_limits_makes_the_source_pause() {
     // One that cannot wait is refused as long as the pause lasts.
     assert!(world.push("x", 4).now_or_never().is_none());
     assert_eq!(world.sink.try_push(labels(&[("a", "1")]), Timestamp(7), "y".into(), Vec::new(), None), Err(NoRoom));
+}
+
+#[test]
+fn many_entries_are_offered_in_pieces_and_in_order() {
+    let intake = FakeIntake::with_room(2);
+    let entry = |line: String| Entry { labels: labels(&[]), timestamp: Timestamp(7), line, metadata: Vec::new() };
+    let sizes = [OFFER_BYTES / 2, OFFER_BYTES / 3, OFFER_BYTES / 2, 0, 2 * OFFER_BYTES, 5];
+    let entries = sizes.iter().map(|size| entry("x".repeat(*size))).collect();
+    let mut offered = Box::pin(offer_all(&*intake, entries));
+    assert!((&mut offered).now_or_never().is_none());
+    assert_eq!(intake.len(), 2);
+    intake.make_room(4);
+    assert!((&mut offered).now_or_never().unwrap().is_some());
+    assert_eq!(intake.take().iter().map(|entry| entry.line.len()).collect::<Vec<_>>(), sizes);
+    assert!(offer_all(&*intake, Vec::new()).now_or_never().unwrap().is_none());
 }

@@ -1,4 +1,6 @@
-use crate::config::settings::{Hidden, Names, Period, settings};
+use crate::config::settings::{Names, Period, settings};
+use crate::delivery::config::TlsConfig;
+use crate::sources::tls::{TlsError, TlsParts, TlsSettings};
 use serde::{Deserialize, Serialize};
 
 settings! {
@@ -23,7 +25,7 @@ settings! {
         /// Most bytes of a message; 0 is the default. What is longer is cut there.
         pub max_message_length: usize = MESSAGE_BYTES_DEFAULT,
         /// Certificate and key; with a CA, senders must have a certificate too.
-        pub tls_config: SyslogTlsConfig = SyslogTlsConfig::default(),
+        pub tls_config: Option<TlsConfig> = None,
     }
 }
 
@@ -50,36 +52,22 @@ pub enum SyslogFormat {
     Rfc3164,
 }
 
-settings! {
-    /// TLS of a syslog listener.
-    pub struct SyslogTlsConfig {
-        /// File with the certificate and its chain, PEM.
-        pub cert_file: String = String::new(),
-        /// File with the key, PEM.
-        pub key_file: String = String::new(),
-        /// File with the CA that certificates of senders must come from.
-        pub ca_file: String = String::new(),
-        /// The certificate itself, in the place of a file.
-        pub cert: String = String::new(),
-        /// The key itself.
-        pub key: Hidden = Hidden::default(),
-        /// The CA itself.
-        pub ca: String = String::new(),
-        /// Accepted; a listener has no server to name.
-        pub server_name: String = String::new(),
-        /// Accepted; a listener skips nothing.
-        pub insecure_skip_verify: bool = false,
-        /// Lowest version of TLS: `TLS12` or `TLS13`.
-        pub min_version: String = String::new(),
-        /// Highest version of TLS: `TLS12` or `TLS13`.
-        pub max_version: String = String::new(),
-    }
-}
-
 impl SyslogConfig {
     /// Most bytes of a message.
     pub fn message_bytes_max(&self) -> usize {
         if self.max_message_length == 0 { MESSAGE_BYTES_DEFAULT } else { self.max_message_length }
+    }
+
+    /// TLS of the listener, if it has any. With a CA, every sender must have a certificate.
+    pub(super) fn tls(&self) -> Result<Option<TlsSettings<'_>>, TlsError> {
+        let Some(tls) = &self.tls_config else { return Ok(None) };
+        TlsSettings::of(TlsParts {
+            certificate: (tls.cert.as_deref(), tls.cert_file.as_deref()),
+            key: (tls.key.as_ref().map(|key| key.0.as_str()), tls.key_file.as_deref()),
+            client_ca: (tls.ca.as_deref(), tls.ca_file.as_deref()),
+            client_may_lack: false,
+            versions: (tls.min_version.as_deref(), tls.max_version.as_deref()),
+        })
     }
 
     /// What is wrong with it, each with the key.
@@ -88,29 +76,12 @@ impl SyslogConfig {
         if self.listen_address.is_empty() {
             problems.push("listen_address: is required".to_owned());
         }
-        let tls = &self.tls_config;
-        if tls.is_enabled() && self.listen_protocol == Transport::Udp {
-            problems.push("tls_config: needs listen_protocol tcp".to_owned());
-        }
-        if tls.is_enabled() && (!tls.has_certificate() || !tls.has_key()) {
-            problems.push("tls_config: certificate and key are both required".to_owned());
+        match self.tls() {
+            Ok(Some(_)) if self.listen_protocol == Transport::Udp => problems.push("tls_config: needs listen_protocol tcp".to_owned()),
+            Ok(_) => {}
+            Err(error) => problems.push(format!("tls_config: {error}")),
         }
         problems
-    }
-}
-
-impl SyslogTlsConfig {
-    /// Whether anything of it is set.
-    pub fn is_enabled(&self) -> bool {
-        self.has_certificate() || self.has_key() || !self.ca_file.is_empty() || !self.ca.is_empty()
-    }
-
-    fn has_certificate(&self) -> bool {
-        !self.cert_file.is_empty() || !self.cert.is_empty()
-    }
-
-    fn has_key(&self) -> bool {
-        !self.key_file.is_empty() || !self.key.0.is_empty()
     }
 }
 
@@ -139,10 +110,8 @@ mod tests {
         check("listen_protocol: udp", &["listen_address: is required"]);
         check("listen_address: :1\ntls_config: {cert_file: a, key: b}", &[]);
         check("listen_address: :1\ntls_config: {cert_file: a}", &["tls_config: certificate and key are both required"]);
-        check(
-            "listen_address: :1\nlisten_protocol: udp\ntls_config: {ca: x}",
-            &["tls_config: needs listen_protocol tcp", "tls_config: certificate and key are both required"],
-        );
+        check("listen_address: :1\ntls_config: {ca_file: a}", &["tls_config: certificate and key are both required"]);
+        check("listen_address: :1\nlisten_protocol: udp\ntls_config: {cert: x, key: y}", &["tls_config: needs listen_protocol tcp"]);
     }
 
     #[test]
