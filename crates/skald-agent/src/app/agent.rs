@@ -1,24 +1,26 @@
 use super::batches::{NoBatches, SpoolBatches};
 use super::cursors::Cursors;
-use super::losses::ClientLosses;
-use super::plan::{Job, Plan, PlanError};
+use super::plan::{Plan, PlanError};
+use super::settings::{limits, log_warnings, losses, open_outlet, rate, tail_config};
 use super::start::{StartError, start_source};
-use super::{PrintIntake, World};
-use crate::batcher::BatchLimits;
+use super::World;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::delivery::{Client, ClientError, Delivery};
+use crate::discovery::Synced;
 use crate::files::{FileMetrics, FileReader};
+use crate::http::Operations;
 use crate::intake::Intake;
-use crate::limit::{Limited, Rate};
-use crate::positions::{PositionsConfig, PositionsError, StartPositions};
+use crate::limit::Limited;
+use crate::positions::PositionsError;
 use crate::source::{Source, SourceStatus};
-use crate::spool::{Spool, SpoolConfig, SpoolError, SpoolParts};
+use crate::spool::{Spool, SpoolError};
+use async_trait::async_trait;
 use futures::future::{Either, join_all, select};
 use parking_lot::Mutex;
 use skald_model::ErrorKind;
-use skald_model::seam::run_blocking;
+use skald_model::seam::{Clock, Seams, run_blocking};
 use skald_runtime::chain;
-use skald_tail::{TailConfig, Tailer};
+use skald_tail::Tailer;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -111,20 +113,11 @@ impl AgentError {
 }
 
 impl Agent {
-    /// Opens the spool and begins to read and to send.
+    /// Opens the spool, and all else that outlives a reload; reads and sends nothing yet.
     ///
     /// # Errors
     /// See [`AgentError`].
-    pub async fn start(world: Arc<World>, loaded: Loaded) -> Result<Arc<Self>, AgentError> {
-        let agent = Self::open(world, loaded).await?;
-        let loaded = Arc::clone(&agent.shown.lock().loaded);
-        let plan = Plan::new(&loaded.config, &agent.world.context)?;
-        agent.switch(&mut *agent.running.lock().await, &loaded, plan).await?;
-        Ok(agent)
-    }
-
-    /// All that outlives a reload.
-    pub(super) async fn open(world: Arc<World>, loaded: Loaded) -> Result<Arc<Self>, AgentError> {
+    pub async fn open(world: Arc<World>, loaded: Loaded) -> Result<Arc<Self>, AgentError> {
         let config = &loaded.config;
         let (outlet, intake, positions) = open_outlet(&world, config).await?;
         let cursors = Arc::new(Cursors::new(intake, positions.cursors));
@@ -139,27 +132,34 @@ impl Agent {
         Ok(Arc::new(Agent { world, outlet, limited, cursors, reader, running: tokio::sync::Mutex::default(), shown }))
     }
 
+    /// Begins to read and to send.
+    ///
+    /// # Errors
+    /// See [`AgentError`].
+    pub async fn begin(&self) -> Result<(), AgentError> {
+        let loaded = self.loaded();
+        let plan = Plan::new(&loaded.config, &self.world.context)?;
+        self.switch(&mut *self.running.lock().await, &loaded, plan).await
+    }
+
     /// Takes the configuration as it is now. The old one goes on where the new one is refused, and comes back where the new one does not start.
     ///
     /// # Errors
     /// See [`AgentError`].
     pub async fn reload(&self) -> Result<(), AgentError> {
         let result = self.try_reload().await;
-        match &result {
-            Ok(()) => self.world.reloads.done.inc(),
-            Err(error) => {
-                self.world.reloads.failed.inc();
-                warn!(error = %chain(error), "configuration not taken");
-                0
-            }
-        };
+        if let Err(error) = &result {
+            warn!(error = %chain(error), "configuration not taken");
+        }
+        let counter = if result.is_ok() { &self.world.reloads.done } else { &self.world.reloads.failed };
+        counter.inc();
         result
     }
 
     async fn try_reload(&self) -> Result<(), AgentError> {
         // One reload at a time, and none while the process stops.
         let mut running = self.running.lock().await;
-        let old = Arc::clone(&self.shown.lock().loaded);
+        let old = self.loaded();
         let world = Arc::clone(&self.world);
         let loaded = run_blocking(&*self.world.seams.spawner, move || world.load()).await.map_err(|_| AgentError::Stopping)??;
         if loaded.text == old.text {
@@ -194,22 +194,23 @@ impl Agent {
         let intake: Arc<dyn Intake> = Arc::clone(&self.limited) as _;
         let mut file_jobs = Vec::new();
         for job in plan.jobs {
-            let started = start_source(&job, &self.world, &self.reader, &intake, &cursors).await;
-            let started = match started {
-                Ok(started) => started,
+            match start_source(&job, &self.world, &self.reader, &intake, &cursors).await {
+                Ok(started) => {
+                    running.sources.push(started.source);
+                    file_jobs.extend(started.files);
+                }
                 Err(error) => {
                     stop_sources(&std::mem::take(&mut running.sources)).await;
                     return Err(error.into());
                 }
-            };
-            running.sources.push(started.source);
-            file_jobs.extend(started.files);
+            }
         }
-        let synced = join_all(file_jobs.iter().map(|job| job.discovering.synced()));
-        if let Either::Right(_) = select(pin!(synced), self.world.seams.clock.sleep(DISCOVERY_TIMEOUT)).await {
+        let (jobs, synced): (Vec<_>, Vec<_>) = file_jobs.into_iter().unzip();
+        let synced = async { drop(join_all(synced.into_iter().map(Synced::told)).await) };
+        if !self.within(DISCOVERY_TIMEOUT, synced).await {
             warn!("discovery has not found everything yet, beginning with what there is");
         }
-        self.reader.set_jobs(file_jobs.into_iter().map(|job| job.job).collect());
+        self.reader.set_jobs(jobs);
         *self.shown.lock() = Shown { loaded: Arc::clone(loaded), sources: running.sources.clone() };
         Ok(())
     }
@@ -224,6 +225,25 @@ impl Agent {
             clients.push(Client::open(client, Arc::new(SpoolBatches::new(spool.reader(id))), &self.world.seams).await?);
         }
         Ok(Some(Delivery::start(clients, &self.world.seams, &self.world.delivery)))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Config {
+        self.loaded().config.clone()
+    }
+
+    /// Clock, disk, network and the like.
+    pub fn seams(&self) -> &Seams {
+        &self.world.seams
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.world.seams.clock
+    }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.shown.lock().loaded)
     }
 
     /// Where entries are offered.
@@ -245,17 +265,52 @@ impl Agent {
         stop_sources(&std::mem::take(&mut running.sources)).await;
         self.reader.stop().await;
         let Outlet::Spool(spool) = &self.outlet else { return };
-        let timeout = self.shown.lock().loaded.config.server.graceful_shutdown_timeout.0;
+        let timeout = self.loaded().config.server.graceful_shutdown_timeout.0;
         let drain = DRAIN_MAX.min(timeout / 3);
-        let drained = async { select(pin!(spool.drained()), self.world.seams.clock.sleep(drain)).await.factor_first() };
-        if let ((), Either::Right(_)) | ((), Either::Left(_)) = (drained.await.0, Either::<(), ()>::Left(())) {}
+        if !self.within(drain, spool.drained()).await {
+            info!("servers have not taken everything yet, the rest stays in the spool");
+        }
         if let Some(delivery) = running.delivery.take() {
             delivery.stop(Duration::ZERO).await;
         }
-        let written = select(pin!(spool.stop()), self.world.seams.clock.sleep(drain)).await;
-        if let Either::Right(_) = written {
+        if !self.within(drain, spool.stop()).await {
             warn!("the disk does not take what was read; files will be read again");
             spool.abort().await;
         }
     }
+
+    /// Whether `done` completes before `bound`.
+    async fn within(&self, bound: Duration, done: impl Future<Output = ()>) -> bool {
+        matches!(select(pin!(done), self.world.seams.clock.sleep(bound)).await, Either::Left(_))
+    }
+}
+
+#[async_trait]
+impl Operations for Agent {
+    fn config(&self) -> String {
+        self.loaded().config.render()
+    }
+
+    async fn sources(&self) -> Vec<SourceStatus> {
+        self.statuses().await
+    }
+
+    async fn metrics(&self) -> String {
+        let active = self.statuses().await.iter().map(|source| source.active.len()).sum::<usize>();
+        self.world.targets_active.set(active as i64);
+        self.world.metrics.encode()
+    }
+
+    fn needs_target(&self) -> bool {
+        self.loaded().config.server.health_check_target
+    }
+
+    async fn reload(&self) -> Result<(), String> {
+        Agent::reload(self).await.map_err(|error| chain(&error))
+    }
+}
+
+/// Tells all to stop, and waits for them.
+async fn stop_sources(sources: &[Arc<dyn Source>]) {
+    join_all(sources.iter().map(|source| source.stop())).await;
 }
