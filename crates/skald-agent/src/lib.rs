@@ -3,5 +3,8 @@
 //! Lines go through the stages of their scrape config into the intake, which cuts batches; a batch stands in the spool on disk before it is sent, and positions move
 //! when every client has had it acknowledged.
 
+pub mod batcher;
 pub mod intake;
+pub mod positions;
 pub mod source;
+pub mod spool;

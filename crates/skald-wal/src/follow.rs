@@ -5,7 +5,6 @@ use crate::segment::{SegmentReader, Step};
 use crate::wal::Shared;
 use crate::{Position, Record, WalError};
 use skald_model::Generation;
-use skald_model::seam::Disk;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
