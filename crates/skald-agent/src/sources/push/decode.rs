@@ -122,7 +122,8 @@ fn parse_labels(text: &str) -> Result<LabelSet, BadStream> {
 /// Labels as a JSON object.
 fn object_labels(text: Option<&RawValue>) -> Result<LabelSet, BadStream> {
     let Some(text) = text else { return Ok(LabelSet::new()) };
-    let pairs: BTreeMap<Cow<'_, str>, Cow<'_, str>> = serde_json::from_str(text.get()).map_err(|error| BadStream::new(text.get(), error))?;
+    let pairs: BTreeMap<Cow<'_, str>, Cow<'_, str>> =
+        serde_json::from_str(text.get()).map_err(|error| BadStream::new(text.get(), error))?;
     match pairs.keys().find(|name| !is_label_name(name)) {
         Some(wrong) => Err(BadStream::new(text.get(), format_args!("\"{wrong}\" is no name of a label"))),
         None => Ok(pairs.into_iter().collect()),

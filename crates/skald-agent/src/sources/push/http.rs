@@ -107,7 +107,8 @@ impl Server {
     /// Takes a push, and returns once it is on disk.
     async fn take(self: &Arc<Self>, content: Content, headers: HeaderMap, body: Body) -> Result<(), Refusal> {
         let tenant = headers.get(TENANT_HEADER).map(|tenant| String::from_utf8_lossy(tenant.as_bytes()).into_owned());
-        let tenant = tenant.filter(|tenant| !tenant.is_empty()).map(|tenant| TenantId::parse(&tenant)).transpose().map_err(Refusal::Tenant)?;
+        let tenant =
+            tenant.filter(|tenant| !tenant.is_empty()).map(|tenant| TenantId::parse(&tenant)).transpose().map_err(Refusal::Tenant)?;
         let mut held = self.budget.hold_none();
         let max = self.config.max_send_msg_size.0;
         let body = self.in_time(receive(body, max, &mut held)).await?;
