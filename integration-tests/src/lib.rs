@@ -50,7 +50,7 @@ pub fn skald_binary() -> PathBuf {
     binary("skald")
 }
 
-/// A binary of this build.
+/// Any binary of this build.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     // Tests lie in `deps`, the binaries in the folder above.
