@@ -26,3 +26,6 @@ pub use metrics::{CustomMetrics, Family, Sample};
 pub use pipeline::{Inspected, Inspector, Instance, Pipeline, PipelineContext};
 pub use relabel::{Relabel, RelabelConfig, RelabelError, RuleError};
 pub use stages::StageConfig;
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,7 @@ pub use fields::{FieldParser, FieldReader, JsonPaths};
 pub use label_set::LabelSet;
 pub use leaf::{LeafState, RangeLeaf, RunCounts};
 pub use log_result::{LogCollector, LogEntries, LogEntry, LogStream};
+pub use logfmt::logfmt_pairs;
 pub use partial::PartialState;
 pub use pattern_filter::LinePattern;
 pub use pipeline::{Columns, Entry, LineNeed, Needs, Pipeline, PlannedStage, Scratch, StageRuns};

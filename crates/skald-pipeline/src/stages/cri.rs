@@ -71,7 +71,8 @@ impl<'a> Parts<'a> {
             let rest = &line[at..];
             let end = memchr::memchr(b' ', rest.as_bytes()).filter(|end| *end > 0)?;
             at += end + 1;
-            Some(&rest[..end])
+            let word = &rest[..end];
+            (!word.bytes().any(|byte| byte.is_ascii_whitespace())).then_some(word)
         };
         let (time, stream, flags) = (word()?, word()?, word()?);
         matches!(stream, "stdout" | "stderr").then_some(Parts { time, stream, flags, content: &line[at..] })
@@ -154,6 +155,8 @@ mod tests {
             ("t  stdout F x", None),
             (" t stdout F x", None),
             ("t stdout  x", None),
+            ("a\nt stdout F x", None),
+            ("t stdout F\tx y", None),
             ("plain text of four words", None),
             ("", None),
         ] {

@@ -6,19 +6,28 @@ mod docker;
 mod dropping;
 mod eventlogmessage;
 mod geoip;
+mod json;
 mod label_lists;
 mod labels;
 mod limit;
+mod logfmt;
 mod matching;
+mod metrics;
 mod multiline;
 mod options;
 mod output;
 mod pack;
 mod partial;
+mod regex;
+mod rendering;
+mod replace;
 mod sampling;
+mod source;
 mod static_labels;
 mod structured_metadata;
+mod template;
 mod tenant;
+mod timestamp;
 
 use crate::StageError;
 use crate::stage::{Build, Compiled, Options};
@@ -76,18 +85,25 @@ stages! {
     Drop: "drop" => dropping::Drop,
     EventLogMessage: "eventlogmessage" => eventlogmessage::EventLogMessage,
     Geoip: "geoip" => geoip::Geoip,
+    Json: "json" => json::Json,
     LabelAllow: "labelallow" => label_lists::LabelAllow,
     LabelDrop: "labeldrop" => label_lists::LabelDrop,
     Labels: "labels" => labels::Labels,
     Limit: "limit" => limit::Limit,
+    Logfmt: "logfmt" => logfmt::Logfmt,
     Match: "match" => matching::Match,
+    Metrics: "metrics" => metrics::Metrics,
     Multiline: "multiline" => multiline::Multiline,
     Output: "output" => output::Output,
     Pack: "pack" => pack::Pack,
+    Regex: "regex" => regex::RegexOptions,
+    Replace: "replace" => replace::Replace,
     Sampling: "sampling" => sampling::Sampling,
     StaticLabels: "static_labels" => static_labels::StaticLabels,
     StructuredMetadata: "structured_metadata" or "non_indexed_labels" => structured_metadata::StructuredMetadata,
+    Template: "template" => template::TemplateOptions,
     Tenant: "tenant" => tenant::Tenant,
+    Timestamp: "timestamp" => timestamp::TimestampOptions,
 }
 
 impl StageConfig {

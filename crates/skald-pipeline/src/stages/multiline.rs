@@ -75,6 +75,8 @@ impl Blocks {
             Block::Open { mut work, lines, .. } => {
                 work.entry.line.push('\n');
                 work.entry.line.push_str(&line.entry.line);
+                // A stage before this one may have held the line for long.
+                work.mark = work.mark.min(line.mark);
                 Block::Open { work, lines: lines + 1, deadline }
             }
         };

@@ -26,7 +26,9 @@ impl Partials {
     pub(super) fn add(&mut self, mut work: Work, released: &mut Vec<Work>) {
         match self.place(&work.entry.labels) {
             Some(at) => {
-                let line = &mut self.pending[at].entry.line;
+                let first = &mut self.pending[at];
+                first.mark = first.mark.min(work.mark);
+                let line = &mut first.entry.line;
                 let before = line.len();
                 append(line, &work.entry.line, self.line_bytes_max);
                 self.bytes += line.len() - before;
@@ -57,7 +59,7 @@ impl Partials {
             let mut line = first.entry.line;
             append(&mut line, &last.entry.line, self.line_bytes_max);
             last.entry.line = line;
-            last.mark = first.mark;
+            last.mark = last.mark.min(first.mark);
         }
         last
     }
