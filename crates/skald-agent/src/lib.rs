@@ -5,7 +5,11 @@
 
 pub mod config;
 pub mod delivery;
+pub mod discovery;
+pub mod files;
+pub mod http;
 pub mod intake;
+pub mod limit;
 pub mod sink;
 pub mod source;
 pub mod sources;

@@ -6,7 +6,9 @@
 
 pub mod config;
 mod fixed;
+mod kubernetes;
 mod target;
 
 pub use fixed::{StaticDiscovery, static_targets};
+pub use kubernetes::{KubernetesDiscovery, KubernetesError, KubernetesSeams};
 pub use target::{Discovery, DiscoveryStats, LabelSet, TargetGroup, Update};

@@ -107,7 +107,7 @@ impl fmt::Debug for Hidden {
 
 impl Serialize for Hidden {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(HIDDEN)
+        serializer.serialize_str(if self.0.is_empty() { "" } else { HIDDEN })
     }
 }
 

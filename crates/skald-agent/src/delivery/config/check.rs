@@ -26,6 +26,7 @@ impl ClientConfig {
         self.check_authentication(&mut problems);
         problems.proxy("", self.proxy_url.as_ref(), self.proxy_from_environment, &self.no_proxy, &self.proxy_connect_header);
         problems.tls("tls_config", &self.tls_config);
+        problems.renamed("", self.proxy_url.is_some() || self.proxy_from_environment, &self.tls_config);
         problems.0
     }
 
@@ -69,6 +70,7 @@ impl OAuth2Config {
         problems.url("oauth2.token_url", &self.token_url, &["http", "https"]);
         problems.proxy("oauth2.", self.proxy_url.as_ref(), self.proxy_from_environment, &self.no_proxy, &self.proxy_connect_header);
         problems.tls("oauth2.tls_config", &self.tls_config);
+        problems.renamed("oauth2.", self.proxy_url.is_some() || self.proxy_from_environment, &self.tls_config);
     }
 }
 
@@ -118,6 +120,11 @@ impl Problems {
         for (name, values) in &headers.0 {
             self.header(&format!("{prefix}proxy_connect_header"), name, values.iter().map(|value| &*value.0));
         }
+    }
+
+    /// A proxy is told the host of the address, which is then the name that the server has for TLS.
+    fn renamed(&mut self, prefix: &str, proxied: bool, tls: &TlsConfig) {
+        self.holds(!proxied || tls.server_name.is_none(), format!("{prefix}tls_config.server_name does not go together with a proxy"));
     }
 
     fn tls(&mut self, key: &str, tls: &TlsConfig) {

@@ -128,6 +128,7 @@ fn each_problem_is_named() {
         "proxy_url \"ldap://h\" is not an address of the kind http:// or https:// or socks5:// or socks5h://host",
     );
     check(&with("no_proxy: h"), "no_proxy needs proxy_url");
+    check(&with("proxy_url: http://p\ntls_config: {server_name: s}"), "tls_config.server_name does not go together with a proxy");
     check(&with("tls_config: {cert: c}"), "tls_config: a certificate and its key go together");
     check(&with("tls_config: {min_version: '1.2'}"), "tls_config.min_version is none of TLS10, TLS11, TLS12, TLS13");
     check(&with("tls_config: {max_version: TLS11}"), "tls_config.max_version: TLS 1.2 is the oldest that is spoken");
