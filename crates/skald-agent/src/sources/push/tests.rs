@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::settings::Hidden;
+use crate::config::settings::{Hidden, Period};
 use crate::config::{ServerConfig, ServerTlsConfig};
 use crate::sink::fake::{FakeIntake, parts};
 use crate::sources::tls::tests::{CA, SERVER, SERVER_KEY};
@@ -7,7 +7,11 @@ use futures::future::{Either, select};
 use prometheus_client::registry::Registry;
 use prost::Message;
 use reqwest::{Certificate, Client, StatusCode};
+use skald_model::Timestamp;
+use skald_model::seam::Clock;
 use skald_proto::loki::v1::{Entry, LabelPair, PushRequest, Stream, Timestamp as ProtoTimestamp};
+use skald_testkit::SimClock;
+use std::task::Poll;
 
 const AGENT: &str = "/loki/api/v1/push";
 const RAW: &str = "/promtail/api/v1/raw";
@@ -27,9 +31,14 @@ fn client() -> reqwest::ClientBuilder {
 
 async fn start_with(config: PushConfig, room: usize, stages: &str, rules: &str) -> World {
     let seams = skald_runtime::seams(1, &skald_runtime::Metrics::new("test")).unwrap();
+    let clock = Arc::clone(&seams.clock);
+    start_on(clock, seams, config, room, stages, rules).await
+}
+
+async fn start_on(clock: Arc<dyn Clock>, seams: Seams, config: PushConfig, room: usize, stages: &str, rules: &str) -> World {
     let intake = FakeIntake::with_room(room);
     let server = ServerConfig { http_listen_address: "127.0.0.1".into(), http_listen_port: 0, ..config.server };
-    let sink = parts(&intake, Arc::clone(&seams.clock), stages, rules);
+    let sink = parts(&intake, clock, stages, rules);
     let metrics = PushMetrics::register(&mut Registry::default());
     let source = PushSource::start("job", PushConfig { server, ..config }, sink, metrics, &seams).await.unwrap();
     World { intake, source: Arc::new(source), seams, client: client().build().unwrap() }
@@ -150,8 +159,18 @@ async fn an_answer_waits_for_the_disk() {
 
 #[tokio::test]
 async fn without_room_a_push_is_refused_and_may_come_again() {
-    let world = start("{}", 0).await;
-    let response = world.client.post(format!("http://{}{RAW}", world.source.address())).body("x").send().await.unwrap();
+    let seams = skald_runtime::seams(1, &skald_runtime::Metrics::new("test")).unwrap();
+    let clock = SimClock::new(Timestamp::from_secs(1000));
+    let server = ServerConfig { http_server_read_timeout: Period::seconds(0), ..ServerConfig::default() };
+    let world = start_on(clock.clone(), seams, PushConfig { server, ..PushConfig::default() }, 0, "[]", "[]").await;
+    let mut request = Box::pin(world.client.post(format!("http://{}{RAW}", world.source.address())).body("x").send());
+    let response = loop {
+        clock.advance_to_next_sleeper();
+        match futures::poll!(&mut request) {
+            Poll::Ready(response) => break response.unwrap(),
+            Poll::Pending => tokio::task::yield_now().await,
+        }
+    };
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "5");
     assert_eq!(world.intake.len(), 0);
