@@ -17,12 +17,9 @@ mod stdin;
 mod world;
 
 pub use agent::{Agent, AgentError};
-pub use start::StartError;
 pub use inspect::Printer;
 pub use plan::{Job, Plan, PlanError};
 pub use print::PrintIntake;
 pub use process::run;
+pub use start::StartError;
 pub use world::World;
-
-#[cfg(test)]
-mod tests;

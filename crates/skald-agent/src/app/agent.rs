@@ -1,9 +1,9 @@
+use super::World;
 use super::batches::{NoBatches, SpoolBatches};
 use super::cursors::Cursors;
 use super::plan::{Plan, PlanError};
 use super::settings::{limits, log_warnings, losses, open_outlet, rate, tail_config};
 use super::start::{StartError, start_source};
-use super::World;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::delivery::{Client, ClientError, Delivery};
 use crate::discovery::Synced;

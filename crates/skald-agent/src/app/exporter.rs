@@ -102,7 +102,12 @@ mod tests {
     #[test]
     fn metrics_of_stages_keep_their_names() {
         let labels: LabelSet = [("app", "a\"b")].into_iter().collect();
-        let family = |name: &str, kind, sample| Family { name: name.to_owned(), help: "Help".to_owned(), kind, series: vec![(labels.clone(), sample)] };
+        let family = |name: &str, kind, sample| Family {
+            name: name.to_owned(),
+            help: "Help".to_owned(),
+            kind,
+            series: vec![(labels.clone(), sample)],
+        };
         let histogram = Sample::Histogram { buckets: vec![(0.5, 1), (1.0, 3), (f64::INFINITY, 4)], sum: 7.5 };
         let fixed = Fixed(vec![
             family("promtail_custom_lines_total", "counter", Sample::Value(2.0)),

@@ -5,6 +5,7 @@ use super::losses::ClientLosses;
 use super::{PrintIntake, World};
 use crate::batcher::{BatchLimits, Losses};
 use crate::config::{Config, Loaded};
+use crate::delivery::host_of;
 use crate::intake::Intake;
 use crate::limit::Rate;
 use crate::positions::{PositionsConfig, StartPositions};
@@ -16,14 +17,12 @@ use std::sync::Arc;
 use tracing::warn;
 
 /// Opens what takes entries, and reads where sources begin.
-pub(super) async fn open_outlet(
-    world: &Arc<World>,
-    config: &Config,
-) -> Result<(Outlet, Arc<dyn Intake>, StartPositions), AgentError> {
+pub(super) async fn open_outlet(world: &Arc<World>, config: &Config) -> Result<(Outlet, Arc<dyn Intake>, StartPositions), AgentError> {
     let positions = positions(config, world.flags.dry_run);
     if world.flags.dry_run {
         let seams = &world.seams;
-        let positions = StartPositions::read(positions, Arc::clone(&seams.disk), Arc::clone(&seams.clock)).map_err(AgentError::Positions)?;
+        let positions =
+            StartPositions::read(positions, Arc::clone(&seams.disk), Arc::clone(&seams.clock)).map_err(AgentError::Positions)?;
         return Ok((Outlet::Print, Arc::new(PrintIntake::new(Box::new(std::io::stdout()))), positions));
     }
     let (world, config) = (Arc::clone(world), config.clone());
@@ -70,7 +69,7 @@ pub(super) fn limits(config: &Config) -> BatchLimits {
 }
 
 pub(super) fn losses(config: &Config, world: &World) -> Arc<dyn Losses> {
-    let clients = config.clients.iter().map(|client| (client.host(), client.tenant_id.clone())).collect();
+    let clients = config.clients.iter().map(|client| (host_of(client), client.tenant_id.clone())).collect();
     Arc::new(ClientLosses { clients, metrics: Arc::clone(&world.delivery) })
 }
 

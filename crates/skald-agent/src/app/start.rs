@@ -8,14 +8,17 @@ use crate::files::{FileJob, FileReader, FileSource};
 use crate::intake::Intake;
 use crate::sink::SinkParts;
 use crate::source::Source;
+use crate::sources::journal::{JournalSource, ReaderError};
 use crate::sources::push::{PushError, PushSource};
 use crate::sources::syslog::{SyslogError, SyslogSource};
 use parking_lot::Mutex;
-use skald_discovery::kubernetes::{KubernetesDiscovery, KubernetesError, KubernetesSeams};
-use skald_discovery::{Discovery, StaticDiscovery};
+use skald_discovery::{Discovery, KubernetesDiscovery, KubernetesError, KubernetesSeams, StaticDiscovery};
 use skald_model::ErrorKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The machine's own reader of its journal.
+const JOURNALCTL: &str = "journalctl";
 
 /// A source that runs.
 pub(super) struct Started {
@@ -40,6 +43,8 @@ enum SourceError {
     Syslog(#[from] SyslogError),
     #[error(transparent)]
     Push(#[from] PushError),
+    #[error(transparent)]
+    Journal(#[from] ReaderError),
     #[error("kubernetes_sd_configs")]
     Kubernetes(#[from] KubernetesError),
     #[error("{0} is not supported by this build")]
@@ -52,6 +57,7 @@ impl StartError {
         match &self.source {
             SourceError::Syslog(error) => error.kind(),
             SourceError::Push(error) => error.kind(),
+            SourceError::Journal(error) => error.kind(),
             SourceError::Kubernetes(error) => error.kind(),
             SourceError::Unbuilt(_) => ErrorKind::NotImplemented,
         }
@@ -64,7 +70,7 @@ pub(super) async fn start_source(
     world: &World,
     reader: &FileReader,
     intake: &Arc<dyn Intake>,
-    _cursors: &BTreeMap<String, String>,
+    cursors: &BTreeMap<String, String>,
 ) -> Result<Started, StartError> {
     let name = job.config.job_name.as_str();
     let sink = || SinkParts {
@@ -85,7 +91,12 @@ pub(super) async fn start_source(
             let started = PushSource::start(name, config.clone(), sink(), world.push.clone(), &world.seams).await;
             Arc::new(started.map_err(|error| failed(error.into()))?)
         }
-        SourceConfig::Journal(_) => return Err(failed(SourceError::Unbuilt("journal"))),
+        SourceConfig::Journal(config) => {
+            let resume = cursors.get(&format!("cursor-{name}")).or_else(|| cursors.get(&format!("journal-{name}"))).cloned();
+            let metrics = world.journal.clone();
+            let started = JournalSource::start(name, config.clone(), JOURNALCTL.into(), resume, sink(), metrics, &world.seams);
+            Arc::new(started.map_err(|error| failed(error.into()))?)
+        }
     };
     Ok(Started { source, files: None })
 }

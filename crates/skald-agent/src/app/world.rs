@@ -2,6 +2,7 @@ use super::exporter::CountedElsewhere;
 use crate::config::{ConfigError, Flags, Loaded, load};
 use crate::delivery::DeliveryMetrics;
 use crate::discovery::TargetFailures;
+use crate::sources::journal::JournalMetrics;
 use crate::sources::push::PushMetrics;
 use crate::sources::syslog::{HostNames, SyslogMetrics};
 use prometheus_client::metrics::counter::Counter;
@@ -29,6 +30,7 @@ pub struct World {
     pub(super) discovery: Arc<DiscoveryStats>,
     pub(super) syslog: SyslogMetrics,
     pub(super) push: PushMetrics,
+    pub(super) journal: JournalMetrics,
     pub(super) names: Arc<HostNames>,
     pub(super) reloads: Reloads,
     pub(super) targets_active: Gauge,
@@ -63,11 +65,27 @@ impl World {
             registry.register("promtail_config_reload_fail", "Configurations that were refused while running", reloads.failed.clone());
             registry.register_collector(Box::new(CountedElsewhere { counters, custom, clock, discovery: Arc::clone(&discovery) }));
             let (delivery, failures) = (DeliveryMetrics::register(registry), TargetFailures::register(registry));
-            (delivery, failures, SyslogMetrics::register(registry), PushMetrics::register(registry))
+            let (syslog, push) = (SyslogMetrics::register(registry), PushMetrics::register(registry));
+            (delivery, failures, syslog, push, JournalMetrics::register(registry))
         });
-        let (delivery, failures, syslog, push) = parts;
+        let (delivery, failures, syslog, push, journal) = parts;
         let names = HostNames::of_system(Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
-        Arc::new(World { flags, seams, metrics, hostname, context, delivery, failures, discovery, syslog, push, names, reloads, targets_active })
+        Arc::new(World {
+            flags,
+            seams,
+            metrics,
+            hostname,
+            context,
+            delivery,
+            failures,
+            discovery,
+            syslog,
+            push,
+            journal,
+            names,
+            reloads,
+            targets_active,
+        })
     }
 
     /// Reads the configuration that the command line names. Blocks on the disk.

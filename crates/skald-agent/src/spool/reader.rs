@@ -101,10 +101,8 @@ impl SpoolReader {
             if let Some(held) = state.lock().held(from) {
                 return held;
             }
-            let found = match state.lock().published() >= from {
-                true => self.find(from).await,
-                false => Ok(None),
-            };
+            let is_published = state.lock().published() >= from;
+            let found = if is_published { self.find(from).await } else { Ok(None) };
             match found {
                 Ok(Some(held)) => return held,
                 Ok(None) => drop(published.changed().await),
