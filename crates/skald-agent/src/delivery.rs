@@ -132,6 +132,6 @@ pub(crate) fn host_of(config: &ClientConfig) -> String {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
