@@ -80,6 +80,6 @@ mod tests {
             &[r#"{app="a=5"} 5"#, "{} line"],
         );
         refused("- logfmt: {source: x}", "stage 1 (logfmt): option mapping is required");
-        refused("- logfmt: {mapping: {a: }, source: ''}", "stage 1 (logfmt): option source: cannot be empty");
+        refused("- logfmt: {mapping: {a: }, source: ''}", "stage 1 (logfmt): option source: may be left out, but not be empty");
     }
 }

@@ -1,10 +1,11 @@
-use super::source::{Source, required};
+use super::options::{regex, required};
+use super::source::Source;
 use crate::extracted::Value;
 use crate::stage::{Build, Compiled, Options, Stage, Verdict, Work};
 use crate::{Now, StageError, Text};
 use regex::bytes::{CaptureLocations, Regex};
 use serde::{Deserialize, Serialize};
-use skald_logql::regex::{Flags, capture_groups, compile};
+use skald_logql::regex::capture_groups;
 use std::sync::Arc;
 
 /// Extracts what named groups of a regular expression match.
@@ -19,12 +20,12 @@ pub(crate) struct RegexOptions {
 
 impl Options for RegexOptions {
     fn compile(&self, _build: &Build<'_>) -> Result<Compiled, StageError> {
-        let expression = required(self.expression.as_deref(), "expression")?;
-        let regex = compile(&expression, Flags::SEARCH).map_err(|source| StageError::Regex { option: "expression", source })?;
+        let expression = required("expression", self.expression.as_deref())?;
+        let regex = regex("expression", expression)?;
         let locations = regex.capture_locations();
-        let groups = named_groups(&expression);
+        let groups = named_groups(expression);
         let source = Source::optional(self.source.as_deref())?;
-        Ok(Compiled::each(Groups { regex: Arc::new(regex), groups, source, locations }))
+        Ok(Compiled::each(Groups { regex, groups, source, locations }))
     }
 }
 
@@ -90,6 +91,6 @@ mod tests {
             "- regex: {expression: '('}",
             "stage 1 (regex): option expression is no regular expression: error parsing regexp: missing closing ): `(`",
         );
-        refused("- regex: {expression: a, source: ''}", "option source: cannot be empty");
+        refused("- regex: {expression: a, source: ''}", "option source: may be left out, but not be empty");
     }
 }

@@ -1,3 +1,4 @@
+use super::options::not_empty;
 use crate::extracted::Extracted;
 use crate::stage::Work;
 use crate::{StageError, Text};
@@ -9,10 +10,7 @@ pub(super) struct Source(Option<Text>);
 impl Source {
     /// Of the option `source`, which may be absent but not empty.
     pub(super) fn optional(option: Option<&str>) -> Result<Self, StageError> {
-        match option {
-            Some("") => Err(StageError::invalid("source", "cannot be empty")),
-            name => Ok(Source(name.map(Text::from))),
-        }
+        Ok(Source(not_empty("source", option)?.map(Text::from)))
     }
 
     /// Name of the value; none for the line.
@@ -30,9 +28,4 @@ impl Source {
             }
         }
     }
-}
-
-/// A required name.
-pub(super) fn required(option: Option<&str>, name: &'static str) -> Result<Text, StageError> {
-    option.filter(|text| !text.is_empty()).map(Text::from).ok_or(StageError::Missing { option: name })
 }

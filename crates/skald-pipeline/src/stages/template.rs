@@ -1,5 +1,5 @@
+use super::options::required;
 use super::rendering::Rendering;
-use super::source::required;
 use crate::extracted::Value;
 use crate::stage::{Build, Compiled, Options, Stage, Verdict, Work};
 use crate::{Now, StageError, Text};
@@ -17,9 +17,9 @@ pub(crate) struct TemplateOptions {
 
 impl Options for TemplateOptions {
     fn compile(&self, _build: &Build<'_>) -> Result<Compiled, StageError> {
-        let source = required(self.source.as_deref(), "source")?;
+        let source = required("source", self.source.as_deref())?;
         let rendering = Rendering::compile("template", self.template.as_deref().unwrap_or_default())?;
-        Ok(Compiled::each(Rendered { source, rendering }))
+        Ok(Compiled::each(Rendered { source: source.into(), rendering }))
     }
 }
 

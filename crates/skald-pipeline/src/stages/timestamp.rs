@@ -3,8 +3,8 @@
 mod format;
 mod last;
 
+use super::options::required;
 use super::or_default;
-use super::source::required;
 use crate::stage::{Build, Compiled, Options, Stage, Verdict, Work};
 use crate::{Now, StageError, Text};
 use format::Format;
@@ -32,20 +32,20 @@ pub(crate) struct TimestampOptions {
 
 impl Options for TimestampOptions {
     fn compile(&self, _build: &Build<'_>) -> Result<Compiled, StageError> {
-        let source = required(self.source.as_deref(), "source")?;
-        let format = required(self.format.as_deref(), "format")?;
+        let source = required("source", self.source.as_deref())?;
+        let format = required("format", self.format.as_deref())?;
         let zone = match self.location.as_deref().filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => Some(layout::zone(name).ok_or_else(|| StageError::invalid("location", format!("there is no zone {name:?}")))?),
         };
-        let formats = [&*format].into_iter().chain(self.fallback_formats.iter().map(String::as_str));
+        let formats = [format].into_iter().chain(self.fallback_formats.iter().map(String::as_str));
         let formats = formats.map(|format| Format::new(format, zone.as_ref())).collect();
         let last = match self.action_on_failure.as_deref().unwrap_or_default() {
             "" | "fudge" => Some(LastTimes::default()),
             "skip" => None,
             other => return Err(StageError::invalid("action_on_failure", format!("{other:?} is neither fudge nor skip"))),
         };
-        Ok(Compiled::each(Reads { source, formats, last }))
+        Ok(Compiled::each(Reads { source: source.into(), formats, last }))
     }
 }
 

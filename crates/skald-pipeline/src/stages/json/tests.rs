@@ -112,7 +112,7 @@ fn wrong_options_are_refused() {
     refused("- json:", "stage 1 (json): option expressions is required");
     refused("- json: {expressions: {a: 'b.['}}", "stage 1 (json): option expressions: a: \"b.[\" is no JMESPath");
     refused("- json: {expressions: {foo-bar: }}", "is no JMESPath");
-    refused("- json: {expressions: {a: }, source: ''}", "option source: cannot be empty");
+    refused("- json: {expressions: {a: }, source: ''}", "option source: may be left out, but not be empty");
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -1,9 +1,9 @@
 use super::Rule;
 use crate::metrics::{Definition, MetricKind};
+use crate::stages::options::duration;
 use crate::stages::or_default;
 use crate::{PipelineContext, StageError};
 use serde::{Deserialize, Serialize};
-use skald_logql::units::parse_go_duration;
 use std::time::Duration;
 
 /// What names begin with that say nothing else.
@@ -76,7 +76,7 @@ impl MetricOptions {
             other => return Err(refused("type", format!("{other:?} is neither counter, gauge nor histogram"))),
         };
         let action = action.map_err(|why| refused("config", why))?;
-        let max_idle = self.max_idle().map_err(|why| refused("max_idle_duration", why))?;
+        let max_idle = self.max_idle()?;
         let whole = format!("{}{name}", self.prefix.as_deref().filter(|prefix| !prefix.is_empty()).unwrap_or(PREFIX));
         if !is_name(&whole) {
             return Err(refused("prefix", format!("{whole:?} is no name of a metric")));
@@ -89,11 +89,11 @@ impl MetricOptions {
         Ok(Rule { metric, source, only: self.config.value.clone(), all, action })
     }
 
-    fn max_idle(&self) -> Result<Duration, String> {
+    fn max_idle(&self) -> Result<Duration, StageError> {
+        const OPTION: &str = "max_idle_duration";
         let Some(text) = self.max_idle_duration.as_deref().filter(|text| !text.is_empty()) else { return Ok(MAX_IDLE) };
-        let nanos = parse_go_duration(text).map_err(|why| why.to_string())?;
-        let idle = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
-        if idle < MAX_IDLE_MIN { Err(format!("{text} is less than a second")) } else { Ok(idle) }
+        let idle = duration(OPTION, text)?;
+        if idle < MAX_IDLE_MIN { Err(StageError::invalid(OPTION, format!("{text} is less than a second"))) } else { Ok(idle) }
     }
 }
 
