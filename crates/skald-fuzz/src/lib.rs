@@ -11,6 +11,7 @@ mod index;
 mod lines;
 mod logql;
 mod object;
+mod pipeline;
 mod push;
 mod store;
 mod wal;
@@ -56,6 +57,9 @@ pub const TARGETS: &[Target] = &[
     wal::BODIES,
     config::YAML,
     config::URL,
+    pipeline::STAGES,
+    pipeline::YAML,
+    pipeline::CONTAINER,
 ];
 
 /// The target of this name.
