@@ -4,6 +4,7 @@ use super::*;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use skald_testkit::SimWorld;
+use std::time::Duration;
 
 /// Clients that run in simulated time.
 struct Bench {
@@ -22,16 +23,16 @@ impl Bench {
     }
 
     /// One client, and the lines `a` and so on as batches of their own.
-    fn of(config: &str, source: &Arc<FakeSource>, transport: &Arc<FakeTransport>) -> Self {
+    fn of(config: &str, source: &FakeSource, transport: &Arc<FakeTransport>) -> Self {
         let mut bench = Bench::new();
         bench.client(config, source, transport);
         bench
     }
 
-    fn client(&mut self, config: &str, source: &Arc<FakeSource>, transport: &Arc<FakeTransport>) {
+    fn client(&mut self, config: &str, source: &FakeSource, transport: &Arc<FakeTransport>) {
         let config: ClientConfig = serde_saphyr::from_str(&format!("url: http://h:1/push\n{config}")).expect("settings");
         assert_eq!(config.problems(), [""; 0]);
-        self.clients.push(Client { config, transport: transport.clone(), source: source.clone() });
+        self.clients.push(Client { config, transport: transport.clone(), source: Box::new(source.clone()) });
     }
 
     fn start(&mut self) {
@@ -64,8 +65,8 @@ impl Bench {
     }
 }
 
-fn source_of(batches: &[&str]) -> Arc<FakeSource> {
-    let source = FakeSource::new();
+fn source_of(batches: &[&str]) -> FakeSource {
+    let source = FakeSource::default();
     batches.iter().for_each(|line| source.add(None, &[line]));
     source
 }
@@ -144,7 +145,7 @@ fn a_server_that_asks_for_time_gets_it() {
 
 #[test]
 fn a_tenant_that_waits_holds_up_no_other() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     for line in ["1", "2", "3"] {
         source.add(Some("slow"), &[line]);
         source.add(Some("fast"), &[line]);
@@ -174,7 +175,7 @@ fn a_dead_server_holds_up_no_other_client() {
 #[test]
 fn only_the_refused_entry_is_left_out() {
     for code in [400, 422] {
-        let source = FakeSource::new();
+        let source = FakeSource::default();
         let lines = |from: usize, to: usize| (from..to).map(|at| format!("line {at}")).collect::<Vec<_>>();
         let batch: Lines = (0..10).map(|stream| (format!("{{s=\"{stream}\"}}"), lines(stream * 30, stream * 30 + 30))).collect();
         source.add_streams(Some("t"), &batch);
@@ -198,7 +199,7 @@ fn only_the_refused_entry_is_left_out() {
 
 #[test]
 fn a_search_goes_on_where_it_was_after_a_wait() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     source.add(None, &["good", "bad", "fine"]);
     let transport = FakeTransport::new(|nth, sent| match nth % 3 {
         0 if sent.lines.iter().any(|line| line == "bad") => status(400),
@@ -216,7 +217,7 @@ fn a_search_goes_on_where_it_was_after_a_wait() {
 
 #[test]
 fn what_is_left_of_a_search_is_counted_when_it_is_given_up() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     source.add(None, &["good", "bad", "fine"]);
     let transport = FakeTransport::new(|nth, _| match nth {
         0 => status(400),
@@ -232,7 +233,7 @@ fn what_is_left_of_a_search_is_counted_when_it_is_given_up() {
 
 #[test]
 fn a_batch_that_is_too_large_goes_in_parts() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     source.add(None, &["1", "2", "3", "4", "5", "6"]);
     let transport = FakeTransport::new(|_, sent| if sent.lines.len() > 2 { status(413) } else { status(204) });
     let mut bench = Bench::of("", &source, &transport);
@@ -284,7 +285,7 @@ fn what_waits_is_not_kept_in_memory() {
 
 #[test]
 fn references_are_read_ahead_up_to_a_bound() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     (0..lanes::READ_AHEAD_MAX + 5).for_each(|_| source.add(None, &["a"]));
     let mut bench = Bench::of("", &source, &FakeTransport::new(|_, _| dead()));
     bench.start();
@@ -293,7 +294,7 @@ fn references_are_read_ahead_up_to_a_bound() {
 
 #[test]
 fn stopping_drains_and_then_leaves_the_rest_in_the_spool() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     source.add(Some("live"), &["a"]);
     source.add(Some("dead"), &["b"]);
     source.add(Some("dead"), &["c"]);
@@ -301,7 +302,7 @@ fn stopping_drains_and_then_leaves_the_rest_in_the_spool() {
     let mut bench = Bench::of("", &source, &transport);
     bench.start();
     let seams = bench.world.seams();
-    let stopping = bench.delivery.take().expect("it runs").stop(Duration::from_secs(5));
+    let stopping = bench.delivery.take().expect("it runs").stop(seams.clock.sleep(Duration::from_secs(5)));
     let (done, mut stopped) = futures::channel::oneshot::channel();
     seams.spawner.spawn(
         "stop",
@@ -334,6 +335,6 @@ fn stopping_is_done_when_all_is_sent() {
     bench.start();
     source.close();
     let delivery = bench.delivery.take().expect("it runs");
-    bench.world.spawner.run(delivery.stop(Duration::from_secs(3600)));
+    bench.world.spawner.run(delivery.stop(std::future::pending()));
     assert_eq!(source.acked(), [0, 1]);
 }
