@@ -43,7 +43,6 @@ use transport::Transport;
 pub struct Client {
     config: ClientConfig,
     transport: Arc<dyn Transport>,
-    source: Box<dyn BatchSource>,
 }
 
 impl Client {
@@ -51,10 +50,10 @@ impl Client {
     ///
     /// # Errors
     /// Certificates cannot be read or used.
-    pub async fn open(config: &ClientConfig, source: Box<dyn BatchSource>, seams: &Seams) -> Result<Self, ClientError> {
+    pub async fn open(config: &ClientConfig, seams: &Seams) -> Result<Self, ClientError> {
         let failed = |source| ClientError { client: config.id(), source: Box::new(source) };
         let transport = HttpTransport::open(config, seams).await.map_err(failed)?;
-        Ok(Client { config: config.clone(), transport: Arc::new(transport), source })
+        Ok(Client { config: config.clone(), transport: Arc::new(transport) })
     }
 }
 
@@ -81,34 +80,30 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Starts to send.
-    pub fn start(clients: Vec<Client>, seams: &Seams, metrics: &Arc<DeliveryMetrics>) -> Self {
+    /// Starts to send what each client's source gives.
+    pub fn start(clients: Vec<(Client, Box<dyn BatchSource>)>, seams: &Seams, metrics: &Arc<DeliveryMetrics>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let ends = clients.into_iter().map(|client| start(client, seams, metrics, stopped.clone())).collect();
+        let ends = clients.into_iter().map(|(client, source)| start(client, source, seams, metrics, stopped.clone())).collect();
         Delivery { stop, ends }
     }
 
-    /// Completes when every source has ended and all it gave is settled.
-    pub async fn finished(&mut self) {
-        join_all(&mut self.ends).await;
-        self.ends.clear();
-    }
-
-    /// Goes on until all is sent, or until `until` completes, which the caller bounds. Then begins no further request and lets those on their way finish,
-    /// each within its timeout. What is not settled then stays in the spool.
-    pub async fn stop(mut self, until: impl Future<Output = ()>) {
-        tokio::select! {
-            biased;
-            () = self.finished() => {}
-            () = until => {}
-        }
+    /// Begins no further request and lets those on their way finish, each within its timeout. What is not settled then stays with the sources: who wants
+    /// all to be sent waits for that first.
+    pub async fn stop(self) {
+        // Nobody listens when every source has ended.
         let _ = self.stop.send(true);
-        self.finished().await;
+        join_all(self.ends).await;
     }
 }
 
-fn start(client: Client, seams: &Seams, metrics: &Arc<DeliveryMetrics>, stop: watch::Receiver<bool>) -> oneshot::Receiver<()> {
-    let Client { config, transport, source } = client;
+fn start(
+    client: Client,
+    source: Box<dyn BatchSource>,
+    seams: &Seams,
+    metrics: &Arc<DeliveryMetrics>,
+    stop: watch::Receiver<bool>,
+) -> oneshot::Receiver<()> {
+    let Client { config, transport } = client;
     let tenant = Some(config.tenant_id.as_str()).filter(|tenant| !tenant.is_empty());
     let metrics = metrics.of_client(&host_of(&config), tenant);
     let courier = Courier::new(&config, transport, seams.clone(), metrics, stop);

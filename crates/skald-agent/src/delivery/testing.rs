@@ -6,11 +6,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
+use skald_model::seam::Clock;
 use skald_pipeline::Text;
 use skald_proto::loki::v1::{Entry, PushRequest, Stream, Timestamp};
 use skald_proto::read_push;
+use skald_testkit::SimClock;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Labels and lines of each stream.
@@ -201,12 +204,23 @@ type Script = dyn Fn(usize, &Sent) -> Result<Answer, TransportError> + Send + Sy
 pub struct FakeTransport {
     script: Box<Script>,
     pub sent: Mutex<Vec<Sent>>,
+    takes: Duration,
+    clock: Mutex<Option<Arc<SimClock>>>,
 }
 
 impl FakeTransport {
     /// The script gets the number of the request, from 0, and what is in it.
     pub fn new(script: impl Fn(usize, &Sent) -> Result<Answer, TransportError> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(FakeTransport { script: Box::new(script), sent: Mutex::default() })
+        FakeTransport::slow(Duration::ZERO, script)
+    }
+
+    /// The same, with answers that take a while by the clock of [`FakeTransport::set_clock`].
+    pub fn slow(takes: Duration, script: impl Fn(usize, &Sent) -> Result<Answer, TransportError> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(FakeTransport { script: Box::new(script), sent: Mutex::default(), takes, clock: Mutex::default() })
+    }
+
+    pub fn set_clock(&self, clock: Arc<SimClock>) {
+        *self.clock.lock() = Some(clock);
     }
 
     /// The lines of each request.
@@ -219,9 +233,16 @@ impl FakeTransport {
 impl Transport for FakeTransport {
     async fn push(&self, tenant: Option<&str>, body: Bytes) -> Result<Answer, TransportError> {
         let sent = Sent { tenant: tenant.map(str::to_owned), lines: lines_of(&body) };
-        let mut all = self.sent.lock();
-        all.push(sent.clone());
-        (self.script)(all.len() - 1, &sent)
+        let nth = {
+            let mut all = self.sent.lock();
+            all.push(sent.clone());
+            all.len() - 1
+        };
+        let wait = self.clock.lock().as_ref().map(|clock| clock.sleep(self.takes));
+        if let Some(wait) = wait {
+            wait.await;
+        }
+        (self.script)(nth, &sent)
     }
 }
 

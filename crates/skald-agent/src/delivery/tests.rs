@@ -11,7 +11,7 @@ struct Bench {
     world: SimWorld,
     registry: Registry,
     metrics: Arc<DeliveryMetrics>,
-    clients: Vec<Client>,
+    clients: Vec<(Client, Box<dyn BatchSource>)>,
     delivery: Option<Delivery>,
 }
 
@@ -32,7 +32,7 @@ impl Bench {
     fn client(&mut self, config: &str, source: &FakeSource, transport: &Arc<FakeTransport>) {
         let config: ClientConfig = serde_saphyr::from_str(&format!("url: http://h:1/push\n{config}")).expect("settings");
         assert_eq!(config.problems(), [""; 0]);
-        self.clients.push(Client { config, transport: transport.clone(), source: Box::new(source.clone()) });
+        self.clients.push((Client { config, transport: transport.clone() }, Box::new(source.clone())));
     }
 
     fn start(&mut self) {
@@ -293,48 +293,54 @@ fn references_are_read_ahead_up_to_a_bound() {
 }
 
 #[test]
-fn stopping_drains_and_then_leaves_the_rest_in_the_spool() {
+fn after_a_stop_nothing_is_begun_and_the_rest_stays_with_the_source() {
     let source = FakeSource::default();
-    source.add(Some("live"), &["a"]);
-    source.add(Some("dead"), &["b"]);
-    source.add(Some("dead"), &["c"]);
+    for (tenant, line) in [("live", "a"), ("dead", "b"), ("dead", "c")] {
+        source.add(Some(tenant), &[line]);
+    }
     let transport = FakeTransport::new(|_, sent| if sent.tenant.as_deref() == Some("dead") { dead() } else { status(204) });
     let mut bench = Bench::of("", &source, &transport);
     bench.start();
-    let seams = bench.world.seams();
-    let stopping = bench.delivery.take().expect("it runs").stop(seams.clock.sleep(Duration::from_secs(5)));
-    let (done, mut stopped) = futures::channel::oneshot::channel();
-    seams.spawner.spawn(
-        "stop",
-        async move {
-            stopping.await;
-            let _ = done.send(());
-        }
-        .boxed(),
-    );
+    let delivery = bench.delivery.take().expect("it runs");
+    bench.world.spawner.run(delivery.stop());
+    assert_eq!(source.acked(), [0]);
+    let sent = transport.lines().len();
     source.add(Some("live"), &["d"]);
-    bench.world.spawner.run_until_idle();
-    while seams.clock.monotonic() < Duration::from_secs(5) {
-        assert_eq!(stopped.try_recv(), Ok(None), "there are five seconds to drain");
-        assert!(bench.world.clock.advance_to_next_sleeper());
+    while bench.world.clock.advance_to_next_sleeper() {
         bench.world.spawner.run_until_idle();
     }
-    assert_eq!(stopped.try_recv(), Ok(Some(())));
-    assert_eq!(source.acked(), [0, 3]);
-    source.add(Some("live"), &["e"]);
-    bench.settle();
-    assert_eq!(source.untouched(), 1, "nothing is begun any more");
+    assert_eq!((source.untouched(), transport.lines().len()), (1, sent));
     bench.counts(r#"promtail_client_pending_batches{host="h:1"} 0"#);
+    bench.counts(r#"promtail_client_waiting_tenants{host="h:1",cause="connection"} 0"#);
 }
 
 #[test]
-fn stopping_is_done_when_all_is_sent() {
+fn a_request_on_its_way_finishes_before_a_stop_is_done() {
     let source = source_of(&["a", "b"]);
-    let transport = FakeTransport::new(|_, _| status(204));
+    let transport = FakeTransport::slow(Duration::from_secs(3), |_, _| status(204));
     let mut bench = Bench::of("", &source, &transport);
+    transport.set_clock(bench.world.clock.clone());
     bench.start();
-    source.close();
     let delivery = bench.delivery.take().expect("it runs");
-    bench.world.spawner.run(delivery.stop(std::future::pending()));
+    let (done, mut is_done) = oneshot::channel();
+    let stop = async move {
+        delivery.stop().await;
+        let _ = done.send(());
+    };
+    bench.world.seams().spawner.spawn("stop", stop.boxed());
+    bench.advance(Duration::from_secs(2));
+    assert_eq!((is_done.try_recv(), source.acked()), (Ok(None), vec![]));
+    bench.advance(Duration::from_secs(1));
+    assert_eq!((is_done.try_recv(), source.acked()), (Ok(Some(())), vec![0]));
+    assert_eq!(transport.lines(), [["a"]]);
+}
+
+#[test]
+fn a_source_that_ends_is_sent_to_its_end() {
+    let source = source_of(&["a", "b"]);
+    let mut bench = Bench::of("", &source, &FakeTransport::new(|nth, _| if nth == 0 { dead() } else { status(204) }));
+    source.close();
+    bench.settle();
     assert_eq!(source.acked(), [0, 1]);
+    bench.world.spawner.run(bench.delivery.take().expect("it runs").stop());
 }
