@@ -123,7 +123,8 @@ mod tests {
     use skald_testkit::SimClock;
 
     fn entries(count: usize) -> Vec<Entry> {
-        let entry = |at: usize| Entry { labels: LabelSet::new(), timestamp: Timestamp(at as i64), line: at.to_string(), metadata: Vec::new() };
+        let entry =
+            |at: usize| Entry { labels: LabelSet::new(), timestamp: Timestamp(at as i64), line: at.to_string(), metadata: Vec::new() };
         (0..count).map(entry).collect()
     }
 

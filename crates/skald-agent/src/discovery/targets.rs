@@ -151,7 +151,9 @@ impl Rules {
         let path = labels.get("__path__").filter(|path| !path.is_empty()).map(str::to_owned);
         let elsewhere = labels.get("__host__").is_some_and(|host| host != self.hostname);
         let exclude = labels.get("__path_exclude__").filter(|path| !path.is_empty()).map(str::to_owned);
-        let not = |labels: LabelSet, reason: String| Judged::Not(TargetStatus { discovered: discovered.clone(), labels, reason, ..TargetStatus::default() });
+        let not = |labels: LabelSet, reason: String| {
+            Judged::Not(TargetStatus { discovered: discovered.clone(), labels, reason, ..TargetStatus::default() })
+        };
         let reason = if !kept {
             "dropped"
         } else if elsewhere {
@@ -209,7 +211,9 @@ mod tests {
 
     #[test]
     fn a_target_is_read_or_says_why_not() {
-        let mut table = table(r#"[{"source_labels": ["drop"], "regex": "yes", "action": "drop"}, {"source_labels": ["to"], "target_label": "__path__"}]"#);
+        let mut table = table(
+            r#"[{"source_labels": ["drop"], "regex": "yes", "action": "drop"}, {"source_labels": ["to"], "target_label": "__path__"}]"#,
+        );
         let path = ("to", "/a/*.log");
         table.replace(
             "g",
