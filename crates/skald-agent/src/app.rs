@@ -11,15 +11,15 @@ mod losses;
 mod plan;
 mod print;
 mod process;
+mod settings;
+mod start;
 mod stdin;
 mod world;
 
 pub use agent::{Agent, AgentError};
 pub use inspect::Printer;
-pub use plan::{Job, Plan};
+pub use plan::{Job, Plan, PlanError};
 pub use print::PrintIntake;
 pub use process::run;
+pub use start::StartError;
 pub use world::World;
-
-#[cfg(test)]
-mod tests;

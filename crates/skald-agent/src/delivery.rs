@@ -125,7 +125,7 @@ fn start(client: Client, seams: &Seams, metrics: &Arc<DeliveryMetrics>, stop: wa
 }
 
 /// Host and port as they stand in the address: the label of metrics.
-fn host_of(config: &ClientConfig) -> String {
+pub(crate) fn host_of(config: &ClientConfig) -> String {
     let Ok(url) = Url::parse(&config.url.0) else { return String::new() };
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

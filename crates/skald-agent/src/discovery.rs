@@ -19,6 +19,21 @@ use tokio::sync::watch;
 /// The discoveries of one scrape config at work. They end when this is dropped.
 pub struct Discovering {
     _stop: watch::Sender<()>,
+    synced: Synced,
+}
+
+/// Tells when all discoveries of a scrape config have found what was there when they began.
+#[derive(Clone)]
+pub struct Synced {
+    count: watch::Receiver<usize>,
+    of: usize,
+}
+
+impl Synced {
+    /// Completes then, or when they have ended.
+    pub async fn told(mut self) {
+        let _ = self.count.wait_for(|count| *count >= self.of).await;
+    }
 }
 
 impl Discovering {
@@ -30,30 +45,48 @@ impl Discovering {
         spawner: &dyn Spawner,
     ) -> Self {
         let (stop, stopped) = watch::channel(());
+        let (count, counted) = watch::channel(0);
+        let (count, synced) = (Arc::new(count), Synced { count: counted, of: discoveries.len() });
         for (number, discovery) in discoveries.into_iter().enumerate() {
-            let task = follow(number, discovery, Arc::clone(table), Arc::clone(&changed), stopped.clone());
-            spawner.spawn("discovery", Box::pin(task));
+            let follower = Follower { number, table: Arc::clone(table), changed: Arc::clone(&changed), synced: Arc::clone(&count) };
+            spawner.spawn("discovery", Box::pin(follower.run(discovery, stopped.clone())));
         }
-        Discovering { _stop: stop }
+        Discovering { _stop: stop, synced }
+    }
+
+    /// Tells when all was found.
+    pub fn synced(&self) -> Synced {
+        self.synced.clone()
     }
 }
 
-async fn follow(
+/// Takes in what one discovery tells.
+struct Follower {
     number: usize,
-    mut discovery: Box<dyn Discovery>,
     table: Arc<Mutex<TargetTable>>,
     changed: Arc<dyn Fn() + Send + Sync>,
-    mut stopped: watch::Receiver<()>,
-) {
-    loop {
-        // The sender says nothing: its end is the word.
-        let update = match select(pin!(discovery.next()), pin!(stopped.changed())).await {
-            Either::Left((update, _)) => update,
-            Either::Right(_) => return,
-        };
-        let Update::Group(group) = update else { continue };
-        let targets: Vec<LabelSet> = group.targets.into_iter().map(|labels| labels.into_iter().collect()).collect();
-        table.lock().replace(&format!("{number}/{}", group.source), targets);
-        changed();
+    synced: Arc<watch::Sender<usize>>,
+}
+
+impl Follower {
+    async fn run(self, mut discovery: Box<dyn Discovery>, mut stopped: watch::Receiver<()>) {
+        loop {
+            // The sender says nothing: its end is the word.
+            match select(pin!(discovery.next()), pin!(stopped.changed())).await {
+                Either::Left((update, _)) => self.take(update),
+                Either::Right(_) => return,
+            }
+        }
+    }
+
+    fn take(&self, update: Update) {
+        match update {
+            Update::Group(group) => {
+                let targets: Vec<LabelSet> = group.targets.into_iter().map(|labels| labels.into_iter().collect()).collect();
+                self.table.lock().replace(&format!("{}/{}", self.number, group.source), targets);
+                (self.changed)();
+            }
+            Update::Synced => self.synced.send_modify(|count| *count += 1),
+        }
     }
 }

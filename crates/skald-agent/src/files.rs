@@ -211,6 +211,3 @@ impl Thread {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

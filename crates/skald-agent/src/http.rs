@@ -1,6 +1,9 @@
 //! What the agent shows of itself over HTTP: targets, configuration, metrics, readiness, and `/reload`.
 
 mod pages;
+mod server;
+
+pub use server::{ServerError, serve};
 
 use crate::source::SourceStatus;
 use async_trait::async_trait;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 /// What a client has to send, from the spool.
@@ -36,8 +37,8 @@ impl BatchSource for SpoolBatches {
         let found = self.given.lock().get(&batch.id).cloned();
         let found = found.ok_or_else(|| PayloadError::Damaged("it was acknowledged already".to_owned()))?;
         found.payload().await.map_err(|error| match error {
-            spool::PayloadError::Read(source) => PayloadError::Read(source),
-            spool::PayloadError::Damaged(why) => PayloadError::Damaged(why),
+            spool::PayloadError::Lost(_) => PayloadError::Damaged(error.to_string()),
+            spool::PayloadError::Unreadable(_) | spool::PayloadError::Stopped => PayloadError::Read(io::Error::other(error)),
         })
     }
 

@@ -3,25 +3,27 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use skald_discovery::DiscoveryStats;
 use skald_model::seam::Clock;
 use skald_pipeline::{Counters, CustomMetrics, Family, LabelSet, Now, Sample};
 use std::fmt;
 use std::sync::Arc;
 
-/// What pipelines count, under the names that promtail has for it: dropped lines, and the metrics of `metrics` stages.
-pub(super) struct PipelineMetrics {
+/// What pipelines and discovery count; dropped lines and the metrics of `metrics` stages under the names that promtail has for them.
+pub(super) struct CountedElsewhere {
     pub(super) counters: Arc<Counters>,
     pub(super) custom: Arc<CustomMetrics>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) discovery: Arc<DiscoveryStats>,
 }
 
-impl fmt::Debug for PipelineMetrics {
+impl fmt::Debug for CountedElsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PipelineMetrics")
+        f.write_str("CountedElsewhere")
     }
 }
 
-impl Collector for PipelineMetrics {
+impl Collector for CountedElsewhere {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor("logentry_dropped_lines", "Lines that stages dropped", None, MetricType::Counter)?;
         for (reason, lines) in self.counters.reasons() {
@@ -31,6 +33,13 @@ impl Collector for PipelineMetrics {
         let mut family = encoder.encode_descriptor("logentry_dropped_lines_by_label", help, None, MetricType::Counter)?;
         for (name, value, lines) in self.counters.labels() {
             ConstCounter::new(lines).encode(family.encode_family(&[("label_name", &*name), ("label_value", &*value)])?)?;
+        }
+        let discovery = [
+            ("promtail_discovery_updates", "Groups of targets that discovery told", self.discovery.updates()),
+            ("promtail_discovery_failures", "Failed attempts to find targets", self.discovery.failures()),
+        ];
+        for (name, help, count) in discovery {
+            ConstCounter::new(count).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
         let now = Now { wall: self.clock.now(), monotonic: self.clock.monotonic() };
         self.custom.snapshot(now).iter().try_for_each(|family| encode_custom(family, &mut encoder))
@@ -93,7 +102,12 @@ mod tests {
     #[test]
     fn metrics_of_stages_keep_their_names() {
         let labels: LabelSet = [("app", "a\"b")].into_iter().collect();
-        let family = |name: &str, kind, sample| Family { name: name.to_owned(), help: "Help".to_owned(), kind, series: vec![(labels.clone(), sample)] };
+        let family = |name: &str, kind, sample| Family {
+            name: name.to_owned(),
+            help: "Help".to_owned(),
+            kind,
+            series: vec![(labels.clone(), sample)],
+        };
         let histogram = Sample::Histogram { buckets: vec![(0.5, 1), (1.0, 3), (f64::INFINITY, 4)], sum: 7.5 };
         let fixed = Fixed(vec![
             family("promtail_custom_lines_total", "counter", Sample::Value(2.0)),

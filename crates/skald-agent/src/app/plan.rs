@@ -1,4 +1,5 @@
 use crate::config::{Config, ScrapeConfig, SourceConfig};
+use skald_model::ErrorKind;
 use skald_pipeline::{Pipeline, PipelineContext, PipelineError, Relabel, RelabelError};
 use skald_tail::{Decompression, Format};
 use std::sync::Arc;
@@ -40,6 +41,16 @@ pub enum PlanError {
         #[source]
         source: PipelineError,
     },
+}
+
+impl PlanError {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Relabel { source, .. } => source.kind(),
+            Self::Pipeline { source, .. } => source.kind(),
+        }
+    }
 }
 
 impl Plan {

@@ -1,11 +1,14 @@
-use super::exporter::PipelineMetrics;
+use super::exporter::CountedElsewhere;
 use crate::config::{ConfigError, Flags, Loaded, load};
 use crate::delivery::DeliveryMetrics;
 use crate::discovery::TargetFailures;
+use crate::sources::journal::JournalMetrics;
 use crate::sources::push::PushMetrics;
 use crate::sources::syslog::{HostNames, SyslogMetrics};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
+use skald_discovery::DiscoveryStats;
 use skald_model::seam::Seams;
 use skald_pipeline::{Counters, CustomMetrics, Inspector, PipelineContext};
 use skald_runtime::Metrics;
@@ -24,10 +27,13 @@ pub struct World {
     pub(super) context: PipelineContext,
     pub(super) delivery: Arc<DeliveryMetrics>,
     pub(super) failures: TargetFailures,
+    pub(super) discovery: Arc<DiscoveryStats>,
     pub(super) syslog: SyslogMetrics,
     pub(super) push: PushMetrics,
+    pub(super) journal: JournalMetrics,
     pub(super) names: Arc<HostNames>,
     pub(super) reloads: Reloads,
+    pub(super) targets_active: Gauge,
 }
 
 /// How often the configuration was read anew.
@@ -48,21 +54,38 @@ impl World {
             random: Arc::clone(&seams.random),
             inspector,
         };
-        let reloads = Reloads::default();
-        let clock = Arc::clone(&seams.clock);
+        let (reloads, discovery) = (Reloads::default(), Arc::<DiscoveryStats>::default());
+        let (clock, targets_active) = (Arc::clone(&seams.clock), Gauge::default());
         let parts = metrics.register_unprefixed(|registry| {
             let version = env!("CARGO_PKG_VERSION");
             let labels = vec![("version", version), ("revision", "unknown"), ("branch", "skald"), ("goversion", "none")];
             registry.register("promtail_build", "What runs", Info::new(labels));
+            registry.register("promtail_targets_active_total", "Targets being read", targets_active.clone());
             registry.register("promtail_config_reload_success", "Configurations that were taken while running", reloads.done.clone());
             registry.register("promtail_config_reload_fail", "Configurations that were refused while running", reloads.failed.clone());
-            registry.register_collector(Box::new(PipelineMetrics { counters, custom, clock }));
+            registry.register_collector(Box::new(CountedElsewhere { counters, custom, clock, discovery: Arc::clone(&discovery) }));
             let (delivery, failures) = (DeliveryMetrics::register(registry), TargetFailures::register(registry));
-            (delivery, failures, SyslogMetrics::register(registry), PushMetrics::register(registry))
+            let (syslog, push) = (SyslogMetrics::register(registry), PushMetrics::register(registry));
+            (delivery, failures, syslog, push, JournalMetrics::register(registry))
         });
-        let (delivery, failures, syslog, push) = parts;
-        let names = Arc::new(HostNames::new(&seams));
-        Arc::new(World { flags, seams, metrics, hostname, context, delivery, failures, syslog, push, names, reloads })
+        let (delivery, failures, syslog, push, journal) = parts;
+        let names = HostNames::of_system(Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
+        Arc::new(World {
+            flags,
+            seams,
+            metrics,
+            hostname,
+            context,
+            delivery,
+            failures,
+            discovery,
+            syslog,
+            push,
+            journal,
+            names,
+            reloads,
+            targets_active,
+        })
     }
 
     /// Reads the configuration that the command line names. Blocks on the disk.

@@ -269,6 +269,11 @@ impl Flags {
         }
     }
 
+    /// Whether the setting `name` was given.
+    pub fn sets(&self, name: &str) -> bool {
+        self.settings.iter().any(|(setting, _)| setting.name == name)
+    }
+
     /// The flags, one a line.
     pub fn help() -> String {
         let mut lines = vec!["Flags:".to_owned()];

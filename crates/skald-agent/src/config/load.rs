@@ -23,7 +23,7 @@ const DEPTH_MAX: usize = 64;
 /// What `-kubernetes` takes in the place of a file.
 const KUBERNETES: &str = include_str!("kubernetes.yaml");
 /// What `-stdin` takes when there is no file.
-const STDIN: &str = "server: {disable: true}\nscrape_configs: [{job_name: stdin, static_configs: [{labels: {job: stdin}}]}]\n";
+const STDIN: &str = "server: {disable: true}\nscrape_configs: [{job_name: stdin, static_configs: [{}]}]\n";
 
 /// All that an agent is told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

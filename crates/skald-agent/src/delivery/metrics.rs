@@ -60,6 +60,8 @@ pub struct DeliveryMetrics {
     sent_entries: Family<OfHost, Counter>,
     dropped_bytes: Family<OfDrop, Counter>,
     dropped_entries: Family<OfDrop, Counter>,
+    mutated_bytes: Family<OfDrop, Counter>,
+    mutated_entries: Family<OfDrop, Counter>,
     batch_retries: Family<OfTenant, Counter>,
     request_duration: Family<OfAnswer, Histogram, fn() -> Histogram>,
     pending_batches: Family<OfHost, Gauge>,
@@ -100,6 +102,8 @@ impl DeliveryMetrics {
             sent_entries: Family::default(),
             dropped_bytes: Family::default(),
             dropped_entries: Family::default(),
+            mutated_bytes: Family::default(),
+            mutated_entries: Family::default(),
             batch_retries: Family::default(),
             request_duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             pending_batches: Family::default(),
@@ -113,6 +117,8 @@ impl DeliveryMetrics {
         counter("promtail_sent_entries", "Entries that were taken", &metrics.sent_entries);
         registry.register("promtail_dropped_bytes", "Bytes of lines and metadata that were dropped", metrics.dropped_bytes.clone());
         registry.register("promtail_dropped_entries", "Entries that were dropped", metrics.dropped_entries.clone());
+        registry.register("promtail_mutated_bytes", "Bytes by which lines were cut", metrics.mutated_bytes.clone());
+        registry.register("promtail_mutated_entries", "Entries whose lines were cut", metrics.mutated_entries.clone());
         registry.register("promtail_batch_retries", "Tries again of batches that were not taken", metrics.batch_retries.clone());
         let help = "How long requests take, by status of the answer; -1 is none";
         registry.register("promtail_request_duration_seconds", help, metrics.request_duration.clone());
@@ -137,6 +143,20 @@ impl DeliveryMetrics {
             drop(self.waiting.get_or_create(&metrics.of_wait(cause)));
         }
         metrics
+    }
+
+    /// Counts entries that a limit of the agent itself keeps from the client of `host`.
+    pub(crate) fn dropped_by_agent(&self, host: &str, tenant: &str, reason: &'static str, entries: u64, bytes: u64) {
+        let labels = OfDrop { host: host.into(), tenant: self.tenant_label(Some(tenant)), reason };
+        self.dropped_bytes.get_or_create(&labels).inc_by(bytes);
+        self.dropped_entries.get_or_create(&labels).inc_by(entries);
+    }
+
+    /// Counts entries that a limit of the agent itself has cut, by so many bytes.
+    pub(crate) fn mutated_by_agent(&self, host: &str, tenant: &str, reason: &'static str, entries: u64, bytes: u64) {
+        let labels = OfDrop { host: host.into(), tenant: self.tenant_label(Some(tenant)), reason };
+        self.mutated_bytes.get_or_create(&labels).inc_by(bytes);
+        self.mutated_entries.get_or_create(&labels).inc_by(entries);
     }
 
     fn tenant_label(&self, tenant: Option<&str>) -> String {
