@@ -28,6 +28,12 @@ struct Subject {
 impl Subject {
     /// Begins, and takes in what is there.
     async fn synced(config: &KubernetesSdConfig) -> Self {
+        let mut subject = Self::new(config).await;
+        while !subject.take().await {}
+        subject
+    }
+
+    async fn new(config: &KubernetesSdConfig) -> Self {
         let stats = Arc::new(DiscoveryStats::default());
         let seams = KubernetesSeams {
             clock: Arc::new(SystemClock::new()),
@@ -35,9 +41,7 @@ impl Subject {
             disk: Arc::new(StdDisk),
         };
         let discovery = KubernetesDiscovery::connect(config, "n1", seams, stats.clone()).await.expect("a discovery");
-        let mut subject = Subject { discovery, stats, groups: BTreeMap::new() };
-        while !subject.take().await {}
-        subject
+        Subject { discovery, stats, groups: BTreeMap::new() }
     }
 
     /// Takes in one update; whether it was `Synced`.
@@ -150,6 +154,7 @@ async fn targets_follow_a_real_api_server() {
     let client = server.client().await;
     fill(&client).await;
     every_role_has_its_targets(&server).await;
+    credentials_are_taken_from_wherever_they_are(&server).await;
     pods_come_and_go(&mut server).await;
 }
 
@@ -205,6 +210,25 @@ async fn every_role_has_its_targets(server: &ApiServer) {
     for subject in [&pods, &nodes, &services, &slices, &endpoints, &ingresses] {
         assert_eq!(subject.stats.failures(), 0);
     }
+}
+
+async fn credentials_are_taken_from_wherever_they_are(server: &ApiServer) {
+    for config in [server.by_inline_certificate(Role::Pod), server.by_certificate_files(Role::Pod), server.by_certificate(Role::Pod)] {
+        let subject = Subject::synced(&config).await;
+        assert_eq!((subject.sources(), subject.stats.failures()), (vec!["pod/shop/web"], 0));
+    }
+    // A token that the server does not know (any more) is read again before each attempt.
+    server.write_token("unknown");
+    let mut subject = Subject::new(&server.by_token(Role::Pod)).await;
+    let stats = subject.stats.clone();
+    let rotate = async {
+        while stats.failures() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server.write_token(api_server::TOKEN);
+    };
+    futures::join!(rotate, subject.until(|subject| !subject.groups.is_empty()));
+    assert_eq!(subject.sources(), ["pod/shop/web"]);
 }
 
 async fn pods_come_and_go(server: &mut ApiServer) {

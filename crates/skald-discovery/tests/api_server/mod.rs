@@ -7,14 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use kube::Client;
-use skald_discovery::config::{Authorization, KubernetesSdConfig, Role, TlsConfig};
+use skald_discovery::config::{Authorization, KubernetesSdConfig, Role, Secret, TlsConfig};
 use tempfile::TempDir;
 
 /// Variable with the folder of both programs, which `scripts/kubernetes-api.sh` prints.
 const PROGRAMS: &str = "SKALD_KUBERNETES_API";
 /// Runs a program, and kills it when told so or when its own input ends, since the test died.
 const GUARD: &str = r#""$@" < /dev/null & pid=$!; read -r _; kill -9 $pid; wait $pid"#;
-const TOKEN: &str = "test-token";
+/// The token that the server knows.
+pub const TOKEN: &str = "test-token";
 /// Tries at 100 ms for the server to become ready.
 const PATIENCE: u32 = 1200;
 
@@ -115,6 +116,35 @@ impl ApiServer {
         }
     }
 
+    /// Asks this server with a certificate, all of it in the configuration itself.
+    pub fn by_inline_certificate(&self, role: Role) -> KubernetesSdConfig {
+        let text = |name: &str| std::fs::read_to_string(self.path(name)).expect("it was written");
+        let tls = TlsConfig {
+            ca: Some(text("ca.crt")),
+            cert: Some(text("client.crt")),
+            key: Some(Secret::new(text("client.key"))),
+            server_name: Some("kubernetes.test".to_owned()),
+            ..TlsConfig::default()
+        };
+        KubernetesSdConfig { api_server: Some(self.url()), tls_config: Some(tls), ..KubernetesSdConfig::new(role) }
+    }
+
+    /// Asks this server with certificate files, and looks at none of its own.
+    pub fn by_certificate_files(&self, role: Role) -> KubernetesSdConfig {
+        let tls = TlsConfig {
+            insecure_skip_verify: true,
+            cert_file: Some(self.path("client.crt")),
+            key_file: Some(self.path("client.key")),
+            ..TlsConfig::default()
+        };
+        KubernetesSdConfig { api_server: Some(self.url()), tls_config: Some(tls), ..KubernetesSdConfig::new(role) }
+    }
+
+    /// Writes a file that [`ApiServer::by_token`] reads.
+    pub fn write_token(&self, token: &str) {
+        std::fs::write(self.path("token"), token).expect("the directory takes files");
+    }
+
     /// Asks this server with a certificate, as a kubeconfig says.
     pub fn by_certificate(&self, role: Role) -> KubernetesSdConfig {
         KubernetesSdConfig { kubeconfig_file: Some(self.kubeconfig()), ..KubernetesSdConfig::new(role) }
@@ -176,7 +206,7 @@ fn write_secrets(folder: &Path) {
     openssl(
         "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=test-ca -addext basicConstraints=critical,CA:TRUE",
     );
-    write("server.ext", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n");
+    write("server.ext", "subjectAltName=IP:127.0.0.1,DNS:kubernetes.test\nextendedKeyUsage=serverAuth\n");
     write("client.ext", "extendedKeyUsage=clientAuth\n");
     for (name, subject) in [("server", "/CN=kube-apiserver"), ("client", "/O=system:masters/CN=test")] {
         openssl(&format!("req -new -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj {subject}"));
