@@ -4,6 +4,7 @@
 //! `make fuzz`), and on those of libFuzzer in the folder `fuzz`. What all have in common: no input makes a decoder panic or hang, memory is bounded
 //! by the input, and what was decoded is encoded and decoded again to the same.
 
+mod agent;
 mod case;
 mod config;
 mod frame;
@@ -60,6 +61,9 @@ pub const TARGETS: &[Target] = &[
     pipeline::STAGES,
     pipeline::YAML,
     pipeline::CONTAINER,
+    agent::SYSLOG,
+    agent::JOURNAL,
+    agent::AGENT_PUSH,
 ];
 
 /// The target of this name.
