@@ -270,13 +270,11 @@ impl Walk<'_> {
                     let inode = entry.plain.map(|(_, inode)| inode);
                     self.found.push(Found { target: interest.target, path: entry.path.as_path().into(), inode });
                 }
-                Some(Kind::Directory) if matches!(part, Part::Any) => {
-                    if entry.may_be_entered() {
-                        below.insert(*interest);
+                Some(Kind::Directory) if !last || matches!(part, Part::Any) => {
+                    let stays = matches!(part, Part::Any);
+                    if !stays || entry.may_be_entered() {
+                        below.insert(if stays { *interest } else { Interest { part: interest.part + 1, ..*interest } });
                     }
-                }
-                Some(Kind::Directory) if !last => {
-                    below.insert(Interest { part: interest.part + 1, ..*interest });
                 }
                 _ => {}
             }
