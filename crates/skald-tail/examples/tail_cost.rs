@@ -93,7 +93,7 @@ fn idle(dir: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(&directory)?;
         std::fs::write(directory.join(format!("{number}.log")), line(number))?;
     }
-    let (_, before) = usage();
+    let (opening, before) = usage();
     let (mut tailer, mut count) = (tailer(&dir.join("pods/*/*/*.log"))?, Count::default());
     follow(&mut tailer, &mut count, Duration::from_secs(2));
     let (start, after) = usage();
