@@ -112,6 +112,10 @@ pub trait Disk: Send + Sync + 'static {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes a new empty file for appending and reading. `AlreadyExists` when there is one.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Like [`Disk::create_new`], of a file that only its owner may read, where the system knows such a thing.
+    fn create_new_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.create_new(path)
+    }
     /// Opens a file for reading. `IsADirectory` for a directory.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Renames a file or directory, replacing a file that has the name `to`.

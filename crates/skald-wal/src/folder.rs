@@ -37,7 +37,7 @@ pub(crate) fn parse_removed(name: &str) -> Option<Generation> {
     parse_generation(name.strip_suffix(".removed")?)
 }
 
-fn parse_segment(name: &str) -> Option<u64> {
+pub(crate) fn parse_segment(name: &str) -> Option<u64> {
     let segment = name.strip_suffix(".wal")?.parse().ok()?;
     (segment_name(segment) == name).then_some(segment)
 }

@@ -14,6 +14,7 @@
 
 mod error;
 mod folder;
+mod follow;
 mod format;
 mod number;
 mod replay;
@@ -25,6 +26,7 @@ mod writer;
 mod tests;
 
 pub use error::WalError;
+pub use follow::Follower;
 pub use replay::{CorruptRange, Position, Record, Replay, ReplayReport};
 pub use wal::{SealedGeneration, Wal, WalConfig};
 pub use writer::GenerationWriter;

@@ -84,6 +84,39 @@ impl SegmentReader {
         }
     }
 
+    /// Like [`SegmentReader::step`], of a segment that may have grown since the last call. What is torn now may be whole later: at the end the same
+    /// place is tried again.
+    pub(crate) fn step_appended(&mut self) -> Result<Step, WalError> {
+        self.len = self.file.len().context("read", &self.path)?;
+        if self.damaged_from == Some(0) && self.offset == 0 && read_header(&*self.file, &self.path)?.is_some() {
+            // The header was not there yet when the segment was opened.
+            (self.offset, self.damaged_from) = (SEGMENT_HEADER_LEN as u64, None);
+        }
+        let before = (self.offset, self.damaged_from);
+        let step = self.step();
+        if !matches!(step, Ok(Step::Record { .. })) {
+            (self.offset, self.damaged_from) = before;
+        }
+        step
+    }
+
+    /// Sequence number and body of the intact record that begins at `offset`, if one does.
+    pub(crate) fn record_at(disk: &dyn Disk, path: PathBuf, id: SegmentId, offset: u64) -> Result<Option<(u64, Bytes)>, WalError> {
+        let file = disk.open(&path).context("open", &path)?;
+        let len = file.len().context("read", &path)?;
+        if len.saturating_sub(offset) < RECORD_HEADER_LEN as u64 {
+            return Ok(None);
+        }
+        let mut header = [0; RECORD_HEADER_LEN];
+        file.read_exact_at(offset, &mut header).context("read", &path)?;
+        let Some(header) = RecordHeader::decode(&header, &id, offset).filter(|header| header.record_len() <= len - offset) else {
+            return Ok(None);
+        };
+        let mut body = vec![0; header.body_len as usize];
+        file.read_exact_at(offset + RECORD_HEADER_LEN as u64, &mut body).context("read", &path)?;
+        Ok((crc32fast::hash(&body) == header.body_crc).then(|| (header.sequence, body.into())))
+    }
+
     fn skip_to(&mut self, offset: u64) {
         self.damaged_from.get_or_insert(self.offset);
         self.offset = offset;

@@ -1,6 +1,7 @@
 mod append;
 mod crash;
 mod damage;
+mod follow;
 mod open;
 mod random;
 

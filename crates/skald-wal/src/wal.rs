@@ -1,7 +1,8 @@
 use crate::error::Context;
 use crate::folder::{Contents, finish_removal, generation_dir, parse_generation, parse_removed, removed_dir};
+use crate::follow::{Follower, record_at};
 use crate::number::{NUMBER_FILE, NUMBER_FILE_NEW, read_next, write_next};
-use crate::{GenerationWriter, Replay, WalError};
+use crate::{GenerationWriter, Position, Record, Replay, WalError};
 use parking_lot::Mutex;
 use skald_model::seam::Disk;
 use skald_model::{DiskId, Generation};
@@ -83,6 +84,19 @@ impl Wal {
         disk.sync_dir(dir).context("sync", dir)?;
         self.shared.usage.lock().insert(generation, 0);
         Ok(GenerationWriter::new(self.shared.clone(), generation))
+    }
+
+    /// Reads the records of a generation that is on the disk, also while it is written to.
+    pub fn follow(&self, generation: Generation) -> Follower {
+        Follower::new(self.shared.clone(), generation)
+    }
+
+    /// The intact record at a position that a writer or a reader of the generation gave; `None` when none is there any more.
+    ///
+    /// # Errors
+    /// When the disk fails, or the segment is gone.
+    pub fn record_at(&self, generation: Generation, position: Position) -> Result<Option<Record>, WalError> {
+        record_at(&self.shared, generation, position)
     }
 
     /// Sees to it that no later generation has the number `used` or a lower one: for numbers that are known to be taken from elsewhere, such as by

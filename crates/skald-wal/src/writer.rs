@@ -1,8 +1,8 @@
-use crate::WalError;
 use crate::error::Context;
 use crate::folder::{generation_dir, segment_path};
 use crate::format::{BODY_LEN_MAX, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId, VERSION};
 use crate::wal::Shared;
+use crate::{Position, WalError};
 use skald_model::Generation;
 use skald_model::seam::DiskFile;
 use std::fmt;
@@ -22,6 +22,7 @@ pub struct GenerationWriter {
     /// Records acknowledged, which is also the sequence number of the next.
     records: u64,
     bytes: u64,
+    last: Option<Position>,
     buffer: Vec<u8>,
 }
 
@@ -38,7 +39,17 @@ struct OpenSegment {
 impl GenerationWriter {
     pub(crate) fn new(shared: Arc<Shared>, generation: Generation) -> Self {
         let folder = generation_dir(&shared.dir, generation);
-        GenerationWriter { shared, generation, folder, segment: None, next_segment: 0, records: 0, bytes: 0, buffer: Vec::new() }
+        GenerationWriter {
+            shared,
+            generation,
+            folder,
+            segment: None,
+            next_segment: 0,
+            records: 0,
+            bytes: 0,
+            last: None,
+            buffer: Vec::new(),
+        }
     }
 
     /// Number of the generation.
@@ -54,6 +65,11 @@ impl GenerationWriter {
     /// Records acknowledged.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Where the last acknowledged record lies.
+    pub fn last_position(&self) -> Option<Position> {
+        self.last
     }
 
     /// Appends a group of records and returns once all are durable: as few writes as possible, then one sync. The group lies in one segment.
@@ -78,6 +94,8 @@ impl GenerationWriter {
             Ok(()) => {
                 self.records += group.len() as u64;
                 self.add_bytes(segment.len - len_before);
+                let last_len = group.last().map_or(0, |body| RECORD_HEADER_LEN + body.as_ref().len()) as u64;
+                self.last = Some(Position { segment: segment.id.segment, offset: segment.len - last_len });
                 segment.acknowledged = true;
                 self.segment = Some(segment);
             }

@@ -3,7 +3,7 @@ use skald_model::Timestamp;
 use skald_model::seam::{DirEntry, Disk, DiskFile, Space};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Files of the machine.
@@ -25,6 +25,11 @@ impl Disk for StdDisk {
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
+        Ok(Box::new(StdFile(file)))
+    }
+
+    fn create_new_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
         Ok(Box::new(StdFile(file)))
     }
 

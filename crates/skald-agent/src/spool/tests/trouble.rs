@@ -1,0 +1,190 @@
+//! A spool that is full, a disk that is full or fails.
+
+use super::*;
+use skald_testkit::Op;
+
+#[test]
+fn a_full_spool_takes_nothing_until_there_is_room() {
+    let world = world(1);
+    let mut node = Node::open(&world, &Setup { max_size: 3_000, ..USUAL }).unwrap();
+    let mut taken = 0;
+    while node.offer(1, 10).is_ok() {
+        taken += 10;
+        node.cut();
+        assert!(taken < 10_000, "it is never full");
+    }
+    assert!(node.metric("promtail_spool_bytes") <= 3_000.0);
+    let room = node.spool.intake().room();
+    let mut room = Box::pin(room);
+    assert!((&mut room).now_or_never().is_none());
+    // What the first chunk holds is delivered: there is room again, before any sync of positions is due.
+    let mut got = Vec::new();
+    while (&mut room).now_or_never().is_none() {
+        got.extend(node.receive(0).expect("a full spool has something to give"));
+        node.ack_all(0);
+    }
+    assert!(got.len() < taken as usize);
+    node.offer(1, 10).unwrap();
+    node.cut();
+    // The rest, little by little, as the spool takes it.
+    while let Some(more) = node.receive(0) {
+        got.extend(more);
+        node.ack_all(0);
+        node.cut();
+    }
+    assert_eq!(got, lines(1, 0..taken + 10));
+}
+
+#[test]
+fn a_group_that_is_larger_than_the_spool_goes_through_alone() {
+    let world = world(2);
+    let mut node = Node::open(&world, &Setup { max_size: 100, ..USUAL }).unwrap();
+    for round in 0..5 {
+        let ticket = node.offer(1, 50).unwrap();
+        node.cut();
+        assert!(node.is_durable(ticket));
+        assert_eq!(node.receive_all(0), lines(1, 50 * round..50 * (round + 1)));
+        node.ack_all(0);
+    }
+}
+
+#[test]
+fn shipping_goes_on_when_the_disk_is_full() {
+    let world = world(3);
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    node.offer(1, 2).unwrap();
+    node.cut();
+    world.disk.set_free(0);
+    let mut got = node.receive_all(0);
+    node.ack_all(0);
+    for _ in 0..10 {
+        let ticket = node.offer(1, 3).unwrap();
+        node.cut();
+        assert!(!node.is_durable(ticket), "neither on disk nor delivered");
+        got.extend(node.receive_all(0));
+        node.ack_all(0);
+        assert!(node.is_durable(ticket), "delivered to all");
+        node.advance(SYNC);
+    }
+    assert_eq!(got, lines(1, 0..32));
+    assert!(node.metric("promtail_spool_write_failures_total") >= 10.0);
+    assert!(node.metric("promtail_positions_write_failures_total") > 0.0);
+
+    // Room again: positions are written, and the next start goes on behind what was delivered from memory.
+    world.disk.set_free(1 << 20);
+    node.offer(1, 1).unwrap();
+    node.advance(SYNC);
+    node.kill();
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    assert_eq!((offsets(&node.start), node.receive_all(0)), (BTreeMap::from([(1, 33)]), lines(1, 32..33)));
+    assert_eq!(node.metric("promtail_spool_lost_groups_total"), 0.0);
+}
+
+#[test]
+fn what_waits_in_memory_is_written_once_the_disk_takes_it() {
+    let world = world(4);
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    world.disk.fail_nth(Op::Sync, 1);
+    let first = node.offer(1, 2).unwrap();
+    node.cut();
+    assert_eq!(node.receive(0), Some(lines(1, 0..2)), "given from memory");
+    let second = node.offer(1, 2).unwrap();
+    assert!(!node.is_durable(first) && !node.is_durable(second));
+    node.advance(Duration::from_secs(2));
+    assert!(node.is_durable(first) && node.is_durable(second));
+    world.disk.power_cut(4);
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    assert_eq!((offsets(&node.start), node.receive_all(0)), (BTreeMap::from([(1, 4)]), lines(1, 0..4)));
+}
+
+#[test]
+fn one_group_at_a_time_is_kept_in_memory_while_the_disk_fails() {
+    let world = world(5);
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    world.disk.set_free(0);
+    let mut taken = 0;
+    while node.offer(1, 50).is_ok() {
+        taken += 50;
+        node.cut();
+        assert!(taken < 2_000, "it takes without end");
+    }
+    // Every group that is delivered lets the next one go.
+    let mut got = node.receive_all(0);
+    assert!((got.len() as u64) < taken);
+    for _ in 0..10 {
+        node.ack_all(0);
+        node.cut();
+        got.extend(node.receive_all(0));
+    }
+    assert_eq!(got, lines(1, 0..taken));
+}
+
+#[test]
+fn a_disk_that_the_spool_itself_has_filled_is_freed_by_what_was_delivered() {
+    let world = world(6);
+    let mut node = Node::open(&world, &Setup { max_size: 16_000, ..USUAL }).unwrap();
+    for _ in 0..30 {
+        node.offer(1, 20).unwrap();
+        node.cut();
+    }
+    world.disk.set_free(0);
+    let mut got = node.receive_all(0);
+    node.ack_all(0);
+    node.offer(1, 1).unwrap();
+    node.cut();
+    got.extend(node.receive_all(0));
+    node.advance(Duration::from_secs(3));
+    assert_eq!(node.metric("promtail_spool_unacked_groups"), 1.0);
+    assert!(node.spool.0.state.lock().first_held(0).unwrap().place.get().is_some(), "it is on disk");
+    assert_eq!(got, lines(1, 0..601));
+    node.ack_all(0);
+    node.advance(SYNC);
+    let yaml = world.disk.read(Path::new(POSITIONS)).unwrap();
+    assert_eq!(String::from_utf8(yaml).unwrap(), "positions:\n  /var/log/1.log: \"601\"\n");
+}
+
+#[test]
+fn a_spool_whose_positions_cannot_be_written_goes_on() {
+    let world = world(7);
+    let mut node = Node::open(&world, &Setup { max_size: 3_000, ..USUAL }).unwrap();
+    // A folder where the file should be.
+    world.disk.plant(Path::new(&format!("{POSITIONS}.skald-new/x")), b"");
+    let mut got = Vec::new();
+    for _ in 0..60 {
+        node.offer(1, 20).unwrap();
+        node.cut();
+        got.extend(node.receive_all(0));
+        node.ack_all(0);
+        node.advance(SYNC);
+    }
+    assert_eq!(got, lines(1, 0..1200));
+    assert!(node.metric("promtail_positions_write_failures_total") >= 60.0);
+    node.kill();
+    let node = Node::open(&world, &USUAL).unwrap();
+    assert!(offsets(&node.start).get(&1).is_none_or(|offset| *offset <= 1200), "read again rather than lost");
+}
+
+#[test]
+fn a_read_that_fails_is_tried_again() {
+    let world = world(8);
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    node.offer(1, 2).unwrap();
+    node.cut();
+    node.kill();
+    for nth in 1..6 {
+        let mut node = Node::open(&world, &USUAL).unwrap();
+        world.disk.fail_nth(Op::Read, nth);
+        let reader = &mut node.clients[0].reader;
+        let batch = node.world.clock.drive(reader.next());
+        node.clients[0].reader = node.spool.reader("a");
+        let lines_again = match batch.payload().now_or_never().unwrap() {
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                lines_of(&batch)
+            }
+            Ok(_) => lines_of(&batch),
+        };
+        assert_eq!(lines_again, lines(1, 0..2));
+        node.kill();
+    }
+}
