@@ -12,6 +12,7 @@ mod index;
 mod lines;
 mod logql;
 mod object;
+mod pipeline;
 mod push;
 mod store;
 mod wal;
@@ -57,6 +58,9 @@ pub const TARGETS: &[Target] = &[
     wal::BODIES,
     config::YAML,
     config::URL,
+    pipeline::STAGES,
+    pipeline::YAML,
+    pipeline::CONTAINER,
     agent::SYSLOG,
     agent::JOURNAL,
     agent::AGENT_PUSH,

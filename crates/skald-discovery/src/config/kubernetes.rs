@@ -128,7 +128,7 @@ pub struct Namespaces {
     /// Their names; none means all, unless the own one is asked for.
     #[serde(deserialize_with = "null_as_default")]
     pub names: Vec<String>,
-    /// Add the namespace that this process runs in.
+    /// Add the namespace that this process runs in; inside a cluster alone.
     #[serde(deserialize_with = "null_as_default")]
     pub own_namespace: bool,
 }
@@ -178,6 +178,8 @@ pub enum InvalidKubernetesSd {
     BesideKubeconfig { key: &'static str },
     #[error("'{key}' needs 'api_server': inside a cluster the service account is used")]
     WithoutServer { key: &'static str },
+    #[error("'namespaces.own_namespace' cannot be used with '{key}': it is the namespace of the cluster that this process runs in")]
+    OwnNamespaceElsewhere { key: &'static str },
     #[error("api_server '{url}' is not an http or https URL")]
     ServerUrl { url: String },
     #[error("only one of {first} and {second} can be used")]
@@ -205,6 +207,7 @@ impl InvalidKubernetesSd {
             Self::TwoServers
             | Self::BesideKubeconfig { .. }
             | Self::WithoutServer { .. }
+            | Self::OwnNamespaceElsewhere { .. }
             | Self::ServerUrl { .. }
             | Self::TwoCredentials { .. }
             | Self::BasicType
@@ -284,6 +287,10 @@ impl KubernetesSdConfig {
             (None, None) => problems.extend(self.client_keys().map(|key| InvalidKubernetesSd::WithoutServer { key })),
             (Some(url), None) if !is_http_url(url) => problems.push(InvalidKubernetesSd::ServerUrl { url: url.clone() }),
             (Some(_), None) => {}
+        }
+        let elsewhere = [("api_server", self.api_server.is_some()), ("kubeconfig_file", self.kubeconfig_file.is_some())];
+        if let Some((key, _)) = elsewhere.into_iter().find(|(_, used)| *used && self.namespaces.own_namespace) {
+            problems.push(InvalidKubernetesSd::OwnNamespaceElsewhere { key });
         }
     }
 

@@ -48,13 +48,13 @@ fn a_key_without_a_value_has_its_default() {
 #[test]
 fn every_key_is_read() {
     let config = kubernetes(
-        "role: endpoints\napi_server: https://a:6443\nnamespaces: {names: [x, y], own_namespace: true}\n\
+        "role: endpoints\napi_server: https://a:6443\nnamespaces: {names: [x, y]}\n\
          selectors: [{role: pod, label: 'a=b', field: 'c=d'}, {role: service}]\nattach_metadata: {node: true, namespace: true}\n\
          authorization: {type: Bearer, credentials_file: /t}\n\
          tls_config: {ca_file: /ca, cert_file: /c, key_file: /k, server_name: n, insecure_skip_verify: true, min_version: TLS12}\n\
          follow_redirects: false\nenable_http2: true\nhttp_headers: {X-A: {values: [v], secrets: [s], files: [/f]}}\n",
     );
-    assert_eq!(config.namespaces, Namespaces { names: vec!["x".into(), "y".into()], own_namespace: true });
+    assert_eq!(config.namespaces, Namespaces { names: vec!["x".into(), "y".into()], own_namespace: false });
     assert_eq!(config.selectors[0], Selector { role: Role::Pod, label: Some("a=b".into()), field: Some("c=d".into()) });
     assert_eq!(config.tls_config.as_ref().and_then(|tls| tls.server_name.as_deref()), Some("n"));
     assert_eq!(config.http_headers["X-A"].secrets, [Secret::new("s")]);
@@ -74,6 +74,11 @@ fn unknown_keys_and_roles_are_refused_by_name() {
 #[test]
 fn what_contradicts_itself_is_told_all_at_once() {
     wrong("role: pod\napi_server: http://a\nkubeconfig_file: /k", &["simultaneously"]);
+    wrong(
+        "role: pod\napi_server: http://a\nnamespaces: {own_namespace: true}",
+        &["'namespaces.own_namespace' cannot be used with 'api_server'"],
+    );
+    wrong("role: pod\nkubeconfig_file: /k\nnamespaces: {own_namespace: true}", &["with 'kubeconfig_file'"]);
     wrong("role: pod\nbearer_token: x", &["'bearer_token' needs 'api_server'"]);
     wrong("role: pod\nkubeconfig_file: /k\ntls_config: {ca_file: /x}", &["'tls_config' cannot be used with 'kubeconfig_file'"]);
     wrong("role: pod\napi_server: a:6443", &["api_server 'a:6443'"]);
