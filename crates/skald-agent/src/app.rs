@@ -23,3 +23,6 @@ pub use print::PrintIntake;
 pub use process::run;
 pub use start::StartError;
 pub use world::World;
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ mod search;
 mod transport;
 mod verdict;
 
-pub use batch::{Batch, BatchId, BatchSource, PayloadError};
+pub use batch::{Batch, BatchSource, PayloadError};
 pub use metrics::DeliveryMetrics;
 
 use config::ClientConfig;
@@ -36,7 +36,6 @@ use skald_model::ErrorKind;
 use skald_model::seam::Seams;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use transport::Transport;
 
@@ -44,7 +43,6 @@ use transport::Transport;
 pub struct Client {
     config: ClientConfig,
     transport: Arc<dyn Transport>,
-    source: Arc<dyn BatchSource>,
 }
 
 impl Client {
@@ -52,10 +50,10 @@ impl Client {
     ///
     /// # Errors
     /// Certificates cannot be read or used.
-    pub async fn open(config: &ClientConfig, source: Arc<dyn BatchSource>, seams: &Seams) -> Result<Self, ClientError> {
+    pub async fn open(config: &ClientConfig, seams: &Seams) -> Result<Self, ClientError> {
         let failed = |source| ClientError { client: config.id(), source: Box::new(source) };
         let transport = HttpTransport::open(config, seams).await.map_err(failed)?;
-        Ok(Client { config: config.clone(), transport: Arc::new(transport), source })
+        Ok(Client { config: config.clone(), transport: Arc::new(transport) })
     }
 }
 
@@ -79,45 +77,39 @@ impl ClientError {
 pub struct Delivery {
     stop: watch::Sender<bool>,
     ends: Vec<oneshot::Receiver<()>>,
-    seams: Seams,
 }
 
 impl Delivery {
-    /// Starts to send.
-    pub fn start(clients: Vec<Client>, seams: &Seams, metrics: &Arc<DeliveryMetrics>) -> Self {
+    /// Starts to send what each client's source gives.
+    pub fn start(clients: Vec<(Client, Box<dyn BatchSource>)>, seams: &Seams, metrics: &Arc<DeliveryMetrics>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let ends = clients.into_iter().map(|client| start(client, seams, metrics, stopped.clone())).collect();
-        Delivery { stop, ends, seams: seams.clone() }
+        let ends = clients.into_iter().map(|(client, source)| start(client, source, seams, metrics, stopped.clone())).collect();
+        Delivery { stop, ends }
     }
 
-    /// Completes when every source has ended and all it gave is settled.
-    pub async fn finished(&mut self) {
-        join_all(&mut self.ends).await;
-        self.ends.clear();
-    }
-
-    /// Goes on until all is sent, at most for `drain`; then begins no further request and lets those on their way finish, each within its timeout.
-    /// What is not settled then stays in the spool.
-    pub async fn stop(mut self, drain: Duration) {
-        let time_is_up = self.seams.clock.sleep(drain);
-        tokio::select! {
-            biased;
-            () = self.finished() => {}
-            () = time_is_up => {}
-        }
+    /// Begins no further request and lets those on their way finish, each within its timeout. What is not settled then stays with the sources: who wants
+    /// all to be sent waits for that first.
+    pub async fn stop(self) {
+        // Nobody listens when every source has ended.
         let _ = self.stop.send(true);
-        self.finished().await;
+        join_all(self.ends).await;
     }
 }
 
-fn start(client: Client, seams: &Seams, metrics: &Arc<DeliveryMetrics>, stop: watch::Receiver<bool>) -> oneshot::Receiver<()> {
-    let Client { config, transport, source } = client;
+fn start(
+    client: Client,
+    source: Box<dyn BatchSource>,
+    seams: &Seams,
+    metrics: &Arc<DeliveryMetrics>,
+    stop: watch::Receiver<bool>,
+) -> oneshot::Receiver<()> {
+    let Client { config, transport } = client;
     let tenant = Some(config.tenant_id.as_str()).filter(|tenant| !tenant.is_empty());
     let metrics = metrics.of_client(&host_of(&config), tenant);
-    let courier = Courier::new(&config, transport, source, seams.clone(), metrics, stop);
+    let courier = Courier::new(&config, transport, seams.clone(), metrics, stop);
     let (ended, end) = oneshot::channel();
     let task = async move {
-        lanes::run(courier).await;
+        lanes::run(courier, source).await;
         let _ = ended.send(());
     };
     seams.spawner.spawn("delivery", task.boxed());
@@ -132,6 +124,6 @@ pub(crate) fn host_of(config: &ClientConfig) -> String {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

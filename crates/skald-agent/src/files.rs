@@ -21,7 +21,7 @@ use skald_tail::{FileTarget, Next, Tailer, Waker};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 /// Longest that a request waits for a look at the files.
 const VIEW_TIMEOUT: Duration = Duration::from_secs(1);
@@ -188,7 +188,7 @@ impl Thread {
                 known.push((found.file.key.clone(), found.labels.clone(), Arc::clone(job)));
             }
         }
-        info!(targets = files.len(), "file targets changed");
+        debug!(targets = files.len(), "file targets changed");
         self.lines.set_targets(known);
         self.tailer.set_targets(files);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Label that names the tenant of an entry; the only one with two underscores that stays.
-const TENANT_LABEL: &str = "__tenant_id__";
+pub(crate) const TENANT_LABEL: &str = "__tenant_id__";
 /// Most cursors that wait for held entries. Beyond that positions move in larger steps.
 const CURSORS_MAX: usize = 1024;
 
@@ -134,6 +134,17 @@ impl EntrySink {
     /// When a stage wants to be asked again, by the monotonic clock.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.instance.next_deadline()
+    }
+
+    /// Waits until a stage has held something for long enough, and lets go of it; for ever where none holds anything. A caller may stop waiting.
+    pub async fn tick_when_due(&mut self) {
+        match self.next_deadline() {
+            Some(deadline) => {
+                self.clock.sleep(deadline.saturating_sub(self.clock.monotonic())).await;
+                self.tick().await;
+            }
+            None => futures::future::pending().await,
+        }
     }
 
     /// Lets go of all that stages hold: the source has ended.

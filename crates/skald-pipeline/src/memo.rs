@@ -5,7 +5,7 @@ use rustc_hash::FxHasher;
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
-/// Results that are kept; a power of two.
+/// Results that are kept.
 const SLOTS: usize = 16;
 
 /// Remembers what one stage of one instance made of which label set with which values.
@@ -14,12 +14,14 @@ const SLOTS: usize = 16;
 /// after recognize without comparing texts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LabelMemo {
-    /// Empty until the first change.
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Slot>,
+    /// The one that goes next when there are enough.
+    next: usize,
 }
 
 #[derive(Debug, Clone)]
 struct Slot {
+    hash: u64,
     input: LabelSet,
     values: Vec<(Text, Text)>,
     output: LabelSet,
@@ -44,21 +46,27 @@ impl LabelMemo {
         values: impl Iterator<Item = (&'a Text, Cow<'a, str>)> + Clone,
         change: impl FnOnce(&mut LabelSet, &[(Text, Text)]),
     ) {
-        if self.slots.is_empty() {
-            self.slots.resize(SLOTS, None);
-        }
         let mut hasher = FxHasher::default();
         labels.address().hash(&mut hasher);
         values.clone().for_each(|(_, value)| value.hash(&mut hasher));
-        let slot = &mut self.slots[(hasher.finish() >> 32) as usize % SLOTS];
-        if let Some(known) = slot.as_ref().filter(|known| known.is_of(labels, values.clone())) {
+        let hash = hasher.finish();
+        if let Some(known) = self.slots.iter().find(|slot| slot.hash == hash && slot.is_of(labels, values.clone())) {
             *labels = known.output.clone();
             return;
         }
         let values: Vec<(Text, Text)> = values.map(|(name, value)| (Text::clone(name), Text::from(value))).collect();
         let input = labels.clone();
         change(labels, &values);
-        *slot = Some(Slot { input, values, output: labels.clone() });
+        self.keep(Slot { hash, input, values, output: labels.clone() });
+    }
+
+    fn keep(&mut self, slot: Slot) {
+        if self.slots.len() < SLOTS {
+            self.slots.push(slot);
+            return;
+        }
+        self.slots[self.next] = slot;
+        self.next = (self.next + 1) % SLOTS;
     }
 }
 

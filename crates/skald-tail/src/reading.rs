@@ -37,6 +37,8 @@ pub(crate) struct Reading {
     scanned: u64,
     /// Bytes of the file when it was last looked at.
     pub size: u64,
+    /// When it was written, in nanoseconds, as last looked at from outside.
+    modified: i64,
     pub lines: u64,
     pub content: Content,
     pub place: Place,
@@ -161,6 +163,7 @@ impl Reading {
             offset: 0,
             scanned: 0,
             size: 0,
+            modified: 0,
             lines: 0,
             content: Content::Closed,
             place: Place::At,
@@ -203,6 +206,12 @@ impl Reading {
             offset: self.offset,
             compressed: self.is_compressed(),
         }
+    }
+
+    /// Whether the file was written since this was last asked, or is not as long as it was when it was read.
+    pub(crate) fn has_changed(&mut self, meta: &Metadata) -> bool {
+        let modified = meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec());
+        std::mem::replace(&mut self.modified, modified) != modified || self.size != meta.len()
     }
 
     /// Where its directory entry really is.

@@ -70,7 +70,7 @@ fn encode_custom(family: &Family, encoder: &mut DescriptorEncoder<'_>) -> fmt::R
                     .map(|(bound, count)| {
                         let own = count.saturating_sub(below);
                         below = *count;
-                        (if bound.is_infinite() { f64::MAX } else { *bound }, own)
+                        (*bound, own)
                     })
                     .collect();
                 series.encode_histogram::<NoLabelSet>(*sum, below, &single, None)?;

@@ -1,5 +1,5 @@
 use super::backoff::wait_before;
-use super::batch::{Batch, BatchSource, PayloadError};
+use super::batch::{Batch, PayloadError};
 use super::config::{BackoffConfig, ClientConfig};
 use super::errand::{Errand, Next};
 use super::external::ExternalLabels;
@@ -28,7 +28,6 @@ pub(crate) struct Courier {
     drop_rate_limited: bool,
     external: Option<Arc<ExternalLabels>>,
     transport: Arc<dyn Transport>,
-    pub source: Arc<dyn BatchSource>,
     seams: Seams,
     pub metrics: ClientMetrics,
     in_flight: Semaphore,
@@ -69,7 +68,6 @@ impl Courier {
     pub fn new(
         config: &ClientConfig,
         transport: Arc<dyn Transport>,
-        source: Arc<dyn BatchSource>,
         seams: Seams,
         metrics: ClientMetrics,
         stop: watch::Receiver<bool>,
@@ -82,7 +80,6 @@ impl Courier {
             drop_rate_limited: config.drop_rate_limited_batches,
             external: ExternalLabels::new(external).map(Arc::new),
             transport,
-            source,
             seams,
             metrics,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
@@ -92,12 +89,12 @@ impl Courier {
     }
 
     /// Whose batch it is: that of its entries, or else of the client.
-    pub fn tenant_of(&self, batch: &Batch) -> Option<Text> {
-        batch.tenant.clone().or_else(|| self.tenant.clone())
+    pub fn tenant_of(&self, batch: &dyn Batch) -> Option<Text> {
+        batch.tenant().filter(|tenant| !tenant.is_empty()).cloned().or_else(|| self.tenant.clone())
     }
 
     /// Sends a batch until all of it is settled, however often that takes.
-    pub async fn deliver(&self, batch: &Batch) -> Ended {
+    pub async fn deliver(&self, batch: &dyn Batch) -> Ended {
         let mut errand = Errand::new(batch, self.tenant_of(batch));
         let mut waited_for = None;
         loop {
@@ -105,7 +102,7 @@ impl Courier {
                 Ok(()) => break,
                 Err(Obstacle::Stop) => return Ended::Stopped,
                 Err(Obstacle::Damaged(why)) => {
-                    warn!(client = self.name, group = batch.id.group, error = why, "batch in the spool is damaged, dropping it");
+                    warn!(client = self.name, group = batch.group(), error = why, "batch in the spool is damaged, dropping it");
                     self.drop_rest(&mut errand, DropReason::Damaged);
                     waited_for = None;
                     break;
@@ -225,8 +222,8 @@ impl Courier {
     }
 
     async fn payload(&self, errand: &Errand<'_>) -> Result<Bytes, Obstacle> {
-        self.source.payload(errand.batch).await.map_err(|error| match &error {
-            PayloadError::Read(_) => Obstacle::Wait(Pause { cause: Cause::Local, asked: None, what: chain(&error) }),
+        errand.batch.payload().await.map_err(|error| match &error {
+            PayloadError::Unreadable(_) => Obstacle::Wait(Pause { cause: Cause::Local, asked: None, what: chain(&error) }),
             PayloadError::Damaged(_) => Obstacle::Damaged(chain(&error)),
         })
     }
@@ -289,7 +286,7 @@ impl Courier {
         }
         self.metrics.dropped(errand.tenant.as_deref(), DropReason::IngesterError, refused.entries, refused.line_bytes);
         let (client, tenant, entries) = (&self.name, errand.tenant.as_deref().unwrap_or_default(), refused.entries);
-        let (of, status, error) = (errand.batch.entries, refused.status, &refused.message);
+        let (of, status, error) = (errand.batch.entries(), refused.status, &refused.message);
         warn!(client, tenant, entries, of, status, error, "entries refused by the server and dropped");
     }
 }

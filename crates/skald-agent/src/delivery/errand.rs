@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A batch on its way, and how far it has come.
 pub(crate) struct Errand<'a> {
-    pub batch: &'a Batch,
+    pub batch: &'a dyn Batch,
     /// Its tenant, or that of the client.
     pub tenant: Option<Text>,
     /// Tries in a row without a word about the entries themselves.
@@ -38,7 +38,7 @@ pub(crate) enum Next {
 }
 
 impl<'a> Errand<'a> {
-    pub fn new(batch: &'a Batch, tenant: Option<Text>) -> Self {
+    pub fn new(batch: &'a dyn Batch, tenant: Option<Text>) -> Self {
         Errand { batch, tenant, attempts: 0, push: None, search: None, refused: Refused::default() }
     }
 
@@ -52,7 +52,7 @@ impl<'a> Errand<'a> {
     /// Number of entries in what is to be sent next.
     pub fn next_entries(&self) -> u64 {
         match self.next() {
-            Next::Whole => self.batch.entries,
+            Next::Whole => self.batch.entries(),
             Next::Part(part) => part.len() as u64,
             Next::Nothing => 0,
         }
@@ -81,7 +81,7 @@ impl<'a> Errand<'a> {
                 search.rest().fold((0, 0), |(entries, bytes), part| (entries + part.len() as u64, bytes + push.line_bytes(part)))
             }
             (Some(search), None) => (search.rest().map(|part| part.len() as u64).sum(), 0),
-            (None, _) => (self.batch.entries, self.batch.line_bytes),
+            (None, _) => (self.batch.entries(), self.batch.line_bytes()),
         }
     }
 }

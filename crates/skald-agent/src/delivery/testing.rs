@@ -1,15 +1,19 @@
 //! What tests of several files share.
 
-use super::batch::{Batch, BatchId, BatchSource, PayloadError};
+use super::batch::{Batch, BatchSource, PayloadError};
 use super::transport::{Answer, Transport, TransportError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
+use skald_model::seam::Clock;
+use skald_pipeline::Text;
 use skald_proto::loki::v1::{Entry, PushRequest, Stream, Timestamp};
 use skald_proto::read_push;
-use std::collections::{BTreeMap, VecDeque};
+use skald_testkit::SimClock;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Labels and lines of each stream.
@@ -48,17 +52,20 @@ pub fn lines_of(payload: &[u8]) -> Vec<String> {
     read(payload).into_iter().flat_map(|(_, lines)| lines).collect()
 }
 
-/// Batches that a test gives.
+/// Batches that a test gives; clones are one source.
+#[derive(Clone, Default)]
+pub struct FakeSource(Arc<Inner>);
+
 #[derive(Default)]
-pub struct FakeSource {
+struct Inner {
     state: Mutex<State>,
     changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Batch>,
-    payloads: BTreeMap<BatchId, Bytes>,
+    waiting: VecDeque<FakeBatch>,
+    added: u64,
     acked: Vec<u64>,
     closed: bool,
     damaged: bool,
@@ -66,90 +73,121 @@ struct State {
     reads: usize,
 }
 
-impl FakeSource {
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
+struct FakeBatch {
+    source: FakeSource,
+    group: u64,
+    tenant: Option<Text>,
+    entries: u64,
+    line_bytes: u64,
+    payload: Bytes,
+}
 
+impl FakeSource {
     /// Adds a batch of one stream; batches are numbered from 0.
     pub fn add(&self, tenant: Option<&str>, lines: &[&str]) {
         self.add_streams(tenant, &vec![("{a=\"1\"}".to_owned(), lines.iter().map(|line| (*line).to_owned()).collect())]);
     }
 
     pub fn add_streams(&self, tenant: Option<&str>, lines: &Lines) {
-        let mut state = self.state.lock();
-        let id = BatchId { group: state.payloads.len() as u64, index: 0 };
+        let mut state = self.0.state.lock();
         let all = || lines.iter().flat_map(|(_, lines)| lines);
-        let (entries, line_bytes) = (all().count() as u64, all().map(|line| line.len() as u64).sum());
-        state.waiting.push_back(Batch { id, tenant: tenant.map(Into::into), entries, line_bytes });
-        state.payloads.insert(id, compress(lines));
-        self.changed.notify_one();
+        let batch = FakeBatch {
+            source: self.clone(),
+            group: state.added,
+            tenant: tenant.map(Into::into),
+            entries: all().count() as u64,
+            line_bytes: all().map(|line| line.len() as u64).sum(),
+            payload: compress(lines),
+        };
+        state.added += 1;
+        state.waiting.push_back(batch);
+        self.0.changed.notify_one();
     }
 
     /// No more will come.
     pub fn close(&self) {
-        self.state.lock().closed = true;
-        self.changed.notify_one();
+        self.0.state.lock().closed = true;
+        self.0.changed.notify_one();
     }
 
     /// From now on payloads are damaged.
     pub fn damage(&self) {
-        self.state.lock().damaged = true;
+        self.0.state.lock().damaged = true;
     }
 
     /// The next so many reads of payloads fail.
     pub fn break_reads(&self, count: usize) {
-        self.state.lock().broken_reads = count;
+        self.0.state.lock().broken_reads = count;
     }
 
     /// Groups that were acknowledged, in the order of that.
     pub fn acked(&self) -> Vec<u64> {
-        self.state.lock().acked.clone()
+        self.0.state.lock().acked.clone()
     }
 
     /// How many batches nobody has asked for.
     pub fn untouched(&self) -> usize {
-        self.state.lock().waiting.len()
+        self.0.state.lock().waiting.len()
     }
 
     /// How often payloads were read.
     pub fn reads(&self) -> usize {
-        self.state.lock().reads
+        self.0.state.lock().reads
     }
 }
 
 #[async_trait]
 impl BatchSource for FakeSource {
-    async fn next(&self) -> Option<Batch> {
+    async fn next(&mut self) -> Option<Box<dyn Batch>> {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.0.changed.notified();
             {
-                let mut state = self.state.lock();
+                let mut state = self.0.state.lock();
                 match state.waiting.pop_front() {
-                    None if !state.closed => {}
-                    next => return next,
+                    Some(next) => return Some(Box::new(next)),
+                    None if state.closed => return None,
+                    None => {}
                 }
             }
             changed.await;
         }
     }
+}
 
-    async fn payload(&self, batch: &Batch) -> Result<Bytes, PayloadError> {
-        let mut state = self.state.lock();
+#[async_trait]
+impl Batch for FakeBatch {
+    fn group(&self) -> u64 {
+        self.group
+    }
+
+    fn tenant(&self) -> Option<&Text> {
+        self.tenant.as_ref()
+    }
+
+    fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    fn line_bytes(&self) -> u64 {
+        self.line_bytes
+    }
+
+    async fn payload(&self) -> Result<Bytes, PayloadError> {
+        let mut state = self.source.0.state.lock();
         state.reads += 1;
-        assert!(!state.acked.contains(&batch.id.group), "what is acknowledged may be gone");
+        assert!(!state.acked.contains(&self.group), "what is acknowledged may be gone");
         if state.broken_reads > 0 {
             state.broken_reads -= 1;
-            return Err(PayloadError::Read(std::io::Error::other("the disk is away")));
+            return Err(PayloadError::Unreadable("the disk is away".into()));
         }
         if state.damaged {
             return Err(PayloadError::Damaged("checksum".to_owned()));
         }
-        Ok(state.payloads[&batch.id].clone())
+        Ok(self.payload.clone())
     }
 
-    fn ack(&self, batch: &Batch) {
-        self.state.lock().acked.push(batch.id.group);
+    fn ack(&self) {
+        self.source.0.state.lock().acked.push(self.group);
     }
 }
 
@@ -166,12 +204,23 @@ type Script = dyn Fn(usize, &Sent) -> Result<Answer, TransportError> + Send + Sy
 pub struct FakeTransport {
     script: Box<Script>,
     pub sent: Mutex<Vec<Sent>>,
+    takes: Duration,
+    clock: Mutex<Option<Arc<SimClock>>>,
 }
 
 impl FakeTransport {
     /// The script gets the number of the request, from 0, and what is in it.
     pub fn new(script: impl Fn(usize, &Sent) -> Result<Answer, TransportError> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(FakeTransport { script: Box::new(script), sent: Mutex::default() })
+        FakeTransport::slow(Duration::ZERO, script)
+    }
+
+    /// The same, with answers that take a while by the clock of [`FakeTransport::set_clock`].
+    pub fn slow(takes: Duration, script: impl Fn(usize, &Sent) -> Result<Answer, TransportError> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(FakeTransport { script: Box::new(script), sent: Mutex::default(), takes, clock: Mutex::default() })
+    }
+
+    pub fn set_clock(&self, clock: Arc<SimClock>) {
+        *self.clock.lock() = Some(clock);
     }
 
     /// The lines of each request.
@@ -184,9 +233,16 @@ impl FakeTransport {
 impl Transport for FakeTransport {
     async fn push(&self, tenant: Option<&str>, body: Bytes) -> Result<Answer, TransportError> {
         let sent = Sent { tenant: tenant.map(str::to_owned), lines: lines_of(&body) };
-        let mut all = self.sent.lock();
-        all.push(sent.clone());
-        (self.script)(all.len() - 1, &sent)
+        let nth = {
+            let mut all = self.sent.lock();
+            all.push(sent.clone());
+            all.len() - 1
+        };
+        let wait = self.clock.lock().as_ref().map(|clock| clock.sleep(self.takes));
+        if let Some(wait) = wait {
+            wait.await;
+        }
+        (self.script)(nth, &sent)
     }
 }
 

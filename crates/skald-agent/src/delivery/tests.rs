@@ -4,13 +4,14 @@ use super::*;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use skald_testkit::SimWorld;
+use std::time::Duration;
 
 /// Clients that run in simulated time.
 struct Bench {
     world: SimWorld,
     registry: Registry,
     metrics: Arc<DeliveryMetrics>,
-    clients: Vec<Client>,
+    clients: Vec<(Client, Box<dyn BatchSource>)>,
     delivery: Option<Delivery>,
 }
 
@@ -22,16 +23,16 @@ impl Bench {
     }
 
     /// One client, and the lines `a` and so on as batches of their own.
-    fn of(config: &str, source: &Arc<FakeSource>, transport: &Arc<FakeTransport>) -> Self {
+    fn of(config: &str, source: &FakeSource, transport: &Arc<FakeTransport>) -> Self {
         let mut bench = Bench::new();
         bench.client(config, source, transport);
         bench
     }
 
-    fn client(&mut self, config: &str, source: &Arc<FakeSource>, transport: &Arc<FakeTransport>) {
+    fn client(&mut self, config: &str, source: &FakeSource, transport: &Arc<FakeTransport>) {
         let config: ClientConfig = serde_saphyr::from_str(&format!("url: http://h:1/push\n{config}")).expect("settings");
         assert_eq!(config.problems(), [""; 0]);
-        self.clients.push(Client { config, transport: transport.clone(), source: source.clone() });
+        self.clients.push((Client { config, transport: transport.clone() }, Box::new(source.clone())));
     }
 
     fn start(&mut self) {
@@ -64,8 +65,8 @@ impl Bench {
     }
 }
 
-fn source_of(batches: &[&str]) -> Arc<FakeSource> {
-    let source = FakeSource::new();
+fn source_of(batches: &[&str]) -> FakeSource {
+    let source = FakeSource::default();
     batches.iter().for_each(|line| source.add(None, &[line]));
     source
 }
@@ -144,7 +145,7 @@ fn a_server_that_asks_for_time_gets_it() {
 
 #[test]
 fn a_tenant_that_waits_holds_up_no_other() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     for line in ["1", "2", "3"] {
         source.add(Some("slow"), &[line]);
         source.add(Some("fast"), &[line]);
@@ -174,7 +175,7 @@ fn a_dead_server_holds_up_no_other_client() {
 #[test]
 fn only_the_refused_entry_is_left_out() {
     for code in [400, 422] {
-        let source = FakeSource::new();
+        let source = FakeSource::default();
         let lines = |from: usize, to: usize| (from..to).map(|at| format!("line {at}")).collect::<Vec<_>>();
         let batch: Lines = (0..10).map(|stream| (format!("{{s=\"{stream}\"}}"), lines(stream * 30, stream * 30 + 30))).collect();
         source.add_streams(Some("t"), &batch);
@@ -198,7 +199,7 @@ fn only_the_refused_entry_is_left_out() {
 
 #[test]
 fn a_search_goes_on_where_it_was_after_a_wait() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     source.add(None, &["good", "bad", "fine"]);
     let transport = FakeTransport::new(|nth, sent| match nth % 3 {
         0 if sent.lines.iter().any(|line| line == "bad") => status(400),
@@ -216,7 +217,7 @@ fn a_search_goes_on_where_it_was_after_a_wait() {
 
 #[test]
 fn what_is_left_of_a_search_is_counted_when_it_is_given_up() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     source.add(None, &["good", "bad", "fine"]);
     let transport = FakeTransport::new(|nth, _| match nth {
         0 => status(400),
@@ -232,7 +233,7 @@ fn what_is_left_of_a_search_is_counted_when_it_is_given_up() {
 
 #[test]
 fn a_batch_that_is_too_large_goes_in_parts() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     source.add(None, &["1", "2", "3", "4", "5", "6"]);
     let transport = FakeTransport::new(|_, sent| if sent.lines.len() > 2 { status(413) } else { status(204) });
     let mut bench = Bench::of("", &source, &transport);
@@ -284,7 +285,7 @@ fn what_waits_is_not_kept_in_memory() {
 
 #[test]
 fn references_are_read_ahead_up_to_a_bound() {
-    let source = FakeSource::new();
+    let source = FakeSource::default();
     (0..lanes::READ_AHEAD_MAX + 5).for_each(|_| source.add(None, &["a"]));
     let mut bench = Bench::of("", &source, &FakeTransport::new(|_, _| dead()));
     bench.start();
@@ -292,48 +293,54 @@ fn references_are_read_ahead_up_to_a_bound() {
 }
 
 #[test]
-fn stopping_drains_and_then_leaves_the_rest_in_the_spool() {
-    let source = FakeSource::new();
-    source.add(Some("live"), &["a"]);
-    source.add(Some("dead"), &["b"]);
-    source.add(Some("dead"), &["c"]);
+fn after_a_stop_nothing_is_begun_and_the_rest_stays_with_the_source() {
+    let source = FakeSource::default();
+    for (tenant, line) in [("live", "a"), ("dead", "b"), ("dead", "c")] {
+        source.add(Some(tenant), &[line]);
+    }
     let transport = FakeTransport::new(|_, sent| if sent.tenant.as_deref() == Some("dead") { dead() } else { status(204) });
     let mut bench = Bench::of("", &source, &transport);
     bench.start();
-    let seams = bench.world.seams();
-    let stopping = bench.delivery.take().expect("it runs").stop(Duration::from_secs(5));
-    let (done, mut stopped) = futures::channel::oneshot::channel();
-    seams.spawner.spawn(
-        "stop",
-        async move {
-            stopping.await;
-            let _ = done.send(());
-        }
-        .boxed(),
-    );
+    let delivery = bench.delivery.take().expect("it runs");
+    bench.world.spawner.run(delivery.stop());
+    assert_eq!(source.acked(), [0]);
+    let sent = transport.lines().len();
     source.add(Some("live"), &["d"]);
-    bench.world.spawner.run_until_idle();
-    while seams.clock.monotonic() < Duration::from_secs(5) {
-        assert_eq!(stopped.try_recv(), Ok(None), "there are five seconds to drain");
-        assert!(bench.world.clock.advance_to_next_sleeper());
+    while bench.world.clock.advance_to_next_sleeper() {
         bench.world.spawner.run_until_idle();
     }
-    assert_eq!(stopped.try_recv(), Ok(Some(())));
-    assert_eq!(source.acked(), [0, 3]);
-    source.add(Some("live"), &["e"]);
-    bench.settle();
-    assert_eq!(source.untouched(), 1, "nothing is begun any more");
+    assert_eq!((source.untouched(), transport.lines().len()), (1, sent));
     bench.counts(r#"promtail_client_pending_batches{host="h:1"} 0"#);
+    bench.counts(r#"promtail_client_waiting_tenants{host="h:1",cause="connection"} 0"#);
 }
 
 #[test]
-fn stopping_is_done_when_all_is_sent() {
+fn a_request_on_its_way_finishes_before_a_stop_is_done() {
     let source = source_of(&["a", "b"]);
-    let transport = FakeTransport::new(|_, _| status(204));
+    let transport = FakeTransport::slow(Duration::from_secs(3), |_, _| status(204));
     let mut bench = Bench::of("", &source, &transport);
+    transport.set_clock(bench.world.clock.clone());
     bench.start();
-    source.close();
     let delivery = bench.delivery.take().expect("it runs");
-    bench.world.spawner.run(delivery.stop(Duration::from_secs(3600)));
+    let (done, mut is_done) = oneshot::channel();
+    let stop = async move {
+        delivery.stop().await;
+        let _ = done.send(());
+    };
+    bench.world.seams().spawner.spawn("stop", stop.boxed());
+    bench.advance(Duration::from_secs(2));
+    assert_eq!((is_done.try_recv(), source.acked()), (Ok(None), vec![]));
+    bench.advance(Duration::from_secs(1));
+    assert_eq!((is_done.try_recv(), source.acked()), (Ok(Some(())), vec![0]));
+    assert_eq!(transport.lines(), [["a"]]);
+}
+
+#[test]
+fn a_source_that_ends_is_sent_to_its_end() {
+    let source = source_of(&["a", "b"]);
+    let mut bench = Bench::of("", &source, &FakeTransport::new(|nth, _| if nth == 0 { dead() } else { status(204) }));
+    source.close();
+    bench.settle();
     assert_eq!(source.acked(), [0, 1]);
+    bench.world.spawner.run(bench.delivery.take().expect("it runs").stop());
 }

@@ -122,7 +122,7 @@ mod tests {
         check_wait("Sun, 06 Nov 1994 08:49:47 GMT", Some(10));
         check_wait("Sun, 06 Nov 1994 08:49:27 GMT", Some(0));
         check_wait("99999999999", Some(3600));
-        check_wait("Sun, 06 Nov 2094 08:49:37 GMT", Some(3600));
+        check_wait("Sat, 06 Nov 2094 08:49:37 GMT", Some(3600));
         for wrong in ["", "soon", "-1", "1.5"] {
             check_wait(wrong, None);
         }

@@ -212,3 +212,6 @@ impl Lines for FileLines {
         self.offer_left();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,11 +11,12 @@ mod reader;
 pub use config::JournalConfig;
 pub use entry::{EntryError, JournalEntry, cursor_time};
 pub use metrics::JournalMetrics;
-pub use reader::{From, JournalQuery, ReaderError};
+pub use reader::{JournalQuery, ReaderError, StartAt};
 
 use super::tasks::{Stop, Tasks};
+use super::{label_set, one_target};
 use crate::sink::{EntrySink, SinkParts};
-use crate::source::{Source, SourceStatus, TargetStatus};
+use crate::source::{Source, SourceStatus};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use reader::{Reader, TooLong};
@@ -23,6 +24,7 @@ use skald_model::seam::{Clock, Seams, Spawner};
 use skald_pipeline::{Entry, LabelSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{debug, warn};
 
@@ -35,15 +37,10 @@ pub struct JournalSource {
     job: String,
     labels: LabelSet,
     path: String,
-    place: Arc<Mutex<Place>>,
+    /// Of the last entry that was taken.
+    cursor: Arc<Mutex<Option<String>>>,
+    is_running: AtomicBool,
     tasks: Tasks,
-}
-
-/// How far the journal was read.
-#[derive(Debug, Default)]
-struct Place {
-    cursor: Option<String>,
-    is_reading: bool,
 }
 
 impl JournalSource {
@@ -66,14 +63,14 @@ impl JournalSource {
             terms: config.terms().map(str::to_owned).collect(),
             follow: true,
         };
-        let labels: LabelSet = config.labels.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let place = Arc::new(Mutex::new(Place { cursor: resume, is_reading: true }));
+        let labels = label_set(&config.labels);
+        let cursor = Arc::new(Mutex::new(resume));
         let (path, tasks) = (config.path.clone(), Tasks::new(&seams.spawner, &seams.clock));
         let follower = Follower {
             job: job.to_owned(),
             sink: EntrySink::new(&sink),
             labels: labels.clone(),
-            place: Arc::clone(&place),
+            cursor: Arc::clone(&cursor),
             clock: Arc::clone(&seams.clock),
             spawner: Arc::clone(&seams.spawner),
             config,
@@ -83,20 +80,20 @@ impl JournalSource {
         let reader = follower.begin()?;
         tasks.spawn("journal", |stop| follower.run(reader, stop));
         tracing::info!(job, path, "reading the journal");
-        Ok(JournalSource { job: job.to_owned(), labels, path, place, tasks })
+        Ok(JournalSource { job: job.to_owned(), labels, path, cursor, is_running: AtomicBool::new(true), tasks })
     }
 }
 
 impl Source for JournalSource {
     fn status(&self) -> SourceStatus {
-        let place = self.place.lock();
-        let mut details = vec![("path".to_owned(), self.path.clone())];
-        details.extend(place.cursor.clone().map(|cursor| ("cursor".to_owned(), cursor)));
-        let target = TargetStatus { discovered: self.labels.clone(), labels: self.labels.clone(), reason: String::new(), details };
-        SourceStatus { job: self.job.clone(), kind: "journal", ready: place.is_reading, active: vec![target], dropped: Vec::new() }
+        let cursor = self.cursor.lock().clone();
+        let mut details = vec![("path", self.path.as_str())];
+        details.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        one_target(&self.job, "journal", self.is_running.load(Ordering::Relaxed), &self.labels, &details)
     }
 
     fn stop(&self) -> BoxFuture<'static, ()> {
+        self.is_running.store(false, Ordering::Relaxed);
         self.tasks.stop()
     }
 }
@@ -108,7 +105,7 @@ struct Follower {
     query: JournalQuery,
     labels: LabelSet,
     sink: EntrySink,
-    place: Arc<Mutex<Place>>,
+    cursor: Arc<Mutex<Option<String>>>,
     metrics: JournalMetrics,
     clock: Arc<dyn Clock>,
     spawner: Arc<dyn Spawner>,
@@ -123,7 +120,6 @@ impl Follower {
                 let Some(taken) = self.follow(reader, &stop).await else { break };
                 pause = if taken > 0 { RESTART_PAUSE } else { pause };
             }
-            self.place.lock().is_reading = false;
             if !self.wait(pause, &stop).await {
                 break;
             }
@@ -132,21 +128,17 @@ impl Follower {
             reader = self.begin().inspect_err(|error| warn!(job = self.job, %error, "journalctl not started")).ok();
         }
         self.sink.flush().await;
-        self.place.lock().is_reading = false;
     }
 
     /// Starts journalctl behind the last entry that was taken.
     fn begin(&self) -> Result<Reader, ReaderError> {
-        let mut place = self.place.lock();
         let oldest = self.clock.now().minus(self.config.max_age.0);
-        let from = match &place.cursor {
+        let from = match &*self.cursor.lock() {
             // One without a time is taken at its word.
-            Some(cursor) if cursor_time(cursor).is_none_or(|time| time >= oldest) => From::After(cursor.clone()),
-            _ => From::Since(oldest),
+            Some(cursor) if cursor_time(cursor).is_none_or(|time| time >= oldest) => StartAt::Behind(cursor.clone()),
+            _ => StartAt::Since(oldest),
         };
-        let reader = Reader::start(&self.query, &from, &*self.spawner)?;
-        place.is_reading = true;
-        Ok(reader)
+        Reader::start(&self.query, &from, &*self.spawner)
     }
 
     /// Takes entries until journalctl ends, and says how many; `None` when the source shall stop.
@@ -155,7 +147,7 @@ impl Follower {
         loop {
             let line = tokio::select! {
                 line = reader.next() => line,
-                () = tick(&mut self.sink, &*self.clock) => continue,
+                () = self.sink.tick_when_due() => continue,
                 () = stop.told() => return None,
             };
             match line {
@@ -184,10 +176,10 @@ impl Follower {
 
     /// A cursor that journalctl does not understand would be refused for ever.
     fn forget_refused_cursor(&self, said: &str) {
-        let mut place = self.place.lock();
-        if said.contains("cursor") && place.cursor.is_some() {
+        let mut cursor = self.cursor.lock();
+        if said.contains("cursor") && cursor.is_some() {
             warn!(job = self.job, "the saved place is refused, reading from max_age on");
-            place.cursor = None;
+            *cursor = None;
         }
     }
 
@@ -215,7 +207,7 @@ impl Follower {
                 Some(Entry { labels, timestamp: read.timestamp, line, metadata: Vec::new() })
             }
         };
-        self.place.lock().cursor = Some(read.cursor.clone());
+        *self.cursor.lock() = Some(read.cursor.clone());
         self.sink.take(entry, Some((&self.job, read.cursor)));
         self.sink.settle().await;
         self.sink.rest().await;
@@ -227,21 +219,10 @@ impl Follower {
         loop {
             tokio::select! {
                 () = &mut over => return true,
-                () = tick(&mut self.sink, &*self.clock) => {}
+                () = self.sink.tick_when_due() => {}
                 () = stop.told() => return false,
             }
         }
-    }
-}
-
-/// Lets go of what a stage has held for long enough, once that is so.
-async fn tick(sink: &mut EntrySink, clock: &dyn Clock) {
-    match sink.next_deadline() {
-        Some(deadline) => {
-            clock.sleep(deadline.saturating_sub(clock.monotonic())).await;
-            sink.tick().await;
-        }
-        None => futures::future::pending().await,
     }
 }
 

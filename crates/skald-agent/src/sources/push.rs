@@ -16,8 +16,9 @@ pub use metrics::PushMetrics;
 
 use super::listen::{ListenError, addresses};
 use super::tls::{TlsError, TlsNetwork, TlsSettings, acceptor};
+use super::{label_set, one_target};
 use crate::sink::SinkParts;
-use crate::source::{Source, SourceStatus, TargetStatus};
+use crate::source::{Source, SourceStatus};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -82,7 +83,7 @@ impl PushSource {
         let listen_address = listen_address(&server.http_listen_address, server.http_listen_port);
         let connections_max = if server.http_listen_conn_limit == 0 { CONNECTIONS_MAX } else { server.http_listen_conn_limit };
         let stop_timeout = server.graceful_shutdown_timeout.0;
-        let labels = config.labels.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let labels = label_set(&config.labels);
         let connections = metrics.connections.clone();
         let router = http::router(config, sink, metrics, seams);
         let mut started = Err(PushError::Address(ListenError::Listen {
@@ -116,10 +117,8 @@ fn listen_address(host: &str, port: u16) -> String {
 
 impl Source for PushSource {
     fn status(&self) -> SourceStatus {
-        let details = vec![("address".to_owned(), self.address.to_string())];
-        let target = TargetStatus { discovered: self.labels.clone(), labels: self.labels.clone(), reason: String::new(), details };
         let ready = self.server.lock().is_some();
-        SourceStatus { job: self.job.clone(), kind: "push", ready, active: vec![target], dropped: Vec::new() }
+        one_target(&self.job, "push", ready, &self.labels, &[("address", &self.address.to_string())])
     }
 
     fn stop(&self) -> BoxFuture<'static, ()> {

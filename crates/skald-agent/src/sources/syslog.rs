@@ -19,15 +19,16 @@ pub use message::{Element, Flaw, Message};
 pub use metrics::SyslogMetrics;
 pub use names::{HostNames, Lookup};
 
-use super::Stamps;
 use super::listen::{ListenError, addresses, listen};
 use super::tasks::Tasks;
 use super::tls::{TlsError, TlsNetwork, acceptor};
+use super::{Stamps, label_set, one_target};
 use crate::sink::SinkParts;
-use crate::source::{Source, SourceStatus, TargetStatus};
+use crate::source::{Source, SourceStatus};
 use futures::future::BoxFuture;
 use skald_model::ErrorKind;
 use skald_model::seam::{Network, Seams};
+use skald_pipeline::LabelSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ impl SyslogError {
 /// What all senders of a source share.
 struct Shared {
     config: SyslogConfig,
+    /// Of every entry.
+    labels: LabelSet,
     sink: SinkParts,
     metrics: SyslogMetrics,
     names: Arc<HostNames>,
@@ -71,7 +74,7 @@ pub struct SyslogSource {
     address: SocketAddr,
     tasks: Tasks,
     is_listening: AtomicBool,
-    labels: skald_pipeline::LabelSet,
+    labels: LabelSet,
 }
 
 impl SyslogSource {
@@ -90,8 +93,8 @@ impl SyslogSource {
         let tasks = Tasks::new(&seams.spawner, &seams.clock);
         let (transport, listen_address) = (config.listen_protocol, config.listen_address.clone());
         let tls = config.tls()?.map(|tls| acceptor(&tls, &*seams.disk)).transpose()?;
-        let labels = config.labels.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let shared = Arc::new(Shared { config, sink, metrics, names, stamps: Stamps::default() });
+        let labels = label_set(&config.labels);
+        let shared = Arc::new(Shared { labels: labels.clone(), config, sink, metrics, names, stamps: Stamps::default() });
         let address = match transport {
             Transport::Tcp => {
                 let network: Arc<dyn Network> = match tls {
@@ -135,9 +138,7 @@ impl Source for SyslogSource {
     fn status(&self) -> SourceStatus {
         let ready = self.is_listening.load(Ordering::Relaxed);
         let transport = if self.transport == Transport::Tcp { "tcp" } else { "udp" };
-        let details = vec![("address".to_owned(), self.address.to_string()), ("protocol".to_owned(), transport.to_owned())];
-        let target = TargetStatus { discovered: self.labels.clone(), labels: self.labels.clone(), reason: String::new(), details };
-        SourceStatus { job: self.job.clone(), kind: "syslog", ready, active: vec![target], dropped: Vec::new() }
+        one_target(&self.job, "syslog", ready, &self.labels, &[("address", &self.address.to_string()), ("protocol", transport)])
     }
 
     fn stop(&self) -> BoxFuture<'static, ()> {

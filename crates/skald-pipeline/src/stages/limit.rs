@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Fewest label values that are told apart.
 const DISTINCT_LABELS_MIN: usize = 10_000;
 
+/// A source waits no longer at a time, however low the limit.
+const PAUSE_SECONDS_MAX: f64 = 86_400.0;
+
 /// Limits how many lines pass in a second.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -82,7 +85,7 @@ impl Bucket {
     fn borrow(&mut self, size: Size, now: Duration) -> Duration {
         self.fill(size, now);
         self.tokens -= 1.0;
-        Duration::try_from_secs_f64((-self.tokens / size.rate).max(0.0)).unwrap_or(Duration::MAX)
+        Duration::from_secs_f64((-self.tokens / size.rate).clamp(0.0, PAUSE_SECONDS_MAX))
     }
 }
 
@@ -194,6 +197,14 @@ mod tests {
         bench.push("x");
         assert_eq!(bench.pause.as_millis(), 250);
         assert!(bench.dropped().is_empty());
+    }
+
+    #[test]
+    fn a_pause_is_bounded() {
+        let mut bench = Bench::new("- limit: {rate: 1e-300, burst: 1}");
+        bench.push("x");
+        bench.push("x");
+        assert_eq!(bench.pause, Duration::from_secs(86_400));
     }
 
     #[test]

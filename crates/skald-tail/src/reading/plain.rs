@@ -47,7 +47,7 @@ impl Reading {
             return Ok(if self.size < self.offset { Turn::Replaced } else { Turn::End });
         }
         if loaded.from > self.offset {
-            self.scanned = self.size;
+            self.scan_to(self.size);
             return Ok(Turn::End);
         }
         let handed = self.hand_out(&buffer[..loaded.len], loaded.full, rest, turns, lines);
@@ -61,7 +61,7 @@ impl Reading {
 
     /// Loads what is unread: up to a piece, and more only until a line of it ends or is too long.
     ///
-    /// When it is known that no line ends before `scanned`, what follows is looked at first, and is all that is loaded when no line ends in it either: a line that grows slowly
+    /// When it is known that no line ends in the much before `scanned`, what follows is looked at first, and is all that is loaded when no line ends in it either: a line that grows slowly
     /// is not loaded again and again.
     fn load(&mut self, file: &File, buffer: &mut Vec<u8>, line_bytes_max: usize, rest: bool) -> io::Result<Loaded> {
         let piece = PIECE_BYTES.min(line_bytes_max);
@@ -69,7 +69,7 @@ impl Reading {
             buffer.resize(piece, 0);
         }
         let known = self.scanned.saturating_sub(self.offset);
-        if known > 0 && !rest {
+        if known >= PIECE_BYTES as u64 / 4 && !rest {
             let len = read_at(file, &mut buffer[..piece], self.scanned)?;
             if len < piece && known + (len as u64) < line_bytes_max as u64 && self.coding.line_end(&buffer[..len]).is_none() {
                 return Ok(Loaded { from: self.scanned, len, full: false });
@@ -105,9 +105,14 @@ impl Reading {
         if handed.bytes > 0 {
             self.offset = offset + handed.bytes as u64;
         }
-        self.scanned = if full || handed.flow == Flow::NoRoom { self.offset } else { self.size };
+        self.scan_to(if full || handed.flow == Flow::NoRoom { self.offset } else { self.size });
         self.count(&handed, turns);
         handed
+    }
+
+    /// No line ends before `place`, nor within the code unit that it cuts.
+    fn scan_to(&mut self, place: u64) {
+        self.scanned = place - (place - self.offset) % self.coding.width() as u64;
     }
 
     /// Adds to the counts.

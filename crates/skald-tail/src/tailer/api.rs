@@ -82,6 +82,8 @@ pub struct OpenedFile<'a> {
     pub compressed: bool,
     /// Whether a known position is gone on from.
     pub resumed: bool,
+    /// To be kept from now on, so that a restart finds the file again even if it is rotated before anything of it was read.
+    pub position: &'a FilePosition,
 }
 
 /// A look at a file that is being read.

@@ -87,7 +87,7 @@ impl Tailer {
     fn found_known(&mut self, id: FileId, path: &Arc<Path>, meta: &Metadata) {
         let Some(reading) = self.readings.get_mut(&id) else { return };
         reading.seen = self.scans;
-        if reading.size != meta.len() && !matches!(reading.content, Content::Unpacking(..)) {
+        if reading.has_changed(meta) {
             self.enqueue(id);
         }
         let Some(reading) = self.readings.get(&id) else { return };
@@ -144,10 +144,10 @@ impl Tailer {
     pub(super) fn recheck(&mut self, path: &Path) -> bool {
         let mut changed = false;
         for id in self.paths.get(path).cloned().unwrap_or_default() {
-            let Some(reading) = self.readings.get(&id) else { continue };
+            let Some(reading) = self.readings.get_mut(&id) else { continue };
             match fs::metadata(&reading.path) {
                 Ok(meta) if (meta.dev(), meta.ino()) == (reading.device, reading.inode) => {
-                    if meta.len() != reading.size {
+                    if reading.has_changed(&meta) {
                         changed = true;
                         self.enqueue(id);
                     }
@@ -231,6 +231,7 @@ impl Tailer {
             size: reading.size,
             compressed: reading.is_compressed(),
             resumed: reading.offset > 0,
+            position: &reading.position(),
         });
         self.by_identity.insert(reading.identity(), id);
         self.readings.insert(id, Box::new(reading));

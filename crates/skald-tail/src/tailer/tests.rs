@@ -31,6 +31,8 @@ struct Sink {
     opened: Vec<(FileId, PathBuf, u64)>,
     closed: Vec<(PathBuf, Closed)>,
     positions: BTreeMap<FileId, FilePosition>,
+    /// Where the files began that are being read.
+    starts: BTreeMap<FileId, FilePosition>,
     /// Lines that are still taken; none: all.
     room: Option<usize>,
     pause: Option<Duration>,
@@ -39,6 +41,8 @@ struct Sink {
 impl Lines for Sink {
     fn opened(&mut self, file: &OpenedFile<'_>) {
         self.opened.push((file.id, file.path.to_owned(), file.offset));
+        self.positions.insert(file.id, file.position.clone());
+        self.starts.insert(file.id, file.position.clone());
     }
 
     fn line(&mut self, file: FileId, start: u64, line: &str) -> Flow {
@@ -61,6 +65,7 @@ impl Lines for Sink {
         self.positions.insert(file, position.clone());
         if why.is_final() {
             self.positions.remove(&file);
+            self.starts.remove(&file);
         }
     }
 }
@@ -154,6 +159,13 @@ impl Bench {
     /// The lines since the last call, in order.
     fn taken(&mut self) -> Vec<String> {
         std::mem::take(&mut self.sink.lines).into_iter().map(|(_, _, line)| line).collect()
+    }
+
+    /// The same where the order of files does not matter.
+    fn taken_sorted(&mut self) -> Vec<String> {
+        let mut lines = self.taken();
+        lines.sort();
+        lines
     }
 
     #[track_caller]

@@ -160,23 +160,24 @@ fn build(settings: &ConnectionSettings, renamed: Option<&(String, String)>, mate
 /// The proxies of the configuration, or those of the environment if it says so.
 fn proxies(settings: &ConnectionSettings, environment: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Proxy>, BuildError> {
     let headers = proxy_headers(&settings.proxy_headers)?;
+    // A lone star stands for all hosts; the client would take it for all names, and not for addresses.
+    let for_none = |except: &Option<String>| except.as_deref().is_some_and(|list| list.split(',').any(|item| item.trim() == "*"));
     let finish =
         |proxy: Proxy, except: Option<String>| proxy.headers(headers.clone()).no_proxy(except.as_deref().and_then(NoProxy::from_string));
-    if let Some(url) = &settings.proxy_url {
+    if let Some(url) = settings.proxy_url.as_ref().filter(|_| !for_none(&settings.no_proxy)) {
         return Ok(vec![finish(Proxy::all(&url.0).map_err(BuildError::Client)?, settings.no_proxy.clone())]);
     }
     if !settings.proxy_from_environment {
         return Ok(Vec::new());
     }
     let either = |name: &str| environment(name).or_else(|| environment(&name.to_lowercase())).filter(|value| !value.is_empty());
-    let mut proxies = Vec::new();
-    if let Some(url) = either("HTTP_PROXY") {
-        proxies.push(finish(Proxy::http(url).map_err(BuildError::Client)?, either("NO_PROXY")));
+    let except = either("NO_PROXY");
+    if for_none(&except) {
+        return Ok(Vec::new());
     }
-    if let Some(url) = either("HTTPS_PROXY") {
-        proxies.push(finish(Proxy::https(url).map_err(BuildError::Client)?, either("NO_PROXY")));
-    }
-    Ok(proxies)
+    let plain = either("HTTP_PROXY").map(Proxy::http);
+    let encrypted = either("HTTPS_PROXY").map(Proxy::https);
+    plain.into_iter().chain(encrypted).map(|proxy| Ok(finish(proxy.map_err(BuildError::Client)?, except.clone()))).collect()
 }
 
 fn proxy_headers(headers: &ProxyHeaders) -> Result<HeaderMap, BuildError> {
@@ -224,7 +225,10 @@ mod tests {
         let environment = [("HTTP_PROXY", "http://p:1"), ("https_proxy", "http://q:2"), ("NO_PROXY", "localhost")];
         assert_eq!(chosen("url: http://h", &environment), 0);
         assert_eq!(chosen("{url: 'http://h', proxy_from_environment: true}", &environment), 2);
-        assert_eq!(chosen("{url: 'http://h', proxy_from_environment: true}", &[("HTTP_PROXY", "")]), 0);
+        let for_none = [("HTTP_PROXY", "http://p:1"), ("NO_PROXY", "a.test, *")];
+        for environment in [&for_none[..], &[("HTTP_PROXY", "")]] {
+            assert_eq!(chosen("{url: 'http://h', proxy_from_environment: true}", environment), 0);
+        }
         assert_eq!(chosen("{url: 'http://h', proxy_url: 'http://p'}", &environment), 1);
     }
 }

@@ -63,16 +63,16 @@ pub struct JournalQuery {
 
 /// Where to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum StartAt {
     /// Behind this entry.
-    After(String),
+    Behind(String),
     /// With the first entry of this time or later.
     Since(Timestamp),
 }
 
 impl JournalQuery {
     /// Arguments of journalctl.
-    pub fn arguments(&self, from: &From) -> Vec<OsString> {
+    pub fn arguments(&self, from: &StartAt) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--output=json".into(), "--all".into(), "--no-pager".into()];
         if self.follow {
             arguments.extend(["--follow".into(), "--no-tail".into()]);
@@ -81,8 +81,8 @@ impl JournalQuery {
             arguments.extend(["--directory".into(), directory.into()]);
         }
         arguments.push(match from {
-            From::After(cursor) => format!("--after-cursor={cursor}").into(),
-            From::Since(time) => format!("--since=@{}", time.0.div_euclid(1_000_000_000)).into(),
+            StartAt::Behind(cursor) => format!("--after-cursor={cursor}").into(),
+            StartAt::Since(time) => format!("--since=@{}", time.0.div_euclid(1_000_000_000)).into(),
         });
         arguments.extend(self.terms.iter().map(OsString::from));
         arguments
@@ -104,7 +104,7 @@ pub(super) type Line = Result<Vec<u8>, TooLong>;
 pub(super) struct TooLong(pub(super) u64);
 
 impl Reader {
-    pub(super) fn start(query: &JournalQuery, from: &From, spawner: &dyn Spawner) -> Result<Self, ReaderError> {
+    pub(super) fn start(query: &JournalQuery, from: &StartAt, spawner: &dyn Spawner) -> Result<Self, ReaderError> {
         let mut command = Command::new(&query.program);
         command.args(query.arguments(from)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(&query.program, error))?;
@@ -201,15 +201,15 @@ mod tests {
             terms: vec!["_TRANSPORT=kernel".to_owned()],
             follow: true,
         };
-        let text = |query: &JournalQuery, from: From| {
+        let text = |query: &JournalQuery, from: StartAt| {
             let arguments = query.arguments(&from);
             arguments.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
         };
         let want =
             "--output=json --all --no-pager --follow --no-tail --directory /var/log/journal --after-cursor=s=1;i=2 _TRANSPORT=kernel";
-        assert_eq!(text(&query, From::After("s=1;i=2".to_owned())), want);
+        assert_eq!(text(&query, StartAt::Behind("s=1;i=2".to_owned())), want);
         let query = JournalQuery { directory: None, terms: Vec::new(), follow: false, ..query };
-        assert_eq!(text(&query, From::Since(Timestamp(1_500_000_000))), "--output=json --all --no-pager --since=@1");
+        assert_eq!(text(&query, StartAt::Since(Timestamp(1_500_000_000))), "--output=json --all --no-pager --since=@1");
     }
 
     #[track_caller]

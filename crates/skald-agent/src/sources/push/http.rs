@@ -5,7 +5,7 @@ use super::decode::Content;
 use super::intake::{Made, MakeError, Making};
 use super::{PushConfig, PushMetrics};
 use crate::sink::{SinkParts, offer_all};
-use crate::sources::Stamps;
+use crate::sources::{Stamps, label_set};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -69,7 +69,7 @@ impl Refusal {
 }
 
 pub(super) fn router(config: PushConfig, sink: SinkParts, metrics: PushMetrics, seams: &Seams) -> Router {
-    let labels = config.labels.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let labels = label_set(&config.labels);
     let budget = Budget::new(config.max_send_msg_size.0.saturating_mul(BUDGET_FACTOR));
     let prefix = config.server.http_path_prefix.trim_end_matches('/').to_owned();
     let server = Server { config, labels, sink, metrics, cpu: Arc::clone(&seams.cpu), stamps: Stamps::default(), budget };

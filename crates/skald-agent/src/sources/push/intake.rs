@@ -1,15 +1,13 @@
 //! From a body to entries that have passed the stages.
 
 use super::decode::{BadStream, Content, DecodeError, Receive, read};
-use crate::sink::{EntrySink, SinkParts};
+use crate::sink::{EntrySink, SinkParts, TENANT_LABEL};
 use crate::sources::Stamps;
 use skald_model::Timestamp;
 use skald_pipeline::{Entry, LabelSet, Text};
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Label by which an entry goes to another tenant than that of the client.
-const TENANT_LABEL: &str = "__tenant_id__";
 /// Most entries of one push: each costs more memory than the few bytes that a body needs to say it.
 pub(super) const ENTRIES_MAX: usize = 1_000_000;
 /// Most refused streams that are named; the others are counted.

@@ -1,6 +1,5 @@
 use super::message::Message;
 use skald_pipeline::{LabelSet, Text};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -24,8 +23,8 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
 });
 
 /// Labels of everything that `address` sends.
-pub(super) fn of_sender(configured: &BTreeMap<String, String>, address: IpAddr, hostname: &str) -> LabelSet {
-    let mut labels: LabelSet = configured.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+pub(super) fn of_sender(configured: &LabelSet, address: IpAddr, hostname: &str) -> LabelSet {
+    let mut labels = configured.clone();
     labels.set("__syslog_connection_ip_address", address.to_canonical().to_string());
     if !hostname.is_empty() {
         labels.set("__syslog_connection_hostname", hostname);
@@ -68,7 +67,7 @@ mod tests {
 
     #[test]
     fn what_a_message_says_becomes_labels() {
-        let configured = BTreeMap::from([("job".to_owned(), "syslog".to_owned())]);
+        let configured = [("job", "syslog")].into_iter().collect();
         let sender = of_sender(&configured, "::ffff:10.0.0.1".parse().unwrap(), "a.example,b.example");
         let text = r#"<165>1 - host app 12 id [x@32473 a="1"][y b="2"] t"#;
         let message = Message::read(text, Timestamp(0));
@@ -84,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_no_label() {
-        let sender = of_sender(&BTreeMap::new(), "::1".parse().unwrap(), "");
+        let sender = of_sender(&LabelSet::new(), "::1".parse().unwrap(), "");
         let message = Message::read("no priority", Timestamp(0));
         assert_eq!(of_message(&sender, &message, true).to_string(), r#"{__syslog_connection_ip_address="::1"}"#);
     }

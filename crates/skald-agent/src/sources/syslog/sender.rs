@@ -24,7 +24,7 @@ impl Sender {
         let hostname = shared.names.of(address.ip()).await;
         shared.metrics.senders.inc();
         Sender {
-            labels: labels::of_sender(&shared.config.labels.0, address.ip(), &hostname),
+            labels: labels::of_sender(&shared.labels, address.ip(), &hostname),
             sink: EntrySink::new(&shared.sink),
             shared: Arc::clone(shared),
             address,
@@ -57,14 +57,7 @@ impl Sender {
 
     /// Waits until a stage has held something for long enough, and lets go of it.
     pub(super) async fn tick(&mut self) {
-        match self.sink.next_deadline() {
-            Some(deadline) => {
-                let clock = &self.shared.sink.clock;
-                clock.sleep(deadline.saturating_sub(clock.monotonic())).await;
-                self.sink.tick().await;
-            }
-            None => futures::future::pending().await,
-        }
+        self.sink.tick_when_due().await;
     }
 
     /// Completes when nothing has come for too long, counted from now.
