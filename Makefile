@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run check test sim fuzz props bench docs deny
+.PHONY: help run check test sim kubernetes fuzz props bench docs deny
 
 help: ## List the verbs.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,11 +23,15 @@ check: ## Format, clippy with warnings denied, docs, dependency policy.
 test: ## Every test: unit, property, golden, fault, and end-to-end on the real binary, a real S3 server and real exporters (installed below .tools).
 	scripts/s3-server.sh > /dev/null
 	scripts/otlp-exporter.sh > /dev/null
+	scripts/journal-remote.sh > /dev/null
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc --quiet
 
 sim: ## Long crash simulations: power cuts and kills over many seeds (SEEDS=n).
 	SKALD_SIM_SEEDS=$(or $(SEEDS),2000) $(CARGO) test --release -p skald-sim -p skald-wal -p skald-store
+
+kubernetes: ## Discovery of targets against a real kube-apiserver, built below .tools from its sources (Go 1.26, about ten minutes the first time).
+	SKALD_KUBERNETES_API=$$(scripts/kubernetes-api.sh) $(CARGO) test -p skald-discovery --test kubernetes_api -- --ignored --nocapture
 
 fuzz: ## Damaged inputs for every decoder and parser (CASES=n of each, TARGET=name, SEED=n, FIRST=n); docs/testing.md has more.
 	RUST_BACKTRACE=$(or $(RUST_BACKTRACE),0) $(CARGO) run --quiet -p skald-fuzz -- --cases $(or $(CASES),20000) --seed $(or $(SEED),$$RANDOM) --first $(or $(FIRST),0) $(if $(TARGET),--target $(TARGET))

@@ -9,6 +9,7 @@
     reason = "real processes, files, sockets and times are what this crate is for, and its failures are those of a test"
 )]
 
+mod agent;
 mod answer;
 mod client;
 mod command_line;
@@ -21,6 +22,7 @@ pub mod load;
 mod server;
 mod tail;
 
+pub use agent::Agent;
 pub use answer::Answer;
 pub use client::{Client, form};
 use command_line::start_skald_in;
@@ -45,10 +47,15 @@ limits_config:
 
 /// The `skald` binary of this build.
 pub fn skald_binary() -> PathBuf {
+    binary("skald")
+}
+
+/// Any binary of this build.
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     // Tests lie in `deps`, the binaries in the folder above.
-    let found = test.ancestors().skip(1).take(2).map(|folder| folder.join("skald")).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("no skald binary beside {}: build it with `cargo build --bin skald`", test.display()))
+    let found = test.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("no {name} binary beside {}: build it with `cargo build --bin {name}`", test.display()))
 }
 
 /// Nanoseconds since 1970.

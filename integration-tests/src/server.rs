@@ -29,6 +29,8 @@ pub struct Server {
     child: Option<Child>,
     environment: Vec<(String, String)>,
     starts: usize,
+    /// Of HTTP; 0 for any that is free.
+    port: u16,
     client: Client,
     grpc: String,
 }
@@ -46,13 +48,25 @@ impl Server {
     pub fn stopped(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("skald.yaml"), config).unwrap();
-        Server { folder, child: None, environment: Vec::new(), starts: 0, client: Client::new(""), grpc: String::new() }
+        Server { folder, child: None, environment: Vec::new(), starts: 0, port: 0, client: Client::new(""), grpc: String::new() }
     }
 
     /// With an environment variable, of which the process has no others.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// On one port at every start, for clients that wait for it.
+    pub fn on_one_port(mut self) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        self.port = free.local_addr().unwrap().port();
+        self
+    }
+
+    /// The port of [`Server::on_one_port`].
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts the process, which must not run, and waits until it is ready.
@@ -105,11 +119,11 @@ impl Server {
         self.log()
     }
 
-    /// The arguments with which the process is started: port 0 lets it pick free ones.
+    /// The arguments with which the process is started: port 0 lets it pick a free one.
     pub fn arguments(&self) -> Vec<String> {
         let (config, data_dir) = (self.path().join("skald.yaml"), self.data_dir());
         let (config, data_dir) = (config.display(), data_dir.display());
-        let addresses = "--http-listen=127.0.0.1:0 --grpc-listen=127.0.0.1:0".split(' ').map(str::to_owned);
+        let addresses = [format!("--http-listen=127.0.0.1:{}", self.port), "--grpc-listen=127.0.0.1:0".to_owned()];
         ["serve".to_owned(), format!("--config={config}"), format!("--data-dir={data_dir}")].into_iter().chain(addresses).collect()
     }
 

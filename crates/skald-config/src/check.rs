@@ -108,11 +108,16 @@ fn shown(value: &Value) -> String {
 }
 
 fn unknown_key(keys: &[Key], name: &str) -> String {
-    let nearest = keys.iter().map(|key| (distance(key.name, name), key.name)).min();
-    match nearest {
-        Some((distance, nearest)) if distance <= 2.max(name.chars().count() / 3) => format!("unknown key; did you mean '{nearest}'?"),
-        _ => format!("unknown key; known here: {}", keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")),
+    match nearest(name, keys.iter().map(|key| key.name)) {
+        Some(nearest) => format!("unknown key; did you mean '{nearest}'?"),
+        None => format!("unknown key; known here: {}", keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")),
     }
+}
+
+/// Which of `known` is most like `name`, if any is so like it that it may have been meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, nearest) = known.into_iter().map(|known| (distance(known, name), known)).min()?;
+    (distance <= 2.max(name.chars().count() / 3)).then_some(nearest)
 }
 
 /// Insertions, deletions and replacements that lead from one text to the other.

@@ -24,7 +24,7 @@ mod yaml;
 mod test_disk;
 
 pub use blocked::{AskedQuery, BlockedQuery, query_hash};
-pub use check::{ConfigError, Problem};
+pub use check::{ConfigError, Problem, nearest};
 pub use config::{
     CompactorConfig, Config, DistributorConfig, GenerationConfig, IngesterConfig, LogFormat, LogLevel, Mode, OtlpDefaults, QuerierConfig,
     RuntimeConfig, S3Config, ServerConfig, StorageConfig, WalConfig,

@@ -4,6 +4,7 @@
 //! `make fuzz`), and on those of libFuzzer in the folder `fuzz`. What all have in common: no input makes a decoder panic or hang, memory is bounded
 //! by the input, and what was decoded is encoded and decoded again to the same.
 
+mod agent;
 mod case;
 mod config;
 mod frame;
@@ -11,6 +12,7 @@ mod index;
 mod lines;
 mod logql;
 mod object;
+mod pipeline;
 mod push;
 mod store;
 mod wal;
@@ -56,6 +58,12 @@ pub const TARGETS: &[Target] = &[
     wal::BODIES,
     config::YAML,
     config::URL,
+    pipeline::STAGES,
+    pipeline::YAML,
+    pipeline::CONTAINER,
+    agent::SYSLOG,
+    agent::JOURNAL,
+    agent::AGENT_PUSH,
 ];
 
 /// The target of this name.

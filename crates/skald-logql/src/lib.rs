@@ -5,11 +5,12 @@
 pub mod ast;
 pub mod exec;
 mod format;
+pub mod layout;
 mod parse;
 mod pattern;
 pub mod plan;
 pub mod regex;
-mod template;
+pub mod template;
 pub mod units;
 
 pub use format::pretty;

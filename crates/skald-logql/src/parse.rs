@@ -104,7 +104,8 @@ pub fn parse_matchers(text: &str, allow_all: bool) -> Result<Vec<Matcher>, Match
     }
 }
 
-fn read(text: &str) -> Result<Expr, ParseError> {
+/// Reads a query whose selectors may mean every stream.
+pub(crate) fn read(text: &str) -> Result<Expr, ParseError> {
     if text.len() >= TEXT_BYTES_MAX {
         return Err(ParseError::new(format!("input size too long ({} > {TEXT_BYTES_MAX})", text.len())));
     }

@@ -1,14 +1,16 @@
-//! Go's text templates over the labels of one entry, for `line_format` and `label_format`.
+//! Go's text templates over the labels of one entry: `line_format` and `label_format` of LogQL, and the templates of an agent's stages.
 //!
 //! The syntax tree is gotmpl's; evaluation is here, because it must say where it fails as Go does, takes missing labels for empty
 //! ones, and has to be bounded.
 
+mod agent;
+mod agent_lists;
+mod agent_texts;
 mod check;
 mod dates;
 mod decimal;
 mod eval;
 mod functions;
-mod layout;
 mod numbers;
 mod print;
 mod signature;
@@ -37,8 +39,18 @@ const PATTERN_WORK: usize = 1 << 20;
 /// How many patterns of a template are compiled beforehand; further ones are each time.
 const COMPILED_MAX: usize = 8;
 
+/// Which functions a template may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// Those of LogQL.
+    #[default]
+    LogQl,
+    /// Those of LogQL, and those that the stages of an agent have beside them. Of one name the agent's.
+    Agent,
+}
+
 /// A compiled template.
-pub(crate) struct Template {
+pub struct Template {
     /// As errors name it.
     name: &'static str,
     source: String,
@@ -50,7 +62,7 @@ pub(crate) struct Template {
     /// What these cost.
     regex_cost: usize,
     printers: Printers,
-    now: i64,
+    dialect: Dialect,
 }
 
 impl std::fmt::Debug for Template {
@@ -61,27 +73,34 @@ impl std::fmt::Debug for Template {
 
 /// What a template is rendered for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a> {
-    pub(crate) line: &'a [u8],
-    /// Nanoseconds since 1970.
-    pub(crate) timestamp: i64,
+pub struct Subject<'a> {
+    /// What `__line__` gives.
+    pub line: &'a [u8],
+    /// What `__timestamp__` gives, in nanoseconds since 1970.
+    pub timestamp: i64,
+    /// What `now` gives, in nanoseconds since 1970.
+    pub now: i64,
     /// At least those that [`Template::fields`] lists.
-    pub(crate) labels: &'a LabelMap,
+    pub labels: &'a LabelMap,
 }
 
-/// Labels as templates see them.
+/// Labels as templates see them: what is missing is empty.
 #[derive(Debug, Clone)]
-pub(crate) struct LabelMap(Value);
+pub struct LabelMap(Value);
 
 impl LabelMap {
-    pub(crate) fn new<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    /// Of names and values; of a name that comes twice the last value stays.
+    pub fn new<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         LabelMap(Value::labels(pairs))
     }
 }
 
 impl Template {
-    /// Compiles `source`; errors and renderings call it `name`. `now` is what `now` gives. The error is the text for the user.
-    pub(crate) fn compile(name: &'static str, source: &str, now: i64) -> Result<Self, String> {
+    /// Compiles `source`; errors and renderings call it `name`.
+    ///
+    /// # Errors
+    /// The text for the user, in Go's words.
+    pub fn compile(name: &'static str, source: &str, dialect: Dialect) -> Result<Self, String> {
         let failed = |line: usize, message: &str| format!("template: {name}:{line}: {message}");
         let of_library = |error: TemplateError| match error {
             TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => failed(line, &message),
@@ -90,7 +109,7 @@ impl Template {
         check::nests_little(source).map_err(|(line, message)| failed(line, &message))?;
         let (main, defines) = Parser::new(source, "{{", "}}").and_then(Parser::parse).map_err(of_library)?;
         check::blocks_close(source).map_err(|(line, message)| failed(line, &message))?;
-        let mut names = Names::default();
+        let mut names = Names::of(dialect);
         let mut bodies: HashMap<String, ListNode> = HashMap::new();
         names.list(&main);
         for define in defines {
@@ -117,7 +136,7 @@ impl Template {
             }
         }
         let printers = Printers::new(&names.printed);
-        Ok(Template { name, source: source.to_owned(), main, defines: bodies, names, regexes, regex_cost, printers, now })
+        Ok(Template { name, source: source.to_owned(), main, defines: bodies, names, regexes, regex_cost, printers, dialect })
     }
 
     /// What its compiled patterns cost, in the measure of [`regex::cost`].
@@ -126,17 +145,17 @@ impl Template {
     }
 
     /// Labels that it names.
-    pub(crate) fn fields(&self) -> &[String] {
+    pub fn fields(&self) -> &[String] {
         &self.names.fields
     }
 
     /// Whether it can look at all labels.
-    pub(crate) fn sees_all_labels(&self) -> bool {
+    pub fn sees_all_labels(&self) -> bool {
         self.names.sees_all
     }
 
     /// The label that it is, if it is no more than that.
-    pub(crate) fn only_field(&self) -> Option<&str> {
+    pub fn only_field(&self) -> Option<&str> {
         let [Node::Action(action)] = self.main.nodes.as_slice() else { return None };
         match self.names.fields.as_slice() {
             [field] if action.pipe.decl.is_empty() && check::is_field(&action.pipe) => Some(field),
@@ -154,8 +173,11 @@ impl Template {
         self.names.sees_clock
     }
 
-    /// Renders it. The error is the text for the user.
-    pub(crate) fn render(&self, subject: Subject<'_>) -> Result<String, String> {
+    /// Renders it, within bounds of memory and work.
+    ///
+    /// # Errors
+    /// The text for the user, in Go's words.
+    pub fn render(&self, subject: Subject<'_>) -> Result<String, String> {
         eval::render(self, subject)
     }
 }

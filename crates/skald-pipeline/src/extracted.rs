@@ -30,6 +30,15 @@ impl Extracted {
         Extracted { base: labels.clone(), set: Vec::new() }
     }
 
+    /// Sets a value that the entry has just got as a label too. `before` and `after` are its labels without and with it.
+    pub(crate) fn set_label(&mut self, name: &Text, before: &LabelSet, after: &LabelSet) {
+        if self.set.is_empty() && self.base.is_same(before) {
+            self.base = after.clone();
+        } else if let Some(value) = after.get(name) {
+            self.set(name, Value::Text(value.to_owned()));
+        }
+    }
+
     /// Sets or replaces a value.
     pub(crate) fn set(&mut self, name: &Text, value: Value) {
         self.put(name, Some(value));

@@ -71,6 +71,11 @@ impl LabelSet {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Tells sets that are not one set in memory apart while both are there.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| (**known).cmp(name))
     }

@@ -5,10 +5,27 @@
 //! good timestamp. An instance says how far back the oldest line reaches that it still holds ([`Instance::oldest_held`]), so that a position never moves
 //! past a line that has not come out yet.
 
+mod chain;
+mod counters;
 mod entry;
+mod error;
 mod extracted;
 mod labels;
+mod memo;
+mod metrics;
+mod pipeline;
+mod relabel;
 mod stage;
+mod stages;
 
+pub use counters::{Counter, Counters};
 pub use entry::{Entry, Mark, Now};
+pub use error::{PipelineError, StageError};
 pub use labels::{LabelSet, Text};
+pub use metrics::{CustomMetrics, Family, Sample};
+pub use pipeline::{Inspected, Inspector, Instance, Pipeline, PipelineContext};
+pub use relabel::{Relabel, RelabelConfig, RelabelError, RuleError};
+pub use stages::StageConfig;
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,11 @@ impl<'a> PushStream<'a> {
 }
 
 impl<'a> PushEntry<'a> {
+    /// The whole entry as it stands in the push.
+    pub fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
     #[inline]
     fn read(message: &'a [u8]) -> Result<Self, WireError> {
         let mut entry = PushEntry { timestamp: Timestamp(0), line: &[], has_metadata: false, message };

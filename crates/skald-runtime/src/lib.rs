@@ -19,7 +19,7 @@ pub mod tenancy;
 
 pub use http_server::{HttpServer, ServeError};
 pub use logging::{LogControl, Logging, chain};
-pub use metrics::Metrics;
+pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, Metrics};
 pub use middleware::RequestMetrics;
 pub use readiness::{Part, PartState, Readiness};
 pub use routes::{Common, LOKI_VERSION, common_routes};

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use std::sync::Arc;
 
 /// Content type of what [`Metrics::encode`] gives.
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The metrics of the process: those of its parts, under the prefix `skald`, and those of the process itself. A cheap handle.
 #[derive(Clone)]
@@ -30,6 +30,11 @@ impl Metrics {
     /// Lets a part register its metrics; their names get the prefix `skald`, those of counters the suffix `_total`.
     pub fn register<T>(&self, with: impl FnOnce(&mut Registry) -> T) -> T {
         with(&mut self.0.lock().skald)
+    }
+
+    /// Lets a part register metrics that others know under their whole names: these get no prefix.
+    pub fn register_unprefixed<T>(&self, with: impl FnOnce(&mut Registry) -> T) -> T {
+        with(&mut self.0.lock().process)
     }
 
     /// All metrics as OpenMetrics text.
@@ -60,8 +65,10 @@ mod tests {
         let counter = Counter::<u64>::default();
         metrics.register(|registry| registry.register("things", "Things", counter.clone()));
         counter.inc_by(3);
+        metrics.register_unprefixed(|registry| registry.register("others_things", "Things", counter.clone()));
         let text = metrics.encode();
         assert!(text.contains("skald_things_total 3"), "{text}");
+        assert!(text.contains("\nothers_things_total 3"), "{text}");
         let build = format!("skald_build_info{{version=\"{}\",revision=\"unknown\",service=\"test\"}} 1", env!("CARGO_PKG_VERSION"));
         assert!(text.contains(&build), "{text}");
         assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");

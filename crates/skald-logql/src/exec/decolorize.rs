@@ -9,7 +9,7 @@ static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Writes `line` without escape sequences to `out`; says whether there were any.
-pub(crate) fn decolorize(line: &[u8], out: &mut Vec<u8>) -> bool {
+pub fn decolorize(line: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let mut from = 0;
     for found in SEQUENCE.find_iter(line) {

@@ -3,7 +3,7 @@
 use super::batch::text;
 use super::row::{ERROR, ERROR_DETAILS, RowLabels};
 use crate::ast::LabelFormat;
-use crate::template::{LabelMap, Subject, Template};
+use crate::template::{Dialect, LabelMap, Subject, Template};
 use std::collections::HashSet;
 
 /// What a template reports that cannot be rendered.
@@ -21,13 +21,15 @@ pub(crate) struct Origin<'a> {
 #[derive(Debug)]
 pub(crate) struct LineFormatter {
     template: Template,
+    /// What templates see as the current time, in nanoseconds since 1970.
+    now: i64,
 }
 
 impl LineFormatter {
     /// The error is the cause, for the user. `now` is what templates see as the current time.
     pub(crate) fn compile(source: &str, now: i64) -> Result<Self, String> {
-        let template = Template::compile("line", source, now).map_err(|error| format!("invalid line template: {error}"))?;
-        Ok(LineFormatter { template })
+        let template = Template::compile("line", source, Dialect::LogQl).map_err(|error| format!("invalid line template: {error}"))?;
+        Ok(LineFormatter { template, now })
     }
 
     pub(crate) fn template(&self) -> &Template {
@@ -42,7 +44,7 @@ impl LineFormatter {
             return true;
         }
         let labels = label_map(row, std::slice::from_ref(&self.template));
-        match render(&self.template, entry, &labels, row) {
+        match render(&self.template, entry, self.now, &labels, row) {
             Some(line) => out.extend_from_slice(line.as_bytes()),
             None => return false,
         }
@@ -54,6 +56,8 @@ impl LineFormatter {
 #[derive(Debug)]
 pub(crate) struct LabelFormatter {
     items: Vec<Item>,
+    /// As in [`LineFormatter`].
+    now: i64,
 }
 
 #[derive(Debug)]
@@ -79,13 +83,13 @@ impl LabelFormatter {
             match format {
                 LabelFormat::Rename { dst, src } => Ok(Item::Rename { dst: dst.clone(), src: src.clone() }),
                 LabelFormat::Template { dst, template } => {
-                    let compiled = Template::compile("label", template, now);
+                    let compiled = Template::compile("label", template, Dialect::LogQl);
                     let template = compiled.map_err(|error| format!("invalid template for label '{dst}': {error}"))?;
                     Ok(Item::Render { dst: dst.clone(), template: Box::new(template) })
                 }
             }
         };
-        Ok(LabelFormatter { items: formats.iter().map(item).collect::<Result<_, _>>()? })
+        Ok(LabelFormatter { items: formats.iter().map(item).collect::<Result<_, _>>()?, now })
     }
 
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> + Clone {
@@ -118,7 +122,7 @@ impl LabelFormatter {
                 }
                 Item::Render { dst, template } => {
                     let labels = labels.get_or_insert_with(|| label_map(row, self.templates()));
-                    if let Some(value) = render(template, entry, labels, row) {
+                    if let Some(value) = render(template, entry, self.now, labels, row) {
                         row.set_parsed(dst.as_bytes(), value.as_bytes());
                     }
                 }
@@ -146,8 +150,8 @@ fn label_map<'t>(row: &RowLabels, templates: impl IntoIterator<Item = &'t Templa
     LabelMap::new(pairs.iter().map(|(name, value)| (&**name, &**value)))
 }
 
-fn render(template: &Template, entry: Origin<'_>, labels: &LabelMap, row: &mut RowLabels) -> Option<String> {
-    match template.render(Subject { line: entry.line, timestamp: entry.timestamp, labels }) {
+fn render(template: &Template, entry: Origin<'_>, now: i64, labels: &LabelMap, row: &mut RowLabels) -> Option<String> {
+    match template.render(Subject { line: entry.line, timestamp: entry.timestamp, now, labels }) {
         Ok(text) => Some(text),
         Err(details) => {
             row.set_error(TEMPLATE_ERROR, Some(&details));

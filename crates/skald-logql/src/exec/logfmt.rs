@@ -81,23 +81,39 @@ pub(crate) fn extract(line: &[u8], options: LogfmtOptions, buffers: &mut LogfmtB
     }
 }
 
-/// Calls `visit` with key and value of each pair of `line` whose value is in order. An error (strict only) is the text of its details.
+/// Calls `visit` with key, made a label's name, and value of each pair of `line` whose value is in order. An error (strict only) is the text of its details.
 pub(crate) fn each_pair(line: &[u8], strict: bool, buffers: &mut LogfmtBuffers, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), String> {
+    let LogfmtBuffers { key, value, .. } = buffers;
+    written_pairs(line, strict, value, |name, value| {
+        key.clear();
+        push_sanitised(key, name, true);
+        visit(key, value);
+    })
+}
+
+/// Calls `visit` with key, as it is written, and value of each pair of `line` that is in order; the others are passed over.
+///
+/// A key alone has an empty value. `buffer` is for values with escapes.
+pub fn logfmt_pairs(line: &str, buffer: &mut Vec<u8>, mut visit: impl FnMut(&str, &str)) {
+    let visit = |key: &[u8], value: &[u8]| {
+        if let (Ok(key), Ok(value)) = (std::str::from_utf8(key), std::str::from_utf8(value)) {
+            visit(key, value);
+        }
+    };
+    written_pairs(line.as_bytes(), false, buffer, visit).expect("it fails only where it is strict");
+}
+
+fn written_pairs(line: &[u8], strict: bool, buffer: &mut Vec<u8>, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), String> {
     let mut scanner = Scanner { bytes: line, at: 0 };
     while let Some(next) = scanner.next() {
-        let LogfmtBuffers { key, value, .. } = buffers;
-        value.clear();
+        buffer.clear();
         let read = next.and_then(|pair| match pair.escaped {
-            true if !unescape(pair.value, Escapes::Logfmt, value) => Err("invalid quoted value"),
-            true => Ok((pair.key, value.as_slice())),
+            true if !unescape(pair.value, Escapes::Logfmt, buffer) => Err("invalid quoted value"),
+            true => Ok((pair.key, buffer.as_slice())),
             false => Ok((pair.key, pair.value)),
         });
         match read {
-            Ok((name, value)) => {
-                key.clear();
-                push_sanitised(key, name, true);
-                visit(key, if std::str::from_utf8(value).is_ok() { value } else { b"" });
-            }
+            Ok((name, value)) => visit(name, if std::str::from_utf8(value).is_ok() { value } else { b"" }),
             Err(cause) if strict => return Err(format!("logfmt syntax error at pos {} : {cause}", scanner.at + 1)),
             Err(_) => scanner.skip_word(),
         }

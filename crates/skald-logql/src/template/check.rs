@@ -1,6 +1,6 @@
 //! What a template uses, and that its blocks close.
 
-use super::signature;
+use super::Dialect;
 use super::source::string_len;
 use gotmpl::parse::{CommandNode, Expr, ListNode, Node, PipeNode};
 use std::collections::HashSet;
@@ -8,6 +8,7 @@ use std::collections::HashSet;
 /// What a template uses.
 #[derive(Debug, Default)]
 pub(super) struct Names {
+    dialect: Dialect,
     /// Labels.
     pub(super) fields: Vec<String>,
     known: HashSet<String>,
@@ -25,6 +26,10 @@ pub(super) struct Names {
 }
 
 impl Names {
+    pub(super) fn of(dialect: Dialect) -> Self {
+        Names { dialect, ..Names::default() }
+    }
+
     pub(super) fn list(&mut self, list: &ListNode) {
         for node in &list.nodes {
             match node {
@@ -54,10 +59,10 @@ impl Names {
     fn command(&mut self, command: &CommandNode, piped: bool) {
         if let Some(Expr::Identifier(_, name)) = command.args.first() {
             let count = command.args.len() - 1 + usize::from(piped);
-            if signature::prints(name) && !self.printed.iter().any(|(known, n)| known == name.as_str() && *n == count) {
+            if self.dialect.prints(name) && !self.printed.iter().any(|(known, n)| known == name.as_str() && *n == count) {
                 self.printed.push((name.to_string(), count));
             }
-            if let (Some(Expr::String(_, pattern)), true) = (command.args.get(1), signature::takes_pattern(name)) {
+            if let (Some(Expr::String(_, pattern)), true) = (command.args.get(1), self.dialect.takes_pattern(name)) {
                 self.patterns.push(pattern.to_string());
             }
         }
@@ -74,8 +79,8 @@ impl Names {
             },
             Expr::Identifier(pos, name) => {
                 self.sees_line |= name == "__line__";
-                self.sees_clock |= signature::sees_clock(name);
-                if !signature::exists(name) {
+                self.sees_clock |= self.dialect.sees_clock(name);
+                if self.dialect.signature(name).is_none() {
                     self.unknown.push((pos.line, name.to_string()));
                 }
             }

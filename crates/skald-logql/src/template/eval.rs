@@ -1,6 +1,6 @@
 //! Runs a template.
 
-use super::signature::{Kind, Run, Signature, signature};
+use super::signature::{Kind, Run, Signature};
 use super::value::Value;
 use super::{OUTPUT_BYTES_MAX, PATTERN_WORK, Subject, Template, WORK_MAX, functions, source, strings};
 use gotmpl::parse::{BranchNode, CommandNode, Expr, ListNode, Node, Number, PipeNode, TemplateNode};
@@ -265,7 +265,7 @@ impl<'t> Renderer<'t> {
             Some(command) => run.failed_command(command, message),
             None => run.failed_expr(at, message),
         };
-        let Some(signature) = signature(name) else {
+        let Some(signature) = self.template.dialect.signature(name) else {
             return Err(failed(self, &format!("{name:?} is not a defined function")));
         };
         let given = arguments.len() + usize::from(piped.is_some());
@@ -299,8 +299,7 @@ impl<'t> Renderer<'t> {
             Run::Pure(function) => function(values),
             Run::Line => Ok(Value::text(&String::from_utf8_lossy(self.subject.line))),
             Run::Timestamp => Ok(functions::time(self.subject.timestamp)),
-            Run::Now => Ok(functions::time(self.template.now)),
-            Run::Date => functions::date(values, self.template.now),
+            Run::Clock(function) => function(values, self.subject.now),
             Run::Print => self.template.printers.print(name, values),
             Run::Pattern(function) => {
                 let Value::Text(pattern) = &values[0] else { return Err("no pattern".to_owned()) };

@@ -28,12 +28,16 @@ pub(super) fn time(nanos: i64) -> Value {
 
 /// A time, or seconds, in a layout; of anything else the current time.
 pub(super) fn date(args: &[Value], now: i64) -> Result<Value, String> {
-    let time = match &args[1] {
+    Ok(Value::text(&time_of(&args[1], now).format(text(&args[0]))))
+}
+
+/// A time, or seconds since 1970; of anything else the current time.
+pub(super) fn time_of(value: &Value, now: i64) -> Time {
+    match value {
         Value::Time(time) => time.clone(),
         Value::Int(seconds) => Time::utc(i128::from(*seconds) * 1_000_000_000),
         _ => Time::utc(i128::from(now)),
-    };
-    Ok(Value::text(&time.format(text(&args[0]))))
+    }
 }
 
 pub(super) fn to_date(args: &[Value]) -> Result<Value, String> {

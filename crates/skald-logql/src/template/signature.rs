@@ -1,7 +1,7 @@
 //! The functions that templates may call.
 
 use super::value::Value;
-use super::{functions, numbers, strings};
+use super::{Dialect, agent, functions, numbers, strings};
 use regex::bytes::Regex;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-type Pure = fn(&[Value]) -> Result<Value, String>;
+pub(super) type Pure = fn(&[Value]) -> Result<Value, String>;
 
 /// How a function is run.
 #[derive(Clone, Copy)]
@@ -53,8 +53,8 @@ pub(super) enum Run {
     Print,
     Line,
     Timestamp,
-    Now,
-    Date,
+    /// With the current time behind the arguments.
+    Clock(fn(&[Value], i64) -> Result<Value, String>),
 }
 
 /// A function's parameters and how it is run.
@@ -72,25 +72,24 @@ impl Signature {
     }
 }
 
-pub(super) fn signature(name: &str) -> Option<&'static Signature> {
-    FUNCTIONS.get(name)
-}
+impl Dialect {
+    pub(super) fn signature(self, name: &str) -> Option<&'static Signature> {
+        let own = if self == Dialect::Agent { agent::FUNCTIONS.get(name) } else { None };
+        own.or_else(|| FUNCTIONS.get(name))
+    }
 
-pub(super) fn exists(name: &str) -> bool {
-    FUNCTIONS.contains_key(name)
-}
+    pub(super) fn prints(self, name: &str) -> bool {
+        self.signature(name).is_some_and(|signature| matches!(signature.run, Run::Print))
+    }
 
-pub(super) fn prints(name: &str) -> bool {
-    signature(name).is_some_and(|signature| matches!(signature.run, Run::Print))
-}
+    pub(super) fn takes_pattern(self, name: &str) -> bool {
+        self.signature(name).is_some_and(|signature| matches!(signature.run, Run::Pattern(_)))
+    }
 
-pub(super) fn takes_pattern(name: &str) -> bool {
-    signature(name).is_some_and(|signature| matches!(signature.run, Run::Pattern(_)))
-}
-
-/// Whether a function may give, or fall back to, the current time.
-pub(super) fn sees_clock(name: &str) -> bool {
-    signature(name).is_some_and(|signature| matches!(signature.run, Run::Now | Run::Date))
+    /// Whether a function may give, or fall back to, the current time.
+    pub(super) fn sees_clock(self, name: &str) -> bool {
+        self.signature(name).is_some_and(|signature| matches!(signature.run, Run::Clock(_)))
+    }
 }
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Signature>> = LazyLock::new(|| {
@@ -172,8 +171,8 @@ static FUNCTIONS: LazyLock<HashMap<&'static str, Signature>> = LazyLock::new(|| 
     let special: [(&str, &'static [Kind], Option<Kind>, Run); 15] = [
         ("__line__", &[], None, Run::Line),
         ("__timestamp__", &[], None, Run::Timestamp),
-        ("now", &[], None, Run::Now),
-        ("date", &[Text, Any], None, Run::Date),
+        ("now", &[], None, Run::Clock(|_, now| Ok(functions::time(now)))),
+        ("date", &[Text, Any], None, Run::Clock(functions::date)),
         ("and", &[Any], Some(Any), Run::Shortcut { stops_at: false }),
         ("or", &[Any], Some(Any), Run::Shortcut { stops_at: true }),
         ("print", &[], Some(Any), Run::Print),

@@ -3,9 +3,13 @@ use super::*;
 const NANOS: i64 = 1_768_442_278_372_830_858;
 
 fn render(source: &str) -> Result<String, String> {
+    render_in(Dialect::LogQl, source)
+}
+
+fn render_in(dialect: Dialect, source: &str) -> Result<String, String> {
     let labels = LabelMap::new([("a", "x"), ("n", "5"), ("msg", "hello wORLD foo-bar"), ("empty", "")].into_iter());
-    let template = Template::compile("line", source, NANOS)?;
-    template.render(Subject { line: b"the line", timestamp: NANOS, labels: &labels })
+    let template = Template::compile("line", source, dialect)?;
+    template.render(Subject { line: b"the line", timestamp: NANOS, now: NANOS, labels: &labels })
 }
 
 #[track_caller]
@@ -262,4 +266,109 @@ fn no_template_works_on_more_than_a_bounded_amount_of_text() {
         assert!(render(source).is_err(), "{source}");
     }
     check("{{ trimAll (repeat 400000 \"ab\") (repeat 400000 \"b\") }}", "");
+}
+
+mod agent {
+    use super::*;
+
+    #[track_caller]
+    fn check(source: &str, want: &str) {
+        assert_eq!(render_in(Dialect::Agent, source).as_deref(), Ok(want), "{source}");
+    }
+
+    #[test]
+    fn functions_of_the_agent_are_unknown_to_queries() {
+        check_error("{{ Hash \"s\" .a }}", "1: function \"Hash\" not defined");
+        check("{{ .msg | ToUpper | trunc 5 }}", "HELLO");
+        assert_eq!(render_in(Dialect::Agent, "{{ env \"HOME\" }}"), Err("template: line:1: function \"env\" not defined".to_owned()));
+    }
+
+    #[test]
+    fn hashes_take_a_salt() {
+        check("{{ Sha2Hash \"sa\" \"lt\" }}", "63479ad69a090b258277ec8fba6f99419a2ffb248981510657c944ccd1148e97");
+        check("{{ sha256sum \"abc\" }}", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        check("{{ Hash \"\" \"abc\" }}", "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532");
+        check("{{ adler32sum \"Wikipedia\" }}", "300286872");
+    }
+
+    #[test]
+    fn texts_are_changed() {
+        check("{{ quote \"a\\\"b\" 1 }} {{ squote .a }} {{ cat 1 nil .a }} {{ nospace \" a b\\n\" }}", "\"a\\\"b\" \"1\" 'x' 1 x ab");
+        check("{{ swapcase \"aBc\" }} {{ untitle \"First Try\" }} {{ initials \"First Try\" }}", "AbC first try FT");
+        check(
+            "{{ snakecase \"FirstName HTTPServer-x\" }} {{ kebabcase \"FirstName\" }} {{ camelcase \"http_server\" }}",
+            "first_name_http_server_x first-name HttpServer",
+        );
+        check("{{ abbrev 5 \"hello world\" }} {{ abbrev 3 \"hello\" }} {{ wrap 5 \"a bc defghij k\" }}", "he... hello a bc\ndefghij\nk");
+        check("{{ regexQuoteMeta \"a.b[1]\" }} {{ plural \"one\" \"many\" 2 }} {{ toString 5 | quote }}", "a\\.b\\[1\\] many \"5\"");
+        check(
+            "{{ regexMatch \"^h\" .msg }} {{ regexFind \"w[A-Z]+\" .msg }} {{ regexFind \"q\" .msg }}|{{ regexFindAll \"o\" .msg 2 | join \"-\" }}",
+            "true wORLD |o-o",
+        );
+        check("{{ regexSplit \"[ -]\" .msg -1 | join \",\" }} {{ regexSplit \" \" .msg 2 | last }}", "hello,wORLD,foo,bar wORLD foo-bar");
+    }
+
+    #[test]
+    fn values_are_chosen() {
+        check("{{ ternary \"y\" \"n\" true }}{{ ternary \"y\" \"n\" false }} {{ empty .empty }} {{ coalesce .empty 0 .n }}", "yn true 5");
+        check(
+            "{{ all .a .empty }} {{ any .a .empty }} {{ kindOf .a }} {{ kindIs \"slice\" (list 1) }} {{ typeOf 1 }}",
+            "false true string true int",
+        );
+        check("{{ add1 4 }} {{ int64 \"7\" }} {{ atoi \"x\" }} {{ toDecimal \"777\" }} {{ biggest 1 3 2 }}", "5 7 0 511 3");
+        assert!(render_in(Dialect::Agent, "{{ fail \"no\" }}").expect_err("it fails").ends_with("error calling fail: no"));
+    }
+
+    #[test]
+    fn lists_and_maps_are_made() {
+        check(
+            "{{ splitList \"-\" \"a-b-c\" | rest | join \"+\" }} {{ (split \"-\" \"a-b-c\")._1 }} {{ (splitn \"-\" 2 \"a-b-c\")._1 }}",
+            "b+c b b-c",
+        );
+        check(
+            "{{ list 1 2 3 | reverse }} {{ list \"b\" \"a\" \"b\" | uniq | sortAlpha }} {{ first (list 7 8) }} {{ initial (list 7 8) }}",
+            "[3 2 1] [a b] 7 [7]",
+        );
+        check(
+            "{{ has 2 (list 1 2) }} {{ has \"2\" (list 1 2) }} {{ without (list 1 2 3) 2 }} {{ until 3 }} {{ until -2 }}",
+            "true false [1 3] [0 1 2] [0 -1]",
+        );
+        check("{{ $d := dict \"k\" 1 \"l\" \"m\" }}{{ get $d \"k\" }} {{ hasKey $d \"z\" }} {{ $d.l }}", "1 false m");
+        check("{{ splitList \"\" \"aé\" }}", "[a é]");
+    }
+
+    #[test]
+    fn json_is_written_as_go_writes_it() {
+        check(
+            "{{ dict \"b\" 1.5 \"a\" \"<&>\" | toJson }} {{ \"<\" | toRawJson }} {{ list 1.0 nil true | toJson }}",
+            "{\"a\":\"\\u003c\\u0026\\u003e\",\"b\":1.5} \"<\" [1,null,true]",
+        );
+        check("{{ fromJson \"{\\\"a\\\":[1,{\\\"b\\\":2.0}]}\" | toJson }} {{ toPrettyJson (list 1) }}", "{\"a\":[1,{\"b\":2}]} [\n  1\n]");
+        assert!(render_in(Dialect::Agent, "{{ mustFromJson \"{\" }}").is_err());
+    }
+
+    #[test]
+    fn times_are_shown_in_zones_and_moved() {
+        check(
+            "{{ dateInZone \"15:04 MST\" now \"Europe/Berlin\" }} {{ htmlDate now }} {{ htmlDateInZone 0 \"America/New_York\" }}",
+            "02:57 CET 2026-01-15 1969-12-31",
+        );
+        check("{{ now | dateModify \"-1h30m\" | date \"15:04\" }} {{ now | dateModify \"x\" | date \"15:04\" }}", "00:27 01:57");
+        check("{{ ago (now | dateModify \"-90.5s\") }} {{ duration 95 }} {{ duration \"3600\" }}", "1m30s 1m35s 1h0m0s");
+    }
+
+    #[test]
+    fn nothing_grows_without_end() {
+        for source in [
+            "{{ $x := list 1 }}{{ $x = list $x $x }}",
+            "{{ until 1000000 }}",
+            "{{ splitList \"\" (repeat 100000 \"x\") }}",
+            "{{ split \"x\" (repeat 100000 \"x\") }}",
+            "{{ $x := repeat 900000 \"x\" }}{{ cat $x $x }}",
+            "{{ $x := repeat 900000 \"\\\"\" }}{{ quote $x }}",
+            "{{ repeat 900000 \"<\" | toJson }}",
+        ] {
+            assert!(render_in(Dialect::Agent, source).is_err(), "{source}");
+        }
+    }
 }

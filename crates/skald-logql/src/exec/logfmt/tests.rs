@@ -24,6 +24,14 @@ fn pairs_end_at_blanks_and_quotes() {
     check("app=x 1k=v k-\u{e9}=w", r#"{_1k="v", app="web", app_extracted="x", k__="w"}"#);
 }
 
+#[test]
+fn written_pairs_keep_their_keys_and_leave_out_what_is_wrong() {
+    let mut pairs = Vec::new();
+    let line = r#"k-é=1 =x "y b="q \"r\"" flag c="\z" 1k="" d=e=f g=h"#;
+    logfmt_pairs(line, &mut Vec::new(), |key, value| pairs.push(format!("{key}:{value}")));
+    assert_eq!(pairs, ["k-é:1", "b:q \"r\"", "flag:", "1k:", "g:h"]);
+}
+
 proptest! {
     #![proptest_config(skald_testkit::property(500))]
 
