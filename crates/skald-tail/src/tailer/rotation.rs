@@ -118,6 +118,8 @@ impl Tailer {
         match sibling.format {
             None => self.adopt(reading, &sibling.path).unwrap_or(false),
             Some(format) => {
+                // The inode that it had may be another file's by now.
+                (reading.device, reading.inode) = (sibling.device, sibling.inode);
                 reading.packed_as = Some(Box::new((sibling.path.as_path().into(), format)));
                 true
             }

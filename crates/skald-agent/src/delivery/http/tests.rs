@@ -201,6 +201,15 @@ async fn another_host_gets_no_credentials() {
     assert_eq!((request.header("authorization"), request.header("cookie"), request.header("x-team")), (None, None, Some("x")));
 }
 
+#[test]
+fn credentials_stay_with_the_host_and_its_encryption() {
+    let keeps = |from: &str, to: &str| keeps_credentials(&Url::parse(from).expect("an address"), &Url::parse(to).expect("an address"));
+    assert!(keeps("http://h/a", "http://h/b"));
+    assert!(keeps("http://h/a", "https://h/a"));
+    assert!(!keeps("https://h/a", "http://h/a"));
+    assert!(!keeps("https://h/a", "https://other/a"));
+}
+
 #[tokio::test]
 async fn redirects_come_to_an_end() {
     let server = Server::start(|_| Reply::status(307).with("location", "/again")).await;
