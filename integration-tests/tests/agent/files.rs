@@ -11,6 +11,11 @@ fn lines_of_files_that_rotate_in_every_way_are_stored_once_while_the_server_dies
     let path = |name: &str| agent.path().join("logs").join(name);
     let names = ["renamed.log", "truncated.log", "deleted.log", "zipped.log", "steady.log"];
     let mut writers: Vec<Writer> = names.iter().map(|name| Writer::new(path(name))).collect();
+    for writer in &mut writers {
+        // What was renamed before anybody saw it was never a file of this pattern.
+        writer.write(1);
+        has_read(&agent, &writer.path);
+    }
     for round in 0..6 {
         if round % 2 == 1 {
             server.kill();
