@@ -379,6 +379,25 @@ fn a_request_on_its_way_finishes_before_a_stop_is_done() {
 }
 
 #[test]
+fn a_stop_ends_a_search() {
+    let source = FakeSource::default();
+    source.add(None, &["1", "2", "3", "4"]);
+    let transport = FakeTransport::slow(Duration::from_secs(1), |_, _| status(400));
+    let mut bench = Bench::of("", &source, &transport);
+    transport.set_clock(bench.world.clock.clone());
+    bench.start();
+    bench.advance(Duration::from_secs(1));
+    let delivery = bench.delivery.take().expect("it runs");
+    bench.world.seams().spawner.spawn("stop", delivery.stop().boxed());
+    bench.world.spawner.run_until_idle();
+    while bench.world.clock.advance_to_next_sleeper() {
+        bench.world.spawner.run_until_idle();
+    }
+    assert_eq!((transport.lines().len(), source.acked()), (2, vec![]));
+    bench.counts(r#"promtail_dropped_entries_total{host="h:1",tenant="",reason="ingester_error"} 0"#);
+}
+
+#[test]
 fn a_source_that_ends_is_sent_to_its_end() {
     let source = source_of(&["a", "b"]);
     let mut bench = Bench::of("", &source, &FakeTransport::new(|nth, _| if nth == 0 { dead() } else { status(204) }));
