@@ -250,10 +250,10 @@ fn a_group_that_is_only_in_memory_stays_there_however_large_it_is() {
     let entry = Entry { line: format!("{noise} 1:0"), ..entry(1, 0) };
     node.spool.intake().offer(&mut vec![entry], Some(position(1, 1))).unwrap();
     node.cut();
-    let batch = node.clients[0].reader.next().now_or_never().expect("is there");
-    // Nothing but the spool holds it now, and it has been tried to write it again.
+    // It has been tried to write it again, and a client comes late.
     node.advance(Duration::from_secs(2));
     node.clients[0].reader = node.spool.reader("a");
+    let batch = node.clients[0].reader.next().now_or_never().expect("is there");
     let request = decode(&batch.payload().now_or_never().unwrap().unwrap());
     assert!(request.streams[0].entries[0].line.ends_with(b" 1:0"));
 }
