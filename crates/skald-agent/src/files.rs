@@ -54,7 +54,7 @@ struct Shared {
 /// What the thread is asked for.
 #[derive(Default)]
 struct Orders {
-    jobs: Option<Vec<Arc<FileJob>>>,
+    jobs: Option<(Vec<Arc<FileJob>>, oneshot::Sender<()>)>,
     targets: bool,
     views: Vec<oneshot::Sender<Arc<View>>>,
     /// Asked to stop, and who waits for that.
@@ -72,9 +72,12 @@ impl FileReader {
         FileReader(shared)
     }
 
-    /// Replaces the scrape configs.
-    pub fn set_jobs(&self, jobs: Vec<Arc<FileJob>>) {
-        self.order(|orders| orders.jobs = Some(jobs));
+    /// Replaces the scrape configs; completes when no further line is read by the old ones.
+    pub async fn set_jobs(&self, jobs: Vec<Arc<FileJob>>) {
+        let (send, receive) = oneshot::channel();
+        self.order(|orders| orders.jobs = Some((jobs, send)));
+        // The thread is gone, and reads nothing more.
+        let _ = receive.await;
     }
 
     /// Targets of a scrape config have changed.
@@ -153,7 +156,12 @@ impl Thread {
                 self.end(waiting);
                 return;
             }
-            self.follow(orders.jobs, orders.targets);
+            let (jobs, taken) = orders.jobs.unzip();
+            self.follow(jobs, orders.targets);
+            if let Some(taken) = taken {
+                // Whoever waits may have gone.
+                let _ = taken.send(());
+            }
             let now = Now { wall: self.clock.now(), monotonic: self.clock.monotonic() };
             self.lines.begin(now);
             let next = match self.jobs {

@@ -158,7 +158,7 @@ impl Agent {
         let files = self.switch(&mut running, prepared).await?;
         // What takes longer to be found is read as it comes.
         self.within(DISCOVERY_PAUSE, files.found).await;
-        self.reader.set_jobs(files.jobs);
+        self.reader.set_jobs(files.jobs).await;
         Ok(())
     }
 
@@ -199,7 +199,7 @@ impl Agent {
         if !self.within(DISCOVERY_TIMEOUT, files.found).await {
             warn!("discovery has not found everything yet, going on with what there is");
         }
-        self.reader.set_jobs(files.jobs);
+        self.reader.set_jobs(files.jobs).await;
         if result.is_ok() {
             info!("configuration was read anew");
         }
