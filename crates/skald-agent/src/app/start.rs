@@ -12,7 +12,7 @@ use crate::sources::journal::{JournalSource, ReaderError};
 use crate::sources::push::{PushError, PushSource};
 use crate::sources::syslog::{SyslogError, SyslogSource};
 use parking_lot::Mutex;
-use skald_discovery::{Discovery, KubernetesDiscovery, KubernetesError, KubernetesSeams, StaticDiscovery};
+use skald_discovery::{Discovery, FileDiscovery, FilePatternError, KubernetesDiscovery, KubernetesError, KubernetesSeams, StaticDiscovery};
 use skald_model::ErrorKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ enum SourceError {
     Journal(#[from] ReaderError),
     #[error("kubernetes_sd_configs")]
     Kubernetes(#[from] KubernetesError),
-    #[error("{0} is not supported by this build")]
-    Unbuilt(&'static str),
+    #[error("file_sd_configs")]
+    FileSd(#[from] FilePatternError),
 }
 
 impl StartError {
@@ -59,7 +59,7 @@ impl StartError {
             SourceError::Push(error) => error.kind(),
             SourceError::Journal(error) => error.kind(),
             SourceError::Kubernetes(error) => error.kind(),
-            SourceError::Unbuilt(_) => ErrorKind::NotImplemented,
+            SourceError::FileSd(_) => ErrorKind::InvalidInput,
         }
     }
 }
@@ -130,8 +130,10 @@ async fn discoveries(config: &DiscoveryConfig, world: &World) -> Result<Vec<Box<
     if !config.static_configs.is_empty() {
         discoveries.push(Box::new(StaticDiscovery::new(&config.static_configs)));
     }
-    if !config.file_sd_configs.is_empty() {
-        return Err(SourceError::Unbuilt("file_sd_configs"));
+    for files in &config.file_sd_configs {
+        let (seams, stats) = (&world.seams, Arc::clone(&world.discovery));
+        let (disk, clock, spawner) = (Arc::clone(&seams.disk), Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
+        discoveries.push(Box::new(FileDiscovery::new(files, disk, clock, spawner, stats)?));
     }
     for kubernetes in &config.kubernetes_sd_configs {
         let seams = KubernetesSeams {
