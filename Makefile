@@ -23,7 +23,7 @@ check: ## Format, clippy with warnings denied, docs, dependency policy.
 test: ## Every test: unit, property, golden, fault, and end-to-end on the real binary, a real S3 server and real exporters (installed below .tools).
 	scripts/s3-server.sh > /dev/null
 	scripts/otlp-exporter.sh > /dev/null
-	scripts/journal-remote.sh > /dev/null
+	scripts/log-senders.sh > /dev/null
 	$(CARGO) test --workspace --all-targets
 	$(CARGO) test --workspace --doc --quiet
 

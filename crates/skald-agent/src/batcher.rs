@@ -20,6 +20,8 @@ use tokio::sync::{Notify, watch};
 
 /// Batches of the configured size that the open group may hold, those of all tenants and the cost of their streams together.
 const OPEN_BATCHES_MAX: usize = 4;
+/// What they may cost however small batches are.
+const COST_MIN: usize = 64 << 10;
 /// What a batch may have whatever is configured.
 const BATCH_SIZE_MAX: usize = 64 << 20;
 
@@ -51,7 +53,7 @@ impl BatchLimits {
 
     /// Bytes in memory that the open batches of all tenants may have.
     fn cost_max(&self) -> usize {
-        self.batch_size.saturating_mul(OPEN_BATCHES_MAX)
+        self.batch_size.saturating_mul(OPEN_BATCHES_MAX).saturating_add(COST_MIN)
     }
 
     fn bounded(mut self) -> Self {

@@ -7,6 +7,8 @@ use skald_testkit::SeededRandom;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Stages of a pipeline that is run.
+const STAGES_MAX: usize = 20;
 /// 2024-05-06T07:08:09Z.
 const START: i64 = 1_714_979_289_000_000_000;
 
@@ -80,7 +82,10 @@ pub(crate) const YAML: Target = Target {
         let printed = serde_saphyr::to_string(&stages).expect("what was read is written");
         let again = serde_saphyr::from_str::<Vec<StageConfig>>(&printed).unwrap_or_else(|error| panic!("{error} in {printed}"));
         assert_eq!(again, stages, "{printed}");
-        drop(run(&stages, &LINES.join("\n")));
+        // Each stage may make lines longer, so the work grows with the square of their number.
+        if stages.len() <= STAGES_MAX {
+            drop(run(&stages, &LINES.join("\n")));
+        }
     },
 };
 

@@ -163,6 +163,15 @@ impl Template {
         }
     }
 
+    /// The text that it is, if it is no more than that.
+    pub fn only_text(&self) -> Option<&str> {
+        match self.main.nodes.as_slice() {
+            [] => Some(""),
+            [Node::Text(text)] => Some(&text.text),
+            _ => None,
+        }
+    }
+
     /// Whether it needs the line.
     pub(crate) fn sees_line(&self) -> bool {
         self.names.sees_line

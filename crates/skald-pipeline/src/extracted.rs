@@ -103,3 +103,59 @@ impl Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(extracted: &Extracted, name: &str) -> Option<String> {
+        extracted.text(name).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_label_is_extracted_alone_and_over_what_was_there() {
+        let stream = Text::from("stream");
+        let before: LabelSet = [("a", "1")].into_iter().collect();
+        let mut after = before.clone();
+        after.set("stream", "out");
+
+        let mut first = Extracted::of(&before);
+        first.set_label(&stream, &before, &after);
+        assert_eq!((text(&first, "stream"), text(&first, "a")), (Some("out".to_owned()), Some("1".to_owned())));
+
+        let mut set = Extracted::of(&before);
+        set.set(&stream, Value::Text("old".to_owned()));
+        set.set_label(&stream, &before, &after);
+        assert_eq!(text(&set, "stream"), Some("out".to_owned()));
+
+        let mut other = Extracted::of(&LabelSet::new());
+        other.set_label(&stream, &before, &after);
+        assert_eq!((text(&other, "stream"), text(&other, "a")), (Some("out".to_owned()), None));
+    }
+
+    #[test]
+    fn names_are_set_over_labels_and_removed() {
+        let labels: LabelSet = [("a", "1"), ("c", "3")].into_iter().collect();
+        let mut extracted = Extracted::of(&labels);
+        extracted.set(&"b".into(), Value::Number(2.0));
+        extracted.set(&"a".into(), Value::Null);
+        extracted.remove(&"c".into());
+        assert_eq!((text(&extracted, "a"), text(&extracted, "b"), text(&extracted, "c")), (None, Some("2".to_owned()), None));
+        assert_eq!((extracted.contains("a"), extracted.contains("c")), (true, false));
+        let names: Vec<_> = extracted.sorted().into_iter().map(|(name, value)| (name, value.into_owned())).collect();
+        assert_eq!(names, [("a", Value::Null), ("b", Value::Number(2.0))]);
+    }
+
+    #[test]
+    fn values_have_the_shortest_text() {
+        for (value, want) in [
+            (Value::Number(1.0), Some("1")),
+            (Value::Number(-0.25), Some("-0.25")),
+            (Value::Number(1e21), Some("1000000000000000000000")),
+            (Value::Bool(true), Some("true")),
+            (Value::Null, None),
+        ] {
+            assert_eq!(value.text().as_deref(), want, "{value:?}");
+        }
+    }
+}

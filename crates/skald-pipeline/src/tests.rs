@@ -162,6 +162,27 @@ fn what_is_released_passes_the_stages_behind() {
 }
 
 #[test]
+fn a_line_that_was_held_before_begins_what_it_is_joined_to() {
+    let mut bench = Bench::new("[{cri: {max_partial_lines: 1}}, {labeldrop: [s, stream]}, {multiline: {firstline: ^a}}]");
+    bench.push("2024-05-06T07:08:09Z stdout P late");
+    bench.push("{s=1} 2024-05-06T07:08:09Z stdout F a");
+    bench.push("2024-05-06T07:08:09Z stderr P x");
+    assert_eq!(bench.instance.oldest_held(), Some(Mark(0)));
+    assert_eq!(bench.flush()[0].line, "a\nlate\nx");
+}
+
+#[test]
+fn the_first_deadline_counts() {
+    let mut bench = Bench::new(
+        "- multiline: {firstline: ^a, max_wait_time: 9s}\n- match: {selector: '{}', stages: [{multiline: {firstline: ^a, max_wait_time: 1s}}]}",
+    );
+    bench.push("a");
+    assert_eq!(bench.instance.next_deadline(), Some(bench.now.monotonic + Duration::from_secs(9)));
+    bench.push("a");
+    assert_eq!(bench.instance.next_deadline(), Some(bench.now.monotonic + Duration::from_secs(1)));
+}
+
+#[test]
 fn instances_share_nothing_that_is_held() {
     let mut bench = Bench::new("- multiline: {firstline: ^a}");
     bench.push("a");

@@ -3,7 +3,7 @@ use std::time::Duration;
 /// How files are found and followed.
 #[derive(Debug, Clone)]
 pub struct TailConfig {
-    /// Time between two looks at all directories. Changes are learned of at once where the system reports them; this finds the rest.
+    /// Time between two looks at all directories, where the system does not report their changes. Where it does they are learned of at once, and a look once a minute is enough.
     pub sync_period: Duration,
     /// Where the system does not report changes: time between two looks at the files there, while any of them changes.
     pub poll_min: Duration,

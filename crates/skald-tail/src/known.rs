@@ -1,7 +1,7 @@
 //! Positions of files that are not being read: from an earlier process, of targets that went, of files that were done.
 
 use crate::position::{FilePosition, HEAD_BYTES};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub(crate) struct Known {
     /// Files to be read on, by inode.
     open: FxHashMap<u64, Vec<FilePosition>>,
     /// Paths of these at the start of the process: their plain positions say nothing new.
-    paths: FxHashMap<PathBuf, ()>,
+    paths: FxHashSet<PathBuf>,
     /// Promtail's positions.
     plain: HashMap<PathBuf, u64>,
     done: VecDeque<FilePosition>,
@@ -47,7 +47,7 @@ impl Known {
     pub(crate) fn new(positions: Vec<FilePosition>, plain: HashMap<PathBuf, u64>) -> Self {
         let mut known = Known { plain, ..Known::default() };
         for position in positions {
-            known.paths.insert(position.path.clone(), ());
+            known.paths.insert(position.path.clone());
             known.keep(position);
         }
         known
@@ -83,7 +83,7 @@ impl Known {
             }
         }
         match self.plain.remove(sought.path) {
-            Some(offset) if !self.paths.contains_key(sought.path) => Begin::At(offset),
+            Some(offset) if !self.paths.contains(sought.path) => Begin::At(offset),
             _ => Begin::New,
         }
     }

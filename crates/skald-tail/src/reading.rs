@@ -4,6 +4,7 @@ mod packed;
 mod plain;
 
 use crate::coding::Coding;
+use crate::known::STRONG_BYTES;
 use crate::position::{FileId, FilePosition, Fingerprint, Head};
 use crate::siblings;
 use crate::tailer::{Lines, Stats};
@@ -245,6 +246,18 @@ impl Reading {
             self.fingerprint = Fingerprint::of(head.bytes());
         }
         Ok(true)
+    }
+
+    /// Takes in the fingerprint of a file that was nearly empty when it was last read.
+    pub(crate) fn note_head(&mut self) {
+        if self.fingerprint.len < STRONG_BYTES && matches!(self.content, Content::Plain(_)) {
+            let content = std::mem::replace(&mut self.content, Content::Closed);
+            if let Content::Plain(open) = &content {
+                // What fails here fails again when the file is read.
+                let _ = self.check_head(&open.file);
+            }
+            self.content = content;
+        }
     }
 
     /// Opens what is at the path, if that is still the file.

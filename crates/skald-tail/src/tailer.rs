@@ -1,6 +1,7 @@
 //! All files of a process, in rounds.
 
 mod api;
+mod changes;
 mod places;
 mod rotation;
 mod turns;
@@ -13,7 +14,7 @@ use crate::position::{FileId, FilePosition};
 use crate::reading::{Content, Place, Reading, Turns};
 use crate::target::{FileTarget, Target};
 use crate::walk::Tree;
-use crate::watch::{Change, Waker, Watcher};
+use crate::watch::{Waker, Watcher};
 use rustc_hash::{FxHashMap, FxHashSet};
 use skald_model::Timestamp;
 use skald_model::seam::Random;
@@ -66,7 +67,8 @@ pub struct Tailer {
     last_scan: Duration,
     scan_due: Duration,
     thorough_due: Duration,
-    forget_due: Duration,
+    /// None before the first round.
+    forget_due: Option<Duration>,
     poll_due: Duration,
     poll_period: Duration,
     /// Paths that could not be opened, said once.
@@ -102,7 +104,7 @@ impl Tailer {
             last_scan: Duration::ZERO,
             scan_due: Duration::ZERO,
             thorough_due: Duration::ZERO,
-            forget_due: Duration::ZERO,
+            forget_due: None,
             poll_due: Duration::ZERO,
             unopened: FxHashSet::default(),
             config,
@@ -135,7 +137,7 @@ impl Tailer {
         let gone: Vec<FileId> =
             self.readings.values().filter(|reading| !numbers.contains(&reading.target.number)).map(|reading| reading.id).collect();
         gone.into_iter().for_each(|id| self.unwant(id));
-        self.scan_due = Duration::ZERO;
+        self.scan_soon();
     }
 
     /// One round: what changed, the directories when due, a bounded piece of each file with unread bytes. Says when to call again.
@@ -151,7 +153,7 @@ impl Tailer {
             self.poll(lines);
         }
         self.follow_moved(lines);
-        if now >= self.forget_due {
+        if now >= *self.forget_due.get_or_insert(now + FORGET_PERIOD) {
             self.forget(lines);
         }
         self.end_pauses();
@@ -200,102 +202,9 @@ impl Tailer {
         Next::At([poll, pause, retry].into_iter().flatten().fold(self.scan_due, Duration::min))
     }
 
-    fn take_events(&mut self, lines: &mut dyn Lines) {
-        let mut names = FxHashSet::default();
-        for event in self.watcher.events() {
-            match event.what {
-                Change::Written => {
-                    for path in self.tree.paths(event.watch, &event.name).collect::<Vec<_>>() {
-                        self.paths.get(&*path).cloned().into_iter().flatten().for_each(|id| self.enqueue(id));
-                    }
-                }
-                Change::Name => {
-                    names.insert((event.watch, event.name));
-                }
-                Change::Directory => {
-                    if self.tree.is_watched(event.watch) {
-                        self.scan_soon();
-                    }
-                }
-                Change::Overflow => {
-                    self.turns.stats.overflows += 1;
-                    self.thorough_due = Duration::ZERO;
-                    self.scan_soon();
-                }
-            }
-        }
-        let mut names: Vec<_> = names.into_iter().collect();
-        names.sort();
-        for (watch, name) in &names {
-            for path in self.tree.paths(*watch, name).collect::<Vec<_>>() {
-                self.recheck(&path);
-            }
-        }
-        for (watch, name) in &names {
-            let (found, awaited) = self.tree.appeared(*watch, name, &self.targets, &mut self.watcher);
-            if awaited {
-                self.scan_soon();
-            }
-            found.into_iter().for_each(|found| self.found(found, false, lines));
-        }
-    }
-
-    fn scan_soon(&mut self) {
-        self.scan_due = self.scan_due.min(self.turns.now.max(self.last_scan + SCAN_PAUSE));
-    }
-
-    fn enqueue(&mut self, id: FileId) {
-        if let Some(reading) = self.readings.get_mut(&id)
-            && !reading.queued
-        {
-            reading.queued = true;
-            if reading.not_before > self.turns.now { self.paused.push(id) } else { self.ready.push_back(id) }
-        }
-    }
-
-    fn end_pauses(&mut self) {
-        let now = self.turns.now;
-        let (ended, waiting) = std::mem::take(&mut self.paused)
-            .into_iter()
-            .partition(|id| self.readings.get(id).is_none_or(|reading| reading.not_before <= now));
-        self.paused = waiting;
-        self.ready.extend(ended);
-    }
-
-    /// Looks at what is not reported.
-    fn poll(&mut self, lines: &mut dyn Lines) {
-        let mut changed = false;
-        let mut polled = std::mem::take(&mut self.polled);
-        polled.sort_unstable();
-        polled.dedup();
-        polled.retain(|id| {
-            let Some(reading) = self.readings.get(id) else { return false };
-            if !reading.is_at() {
-                self.enqueue(*id);
-                return true;
-            }
-            let polled = reading.polled;
-            if polled && !reading.queued {
-                let path = reading.path.clone();
-                changed |= self.recheck(&path);
-            }
-            polled
-        });
-        self.polled.extend(polled);
-        if !self.moved.is_empty() {
-            // A file left its path: another one may be there.
-            for path in self.moved.iter().filter_map(|id| Some(self.readings.get(id)?.path.clone())).collect::<Vec<_>>() {
-                self.found_at(&path, lines);
-            }
-        }
-        self.poll_period =
-            if changed { self.config.poll_min } else { (self.poll_period * 2).min(self.config.poll_max).max(self.config.poll_min) };
-        self.poll_due = self.turns.now + self.poll_period;
-    }
-
     /// Gives up positions of files that no target reads and that do not exist.
     fn forget(&mut self, lines: &mut dyn Lines) {
-        self.forget_due = self.turns.now + FORGET_PERIOD;
+        self.forget_due = Some(self.turns.now + FORGET_PERIOD);
         let keys: FxHashSet<&str> = self.targets.iter().map(|target| &*target.key).collect();
         let gone = |position: &FilePosition| {
             !keys.contains(&*position.target_key)

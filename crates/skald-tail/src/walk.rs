@@ -49,6 +49,8 @@ pub(crate) struct Tree {
     directories: Vec<Directory>,
     by_path: FxHashMap<Arc<Path>, usize>,
     by_watch: FxHashMap<i32, Vec<usize>>,
+    /// A pattern begins behind a symbolic link, which may come to lead elsewhere without a report.
+    linked: bool,
 }
 
 /// A name in a directory, looked at no closer than needed.
@@ -119,6 +121,11 @@ impl Tree {
         self.by_watch.contains_key(&watch)
     }
 
+    /// Whether every change of what the patterns find is reported.
+    pub(crate) fn is_all_watched(&self) -> bool {
+        !self.linked && self.directories.iter().all(|directory| directory.watch.is_some())
+    }
+
     /// Directories that are watched.
     pub(crate) fn watches(&self) -> usize {
         self.by_watch.len()
@@ -147,7 +154,7 @@ impl Tree {
             same.retain(|other| *other != index);
         }
         if let Some(watch) = watch {
-            self.by_watch.entry(watch).or_default().push(index);
+            self.by_watch.entry(watch).or_insert_with(|| Vec::with_capacity(1)).push(index);
         }
     }
 }
@@ -170,6 +177,8 @@ impl Walk<'_> {
         }
         for (number, branch) in pattern.branches.iter().enumerate() {
             if branch.base.is_dir() {
+                let entered = self.tree.by_path.contains_key(&*branch.base);
+                self.tree.linked |= !entered && fs::canonicalize(&branch.base).is_ok_and(|real| real != branch.base);
                 self.enter(&branch.base, &[Interest { target: index, branch: number as u16, part: 0 }]);
             } else {
                 self.wait_for(&branch.base);
@@ -270,13 +279,11 @@ impl Walk<'_> {
                     let inode = entry.plain.map(|(_, inode)| inode);
                     self.found.push(Found { target: interest.target, path: entry.path.as_path().into(), inode });
                 }
-                Some(Kind::Directory) if matches!(part, Part::Any) => {
-                    if entry.may_be_entered() {
-                        below.insert(*interest);
+                Some(Kind::Directory) if !last || matches!(part, Part::Any) => {
+                    let stays = matches!(part, Part::Any);
+                    if !stays || entry.may_be_entered() {
+                        below.insert(if stays { *interest } else { Interest { part: interest.part + 1, ..*interest } });
                     }
-                }
-                Some(Kind::Directory) if !last => {
-                    below.insert(Interest { part: interest.part + 1, ..*interest });
                 }
                 _ => {}
             }

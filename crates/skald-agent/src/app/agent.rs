@@ -1,5 +1,4 @@
 use super::World;
-use super::batches::{NoBatches, SpoolBatches};
 use super::cursors::Cursors;
 use super::plan::{Plan, PlanError};
 use super::settings::{limits, log_warnings, losses, open_outlet, rate, tail_config};
@@ -7,7 +6,7 @@ use super::start::{StartError, start_source};
 use crate::config::{Config, ConfigError, Loaded};
 use crate::delivery::{Client, ClientError, Delivery};
 use crate::discovery::Synced;
-use crate::files::{FileMetrics, FileReader};
+use crate::files::{FileJob, FileMetrics, FileReader};
 use crate::http::Operations;
 use crate::intake::Intake;
 use crate::limit::Limited;
@@ -15,7 +14,8 @@ use crate::positions::PositionsError;
 use crate::source::{Source, SourceStatus};
 use crate::spool::{Spool, SpoolError};
 use async_trait::async_trait;
-use futures::future::{Either, join_all, select};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, join_all, select};
 use parking_lot::Mutex;
 use skald_model::ErrorKind;
 use skald_model::seam::{Clock, Seams, run_blocking};
@@ -56,6 +56,20 @@ pub(super) enum Outlet {
 struct Running {
     delivery: Option<Delivery>,
     sources: Vec<Arc<dyn Source>>,
+}
+
+/// A configuration that can be started.
+struct Prepared {
+    loaded: Arc<Loaded>,
+    plan: Plan,
+    clients: Vec<Client>,
+}
+
+/// What the thread that reads files shall do.
+struct Files {
+    jobs: Vec<Arc<FileJob>>,
+    /// Completes once all their targets are found.
+    found: BoxFuture<'static, ()>,
 }
 
 /// What is in force.
@@ -137,9 +151,11 @@ impl Agent {
     /// # Errors
     /// See [`AgentError`].
     pub async fn begin(&self) -> Result<(), AgentError> {
-        let loaded = self.loaded();
-        let plan = Plan::new(&loaded.config, &self.world.context)?;
-        self.switch(&mut *self.running.lock().await, &loaded, plan).await
+        let mut running = self.running.lock().await;
+        let prepared = self.prepare(self.loaded()).await?;
+        let files = self.switch(&mut running, prepared).await?;
+        self.reader.set_jobs(files.jobs);
+        Ok(())
     }
 
     /// Takes the configuration as it is now. The old one goes on where the new one is refused, and comes back where the new one does not start.
@@ -166,38 +182,49 @@ impl Agent {
             return Err(AgentError::Unchanged);
         }
         log_warnings(&loaded);
-        let plan = Plan::new(&loaded.config, &self.world.context)?;
-        for client in &loaded.config.clients {
-            Client::open(client, Arc::new(NoBatches), &self.world.seams).await?;
+        let prepared = self.prepare(Arc::new(loaded)).await?;
+        let (files, result) = match self.switch(&mut running, prepared).await {
+            Ok(files) => (files, Ok(())),
+            Err(error) => {
+                error!(error = %chain(&error), "new configuration does not start, going back to the old one");
+                let old = self.prepare(old).await?;
+                (self.switch(&mut running, old).await?, Err(error))
+            }
+        };
+        // Until then the old targets are read: they would else be let go of, and found again.
+        if !self.within(DISCOVERY_TIMEOUT, files.found).await {
+            warn!("discovery has not found everything yet, going on with what there is");
         }
-        let loaded = Arc::new(loaded);
-        if let Err(error) = self.switch(&mut running, &loaded, plan).await {
-            error!(error = %chain(&error), "new configuration does not start, going back to the old one");
-            let plan = Plan::new(&old.config, &self.world.context)?;
-            self.switch(&mut running, &old, plan).await?;
-            return Err(error);
+        self.reader.set_jobs(files.jobs);
+        if result.is_ok() {
+            info!("configuration was read anew");
         }
-        info!("configuration was read anew");
-        Ok(())
+        result
     }
 
-    /// Stops what runs, but for the reading of files, and starts what `plan` says.
-    async fn switch(&self, running: &mut Running, loaded: &Arc<Loaded>, plan: Plan) -> Result<(), AgentError> {
+    /// All of a configuration that can be refused before anything is stopped.
+    async fn prepare(&self, loaded: Arc<Loaded>) -> Result<Prepared, AgentError> {
+        let plan = Plan::new(&loaded.config, &self.world.context)?;
+        let clients = self.open_clients(&loaded.config).await?;
+        Ok(Prepared { loaded, plan, clients })
+    }
+
+    /// Stops what runs, but for the reading of files, and starts what was prepared.
+    async fn switch(&self, running: &mut Running, prepared: Prepared) -> Result<Files, AgentError> {
+        let Prepared { loaded, plan, clients } = prepared;
         stop_sources(&std::mem::take(&mut running.sources)).await;
         if let Some(delivery) = running.delivery.take() {
-            delivery.stop(Duration::ZERO).await;
+            delivery.stop().await;
         }
-        let config = &loaded.config;
-        self.limited.set_rate(rate(config));
-        running.delivery = self.start_delivery(config).await?;
+        self.limited.set_rate(rate(&loaded.config));
+        running.delivery = self.start_delivery(&loaded.config, clients);
         let cursors = self.cursors.known();
-        let intake: Arc<dyn Intake> = Arc::clone(&self.limited) as _;
-        let mut file_jobs = Vec::new();
-        for job in plan.jobs {
-            match start_source(&job, &self.world, &self.reader, &intake, &cursors).await {
+        let mut files = Vec::new();
+        for job in &plan.jobs {
+            match start_source(job, &self.world, &self.reader, &self.intake(), &cursors).await {
                 Ok(started) => {
                     running.sources.push(started.source);
-                    file_jobs.extend(started.files);
+                    files.extend(started.files);
                 }
                 Err(error) => {
                     stop_sources(&std::mem::take(&mut running.sources)).await;
@@ -205,26 +232,29 @@ impl Agent {
                 }
             }
         }
-        let (jobs, synced): (Vec<_>, Vec<_>) = file_jobs.into_iter().unzip();
-        let synced = async { drop(join_all(synced.into_iter().map(Synced::told)).await) };
-        if !self.within(DISCOVERY_TIMEOUT, synced).await {
-            warn!("discovery has not found everything yet, beginning with what there is");
-        }
-        self.reader.set_jobs(jobs);
-        *self.shown.lock() = Shown { loaded: Arc::clone(loaded), sources: running.sources.clone() };
-        Ok(())
+        *self.shown.lock() = Shown { loaded, sources: running.sources.clone() };
+        let (jobs, synced): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+        let found = async { drop(join_all(synced.into_iter().map(Synced::told)).await) }.boxed();
+        Ok(Files { jobs, found })
     }
 
-    pub(super) async fn start_delivery(&self, config: &Config) -> Result<Option<Delivery>, AgentError> {
-        let Outlet::Spool(spool) = &self.outlet else { return Ok(None) };
+    /// The clients of a configuration, ready to be started.
+    pub(super) async fn open_clients(&self, config: &Config) -> Result<Vec<Client>, AgentError> {
+        let mut clients = Vec::with_capacity(config.clients.len());
+        for client in &config.clients {
+            clients.push(Client::open(client, &self.world.seams).await?);
+        }
+        Ok(clients)
+    }
+
+    /// Gives each client what it has not had, unless nothing is sent at all.
+    pub(super) fn start_delivery(&self, config: &Config, clients: Vec<Client>) -> Option<Delivery> {
+        let Outlet::Spool(spool) = &self.outlet else { return None };
         let ids: Vec<String> = config.clients.iter().map(|client| client.id()).collect();
         spool.set_clients(&ids);
         spool.intake().set_limits(limits(config), losses(config, &self.world));
-        let mut clients = Vec::with_capacity(ids.len());
-        for (client, id) in config.clients.iter().zip(&ids) {
-            clients.push(Client::open(client, Arc::new(SpoolBatches::new(spool.reader(id))), &self.world.seams).await?);
-        }
-        Ok(Some(Delivery::start(clients, &self.world.seams, &self.world.delivery)))
+        let sources = ids.iter().map(|id| Box::new(spool.reader(id)) as _);
+        Some(Delivery::start(clients.into_iter().zip(sources).collect(), &self.world.seams, &self.world.delivery))
     }
 
     /// The configuration in force.
@@ -271,7 +301,7 @@ impl Agent {
             info!("servers have not taken everything yet, the rest stays in the spool");
         }
         if let Some(delivery) = running.delivery.take() {
-            delivery.stop(Duration::ZERO).await;
+            delivery.stop().await;
         }
         if !self.within(drain, spool.stop()).await {
             warn!("the disk does not take what was read; files will be read again");

@@ -1,66 +1,44 @@
-use crate::delivery::{Batch, BatchId, BatchSource, PayloadError};
+//! What a client has to send, from the spool.
+
+use crate::delivery::{Batch, BatchSource, PayloadError};
 use crate::spool::{self, SpoolReader};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::io;
-use std::sync::Arc;
+use skald_pipeline::Text;
 
-/// What a client has to send, from the spool.
-pub(super) struct SpoolBatches {
-    reader: tokio::sync::Mutex<(SpoolReader, BatchId)>,
-    /// Those that were given and are not acknowledged.
-    given: Mutex<HashMap<BatchId, Arc<spool::Batch>>>,
-}
-
-impl SpoolBatches {
-    pub(super) fn new(reader: SpoolReader) -> Self {
-        SpoolBatches { reader: tokio::sync::Mutex::new((reader, BatchId { group: 0, index: 0 })), given: Mutex::default() }
+#[async_trait]
+impl BatchSource for SpoolReader {
+    async fn next(&mut self) -> Option<Box<dyn Batch>> {
+        Some(Box::new(SpoolReader::next(self).await))
     }
 }
 
 #[async_trait]
-impl BatchSource for SpoolBatches {
-    async fn next(&self) -> Option<Batch> {
-        let mut reader = self.reader.lock().await;
-        let (reader, last) = &mut *reader;
-        let found = reader.next().await;
-        let index = if found.group() == last.group { last.index + 1 } else { 0 };
-        *last = BatchId { group: found.group(), index };
-        let batch = Batch { id: *last, tenant: found.tenant().cloned(), entries: found.entries(), line_bytes: found.line_bytes() };
-        self.given.lock().insert(batch.id, Arc::new(found));
-        Some(batch)
+impl Batch for spool::Batch {
+    fn group(&self) -> u64 {
+        spool::Batch::group(self)
     }
 
-    async fn payload(&self, batch: &Batch) -> Result<Bytes, PayloadError> {
-        let found = self.given.lock().get(&batch.id).cloned();
-        let found = found.ok_or_else(|| PayloadError::Damaged("it was acknowledged already".to_owned()))?;
-        found.payload().await.map_err(|error| match error {
+    fn tenant(&self) -> Option<&Text> {
+        spool::Batch::tenant(self)
+    }
+
+    fn entries(&self) -> u64 {
+        spool::Batch::entries(self)
+    }
+
+    fn line_bytes(&self) -> u64 {
+        spool::Batch::line_bytes(self)
+    }
+
+    async fn payload(&self) -> Result<Bytes, PayloadError> {
+        spool::Batch::payload(self).await.map_err(|error| match error {
             spool::PayloadError::Lost(_) => PayloadError::Damaged(error.to_string()),
-            spool::PayloadError::Unreadable(_) | spool::PayloadError::Stopped => PayloadError::Read(io::Error::other(error)),
+            spool::PayloadError::Unreadable(_) | spool::PayloadError::Stopped => PayloadError::Unreadable(error.into()),
         })
     }
 
-    fn ack(&self, batch: &Batch) {
-        if let Some(found) = self.given.lock().remove(&batch.id) {
-            found.ack();
-        }
+    fn ack(&self) {
+        spool::Batch::ack(self);
     }
-}
-
-/// For clients that are opened to see whether they can be.
-pub(super) struct NoBatches;
-
-#[async_trait]
-impl BatchSource for NoBatches {
-    async fn next(&self) -> Option<Batch> {
-        None
-    }
-
-    async fn payload(&self, _batch: &Batch) -> Result<Bytes, PayloadError> {
-        Err(PayloadError::Damaged("there is none".to_owned()))
-    }
-
-    fn ack(&self, _batch: &Batch) {}
 }

@@ -149,7 +149,7 @@ async fn listen(agent: &Arc<Agent>) -> Result<Option<HttpServer>, ServerError> {
         reload: config.enable_runtime_reload,
     };
     let server = serve(&config, routes(Arc::clone(agent) as _, &options), agent.seams()).await?;
-    info!(address = %server.address(), "listening");
+    info!(http = %server.address(), "listening");
     Ok(Some(server))
 }
 

@@ -8,9 +8,7 @@ use crate::sink::{EntrySink, SinkParts};
 use crate::sources::Stamps;
 use skald_pipeline::{LabelSet, Pipeline, Relabel};
 use std::io::{BufRead, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -24,7 +22,7 @@ const LINE_BYTES_MAX: u64 = 2 << 20;
 /// What waits is kept in a directory of its own, which is removed at the end: it is not mixed with what an agent that runs as a service has to send.
 pub(super) async fn run(world: Arc<World>, mut loaded: Loaded, lines: fn(mpsc::Sender<String>)) -> Result<(), AgentError> {
     let spool_is_set = world.flags.sets("spool.dir");
-    let dir = PathBuf::from(std::env::temp_dir()).join(format!("skald-agent-{:032x}", world.seams.random.next_id()));
+    let dir = std::env::temp_dir().join(format!("skald-agent-{:032x}", world.seams.random.next_id()));
     loaded.config.positions.filename = dir.join("positions.yaml").display().to_string();
     if !spool_is_set {
         loaded.config.spool.dir = dir.join("spool").display().to_string();
@@ -45,7 +43,8 @@ async fn send(world: &Arc<World>, loaded: Loaded, lines: fn(mpsc::Sender<String>
     };
     let labels = if labels.is_empty() { default_labels(&world.hostname) } else { labels };
     let agent = Agent::open(Arc::clone(world), loaded).await?;
-    let delivery = agent.start_delivery(&agent.config()).await?;
+    let config = agent.config();
+    let delivery = agent.start_delivery(&config, agent.open_clients(&config).await?);
     let clock = Arc::clone(agent.clock());
     let sink = SinkParts { relabel: Arc::new(Relabel::default()), pipeline, intake: agent.intake(), clock: Arc::clone(&clock) };
     let (mut sink, stamps) = (EntrySink::new(&sink), Stamps::default());
@@ -61,7 +60,7 @@ async fn send(world: &Arc<World>, loaded: Loaded, lines: fn(mpsc::Sender<String>
         spool.drained().await;
     }
     if let Some(delivery) = delivery {
-        delivery.stop(Duration::ZERO).await;
+        delivery.stop().await;
     }
     agent.stop().await;
     info!(lines = count, "standard input has ended");

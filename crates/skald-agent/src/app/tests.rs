@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::Flags;
 use crate::delivery::testing::read;
+use crate::spool::SpoolError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -95,7 +96,13 @@ impl Case {
     async fn start(&self) -> Arc<Agent> {
         let world = self.world("");
         let loaded = world.load().expect("the configuration is right");
-        let agent = Agent::open(world, loaded).await.expect("it opens");
+        let agent = loop {
+            match Agent::open(Arc::clone(&world), loaded.clone()).await {
+                // Tasks of the one before end a moment after it.
+                Err(AgentError::Spool(SpoolError::InUse(_))) => tokio::task::yield_now().await,
+                opened => break opened.expect("it opens"),
+            }
+        };
         agent.begin().await.expect("it begins");
         agent
     }

@@ -187,20 +187,15 @@ fn many_small_things_are_cut_by_what_they_cost() {
     // Streams with long labels, and lines without a byte: little in bytes of lines, much in memory.
     let parts = parts(BatchLimits { batch_size: 10_000, ..BatchLimits::default() });
     let value = "v".repeat(500);
-    for number in 0..100 {
+    let streams = (0..500).find(|number| {
         parts.offer(&[entry(&[("app", &format!("{value}{number}"))], "")]).unwrap();
-        if parts.take().is_some() {
-            assert!((40..60).contains(&number), "cut after {number} streams");
-            break;
-        }
-    }
+        parts.take().is_some()
+    });
+    assert!(streams.is_some_and(|streams| (100..200).contains(&streams)), "cut after {streams:?}");
     let empty = vec![entry(&[("app", "a")], ""); 100];
-    for number in 0..100 {
+    let hundreds = (0..500).find(|_| {
         parts.offer(&empty).unwrap();
-        if parts.take().is_some() {
-            assert!((10..60).contains(&number), "cut after {number} hundred entries");
-            return;
-        }
-    }
-    panic!("never cut");
+        parts.take().is_some()
+    });
+    assert!(hundreds.is_some_and(|hundreds| (100..200).contains(&hundreds)), "cut after {hundreds:?} hundred entries");
 }

@@ -9,9 +9,11 @@ use super::push::Push;
 use super::transport::{Answer, Transport};
 use super::verdict::{Cause, Verdict};
 use bytes::Bytes;
+use skald_model::TenantId;
 use skald_model::seam::{Seams, Stopped, run_on_pool};
 use skald_pipeline::Text;
 use skald_runtime::chain;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -90,48 +92,40 @@ impl Courier {
 
     /// Whose batch it is: that of its entries, or else of the client.
     pub fn tenant_of(&self, batch: &dyn Batch) -> Option<Text> {
-        batch.tenant().filter(|tenant| !tenant.is_empty()).cloned().or_else(|| self.tenant.clone())
+        tenant_named_by(batch).cloned().or_else(|| self.tenant.clone())
     }
 
     /// Sends a batch until all of it is settled, however often that takes.
     pub async fn deliver(&self, batch: &dyn Batch) -> Ended {
         let mut errand = Errand::new(batch, self.tenant_of(batch));
-        let mut waited_for = None;
-        loop {
-            match self.send_all(&mut errand).await {
-                Ok(()) => break,
-                Err(Obstacle::Stop) => return Ended::Stopped,
-                Err(Obstacle::Damaged(why)) => {
-                    warn!(client = self.name, group = batch.group(), error = why, "batch in the spool is damaged, dropping it");
-                    self.drop_rest(&mut errand, DropReason::Damaged);
-                    waited_for = None;
-                    break;
-                }
-                Err(Obstacle::Wait(pause)) => {
+        if let Some(problem) = tenant_named_by(batch).and_then(|tenant| TenantId::parse(tenant).err()) {
+            self.drop_rest(&mut errand, DropReason::InvalidTenant, &problem);
+        }
+        while let Err(obstacle) = self.send_all(&mut errand).await {
+            match obstacle {
+                Obstacle::Stop => return Ended::Stopped,
+                Obstacle::Damaged(why) => self.drop_rest(&mut errand, DropReason::Damaged, &why),
+                Obstacle::Wait(pause) => {
                     errand.attempts += 1;
                     if self.gives_up(&errand, pause.cause) {
-                        self.give_up(&mut errand, &pause);
-                        waited_for = None;
-                        break;
-                    }
-                    // What waits takes no memory.
-                    errand.push = None;
-                    waited_for = Some(pause.cause);
-                    if !self.pause(&errand, &pause).await {
+                        let rate_limited = pause.cause == Cause::RateLimited;
+                        let reason = if rate_limited { DropReason::RateLimited } else { DropReason::IngesterError };
+                        self.drop_rest(&mut errand, reason, &pause.what);
+                    } else if !self.pause(&mut errand, &pause).await {
                         return Ended::Stopped;
                     }
                 }
             }
         }
-        if let Some(cause) = waited_for.filter(|cause| self.notices.recovered(*cause)) {
-            info!(client = self.name, cause = cause.name(), "batches are taken again");
-        }
-        self.report_refused(&errand);
+        self.report(&errand);
         Ended::Settled
     }
 
     /// Sends what is left of an errand, request after request.
     async fn send_all(&self, errand: &mut Errand<'_>) -> Result<(), Obstacle> {
+        if errand.next() == Next::Nothing {
+            return Ok(());
+        }
         let _slot = self.slot().await?;
         loop {
             let next = errand.next();
@@ -238,21 +232,18 @@ impl Courier {
         (cause == Cause::RateLimited && self.drop_rate_limited) || retries_max.is_some_and(|max| errand.attempts > max)
     }
 
-    fn give_up(&self, errand: &mut Errand<'_>, pause: &Pause) {
-        let reason = if pause.cause == Cause::RateLimited { DropReason::RateLimited } else { DropReason::IngesterError };
-        let (tenant, tries, entries) = (errand.tenant.clone(), errand.attempts, self.drop_rest(errand, reason));
-        let (client, tenant, cause) = (&self.name, tenant.as_deref().unwrap_or_default(), pause.cause.name());
-        warn!(client, tenant, tries, entries, cause, error = pause.what, "entries dropped, as the configuration allows no further try");
-    }
-
-    fn drop_rest(&self, errand: &mut Errand<'_>, reason: DropReason) -> u64 {
+    fn drop_rest(&self, errand: &mut Errand<'_>, reason: DropReason, error: &dyn Display) {
         let (entries, bytes) = errand.give_up();
         self.metrics.dropped(errand.tenant.as_deref(), reason, entries, bytes);
-        entries
+        let (client, tenant, tries) = (&self.name, errand.tenant.as_deref().unwrap_or_default(), errand.attempts);
+        warn!(client, tenant, group = errand.batch.group(), entries, reason = reason.name(), tries, %error, "entries dropped");
     }
 
     /// Waits for the next try; false when the agent stops meanwhile.
-    async fn pause(&self, errand: &Errand<'_>, pause: &Pause) -> bool {
+    async fn pause(&self, errand: &mut Errand<'_>, pause: &Pause) -> bool {
+        // What waits takes no memory.
+        errand.push = None;
+        errand.waited_for = Some(pause.cause);
         let wait = wait_before(&self.backoff, errand.attempts, pause.asked, &*self.seams.random);
         self.metrics.retried(errand.tenant.as_deref());
         self.notice(errand, pause, wait);
@@ -279,16 +270,24 @@ impl Courier {
         }
     }
 
-    fn report_refused(&self, errand: &Errand<'_>) {
-        let refused = &errand.refused;
-        if refused.entries == 0 {
-            return;
+    /// Says what came of an errand, where that is not just what was to be expected.
+    fn report(&self, errand: &Errand<'_>) {
+        if let Some(cause) = errand.waited_for.filter(|cause| self.notices.recovered(*cause)) {
+            info!(client = self.name, cause = cause.name(), "batches are taken again");
         }
-        self.metrics.dropped(errand.tenant.as_deref(), DropReason::IngesterError, refused.entries, refused.line_bytes);
-        let (client, tenant, entries) = (&self.name, errand.tenant.as_deref().unwrap_or_default(), refused.entries);
-        let (of, status, error) = (errand.batch.entries(), refused.status, &refused.message);
-        warn!(client, tenant, entries, of, status, error, "entries refused by the server and dropped");
+        let refused = &errand.refused;
+        if refused.entries > 0 {
+            self.metrics.dropped(errand.tenant.as_deref(), DropReason::IngesterError, refused.entries, refused.line_bytes);
+            let (client, tenant, entries) = (&self.name, errand.tenant.as_deref().unwrap_or_default(), refused.entries);
+            let (of, status, error) = (errand.batch.entries(), refused.status, &refused.message);
+            warn!(client, tenant, entries, of, status, error, "entries refused by the server and dropped");
+        }
     }
+}
+
+/// The tenant that a batch's entries name; an empty name is none.
+fn tenant_named_by(batch: &dyn Batch) -> Option<&Text> {
+    batch.tenant().filter(|tenant| !tenant.is_empty())
 }
 
 /// Completes when no further request shall begin.

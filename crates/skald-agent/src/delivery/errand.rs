@@ -1,6 +1,7 @@
 use super::batch::Batch;
 use super::push::Push;
 use super::search::Search;
+use super::verdict::Cause;
 use skald_pipeline::Text;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ pub(crate) struct Errand<'a> {
     pub tenant: Option<Text>,
     /// Tries in a row without a word about the entries themselves.
     pub attempts: u32,
+    /// What it last waited for, unless it was given up then.
+    pub waited_for: Option<Cause>,
     /// The batch taken apart; let go of while it waits.
     pub push: Option<Arc<Push>>,
     /// Which entries are settled, once the batch is not sent as a whole.
@@ -39,7 +42,7 @@ pub(crate) enum Next {
 
 impl<'a> Errand<'a> {
     pub fn new(batch: &'a dyn Batch, tenant: Option<Text>) -> Self {
-        Errand { batch, tenant, attempts: 0, push: None, search: None, refused: Refused::default() }
+        Errand { batch, tenant, attempts: 0, waited_for: None, push: None, search: None, refused: Refused::default() }
     }
 
     pub fn next(&self) -> Next {
@@ -60,6 +63,7 @@ impl<'a> Errand<'a> {
 
     /// What was sent was taken.
     pub fn accepted(&mut self) {
+        // A whole that is taken leaves nothing to search in.
         self.search.get_or_insert_with(|| Search::new(Vec::new())).accepted();
     }
 
@@ -76,6 +80,7 @@ impl<'a> Errand<'a> {
     /// Gives up all that is not settled: entries and bytes of their lines.
     pub fn give_up(&mut self) -> (u64, u64) {
         let settled = Search::new(Vec::new());
+        self.waited_for = None;
         match (self.search.replace(settled), &self.push) {
             (Some(search), Some(push)) => {
                 search.rest().fold((0, 0), |(entries, bytes), part| (entries + part.len() as u64, bytes + push.line_bytes(part)))

@@ -19,7 +19,7 @@ use oauth2::TokenError;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use reqwest::{Response, StatusCode, Url};
 use secret::{FileError, Files, Secret};
-use skald_model::seam::Seams;
+use skald_model::seam::{Seams, Stopped};
 
 /// What we call ourselves: servers and proxies know promtail by the beginning.
 pub(crate) const AGENT: &str = concat!("promtail/3.6.0 skald-agent/", env!("CARGO_PKG_VERSION"));
@@ -63,6 +63,8 @@ pub(crate) enum BuildError {
     File(#[from] FileError),
     #[error("set up the HTTP client")]
     Client(#[source] reqwest::Error),
+    #[error("set up the HTTP client")]
+    Stopped(#[from] Stopped),
 }
 
 /// The HTTP client of one item of `clients`.

@@ -79,16 +79,19 @@ pub(crate) enum DropReason {
     RateLimited,
     /// What stood in the spool cannot be read.
     Damaged,
+    /// A line or label gave a tenant that no server has: it would answer 401 for ever.
+    InvalidTenant,
 }
 
 impl DropReason {
-    const ALL: [DropReason; 3] = [DropReason::IngesterError, DropReason::RateLimited, DropReason::Damaged];
+    const ALL: [DropReason; 4] = [DropReason::IngesterError, DropReason::RateLimited, DropReason::Damaged, DropReason::InvalidTenant];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::IngesterError => "ingester_error",
             Self::RateLimited => "rate_limited",
             Self::Damaged => "damaged",
+            Self::InvalidTenant => "invalid_tenant",
         }
     }
 }

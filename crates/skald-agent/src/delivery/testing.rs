@@ -195,6 +195,7 @@ impl Batch for FakeBatch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     pub tenant: Option<String>,
+    pub streams: Vec<String>,
     pub lines: Vec<String>,
 }
 
@@ -232,7 +233,8 @@ impl FakeTransport {
 #[async_trait]
 impl Transport for FakeTransport {
     async fn push(&self, tenant: Option<&str>, body: Bytes) -> Result<Answer, TransportError> {
-        let sent = Sent { tenant: tenant.map(str::to_owned), lines: lines_of(&body) };
+        let streams = read(&body).into_iter().map(|(labels, _)| labels).collect();
+        let sent = Sent { tenant: tenant.map(str::to_owned), streams, lines: lines_of(&body) };
         let nth = {
             let mut all = self.sent.lock();
             all.push(sent.clone());

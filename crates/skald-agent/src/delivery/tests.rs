@@ -1,4 +1,4 @@
-use super::testing::{FakeSource, FakeTransport, Lines, Sent, status};
+use super::testing::{FakeSource, FakeTransport, Lines, Sent, compress, status};
 use super::transport::{Answer, TransportError};
 use super::*;
 use prometheus_client::encoding::text::encode;
@@ -86,6 +86,9 @@ fn batches_of_a_tenant_arrive_in_order_each_once() {
     assert_eq!(source.acked(), [0, 1, 2]);
     bench.counts(r#"promtail_sent_entries_total{host="h:1"} 3"#);
     bench.counts(r#"promtail_batch_retries_total{host="h:1",tenant="t"} 3"#);
+    let bytes = 3 * compress(&vec![("{a=\"1\"}".to_owned(), vec!["a".to_owned()])]).len();
+    bench.counts(&format!(r#"promtail_encoded_bytes_total{{host="h:1"}} {bytes}"#));
+    bench.counts(&format!(r#"promtail_sent_bytes_total{{host="h:1"}} {bytes}"#));
     bench.counts(r#"promtail_request_duration_seconds_count{status_code="-1",host="h:1"} 3"#);
     bench.counts(r#"promtail_client_pending_batches{host="h:1"} 0"#);
 }
@@ -162,6 +165,45 @@ fn a_tenant_that_waits_holds_up_no_other() {
 }
 
 #[test]
+fn requests_on_their_way_are_bounded() {
+    let source = FakeSource::default();
+    (0..20).for_each(|tenant| source.add(Some(&format!("t{tenant}")), &["a"]));
+    let transport = FakeTransport::slow(Duration::from_secs(1), |_, _| status(204));
+    let mut bench = Bench::of("", &source, &transport);
+    transport.set_clock(bench.world.clock.clone());
+    bench.start();
+    assert_eq!((transport.lines().len(), source.reads()), (8, 8));
+    assert_eq!(bench.settle(), Duration::from_secs(3));
+    assert_eq!(source.acked().len(), 20);
+}
+
+#[test]
+fn a_tenant_that_no_server_can_have_holds_up_nothing() {
+    let source = FakeSource::default();
+    source.add(Some("no\ntenant"), &["lost"]);
+    source.add(Some("team"), &["a"]);
+    source.add(Some(""), &["b"]);
+    let transport = FakeTransport::new(|_, _| status(204));
+    let mut bench = Bench::of("tenant_id: own", &source, &transport);
+    bench.start();
+    let sent: Vec<_> = transport.sent.lock().iter().map(|sent| (sent.tenant.clone(), sent.lines.concat())).collect();
+    assert_eq!(sent, [(Some("team".to_owned()), "a".to_owned()), (Some("own".to_owned()), "b".to_owned())]);
+    assert_eq!(source.acked().len(), 3);
+    bench.counts(r#"promtail_dropped_entries_total{host="h:1",tenant="no\ntenant",reason="invalid_tenant"} 1"#);
+}
+
+#[test]
+fn external_labels_are_added_to_wholes_and_parts() {
+    let source = FakeSource::default();
+    source.add(None, &["good", "bad"]);
+    let transport = FakeTransport::new(|_, sent| if sent.lines.iter().any(|line| line == "bad") { status(400) } else { status(204) });
+    let mut bench = Bench::of("external_labels: {cluster: eu, a: never}", &source, &transport);
+    bench.settle();
+    assert_eq!(transport.lines(), [vec!["good", "bad"], vec!["good"], vec!["bad"]]);
+    assert!(transport.sent.lock().iter().all(|sent| sent.streams == [r#"{a="1", cluster="eu"}"#]));
+}
+
+#[test]
 fn a_dead_server_holds_up_no_other_client() {
     let (first, second) = (source_of(&["a", "b"]), source_of(&["a", "b"]));
     let mut bench = Bench::new();
@@ -210,6 +252,7 @@ fn a_search_goes_on_where_it_was_after_a_wait() {
     bench.settle();
     let tried: Vec<String> = transport.lines().iter().map(|lines| lines.join(" ")).collect();
     assert_eq!(tried[..4], ["good bad fine", "good", "good", "good"]);
+    assert!(source.reads() > 2, "taken apart anew after each wait");
     assert_eq!(source.acked(), [0]);
     bench.counts(r#"promtail_dropped_entries_total{host="h:1",tenant="",reason="ingester_error"} 1"#);
     bench.counts(r#"promtail_sent_entries_total{host="h:1"} 2"#);
@@ -333,6 +376,25 @@ fn a_request_on_its_way_finishes_before_a_stop_is_done() {
     bench.advance(Duration::from_secs(1));
     assert_eq!((is_done.try_recv(), source.acked()), (Ok(Some(())), vec![0]));
     assert_eq!(transport.lines(), [["a"]]);
+}
+
+#[test]
+fn a_stop_ends_a_search() {
+    let source = FakeSource::default();
+    source.add(None, &["1", "2", "3", "4"]);
+    let transport = FakeTransport::slow(Duration::from_secs(1), |_, _| status(400));
+    let mut bench = Bench::of("", &source, &transport);
+    transport.set_clock(bench.world.clock.clone());
+    bench.start();
+    bench.advance(Duration::from_secs(1));
+    let delivery = bench.delivery.take().expect("it runs");
+    bench.world.seams().spawner.spawn("stop", delivery.stop().boxed());
+    bench.world.spawner.run_until_idle();
+    while bench.world.clock.advance_to_next_sleeper() {
+        bench.world.spawner.run_until_idle();
+    }
+    assert_eq!((transport.lines().len(), source.acked()), (2, vec![]));
+    bench.counts(r#"promtail_dropped_entries_total{host="h:1",tenant="",reason="ingester_error"} 0"#);
 }
 
 #[test]

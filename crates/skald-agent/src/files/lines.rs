@@ -172,10 +172,11 @@ impl Lines for FileLines {
             instance: target.job.pipeline.instance(),
             stamp: Timestamp(0),
             outbox: Vec::new(),
-            position: None,
-            offered: None,
+            position: Some(opened.position.clone()),
+            offered: opened.resumed.then(|| opened.position.clone()),
         };
         self.files.insert(opened.id, file);
+        self.offer(opened.id);
     }
 
     fn line(&mut self, id: FileId, start: u64, line: &str) -> Flow {

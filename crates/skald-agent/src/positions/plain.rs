@@ -91,7 +91,7 @@ fn is_cursor(key: &str) -> bool {
 /// Whether a key means itself without quotes, in any reader of YAML.
 fn is_bare(key: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    (key.starts_with('/') || key.starts_with(CURSOR)) && key.chars().all(plain)
+    (key.starts_with('/') || is_cursor(key)) && key.chars().all(plain)
 }
 
 /// In double quotes, with escapes for what a reader of YAML would fold or refuse.

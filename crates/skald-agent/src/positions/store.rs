@@ -31,8 +31,6 @@ pub(crate) struct PositionsStore {
 pub(crate) struct Loaded {
     pub(crate) fold: Fold,
     pub(crate) clients: BTreeMap<String, u64>,
-    /// Whether the fold says for sure which group it is of; else there was only the plain file.
-    pub(crate) is_placed: bool,
 }
 
 impl PositionsStore {
@@ -52,14 +50,10 @@ impl PositionsStore {
         let sidecar = self.read_sidecar()?;
         self.on_disk = vec![hash];
         let Some(Sidecar { fold, clients, plain: written }) = sidecar else {
-            return Ok(Loaded {
-                fold: Fold { plain: plain.offsets, cursors: plain.cursors, ..Fold::default() },
-                clients: BTreeMap::new(),
-                is_placed: false,
-            });
+            return Ok(Loaded { fold: Fold { plain: plain.offsets, cursors: plain.cursors, ..Fold::default() }, clients: BTreeMap::new() });
         };
         let fold = if written.contains(&hash) { fold } else { overruled(fold, plain) };
-        Ok(Loaded { fold, clients, is_placed: true })
+        Ok(Loaded { fold, clients })
     }
 
     fn parse_plain(&self, bytes: Option<&[u8]>) -> Result<Plain, PositionsError> {
@@ -119,13 +113,22 @@ impl PositionsStore {
             let excess = self.on_disk.len().saturating_sub(PLAIN_LEN_MAX);
             self.on_disk.drain(..excess);
         }
-        let sidecar = Sidecar { fold: std::mem::take(fold), clients, plain: self.on_disk.clone() };
-        let bytes = sidecar.render();
+        let mut sidecar = Sidecar { fold: std::mem::take(fold), clients, plain: self.on_disk.clone() };
+        let written = self.write(&mut sidecar, is_new.then_some(&text));
         *fold = sidecar.fold;
-        self.replace(&self.config.sidecar(), &bytes)?;
-        if is_new {
-            self.replace(&self.config.filename, text.as_bytes())?;
-            self.on_disk = vec![hash];
+        written
+    }
+
+    fn write(&mut self, sidecar: &mut Sidecar, text: Option<&String>) -> Result<(), PositionsError> {
+        let path = self.config.sidecar();
+        self.replace(&path, &sidecar.render())?;
+        let Some(text) = text else { return Ok(()) };
+        self.replace(&self.config.filename, text.as_bytes())?;
+        self.on_disk.drain(..self.on_disk.len() - 1);
+        if sidecar.plain.contains(&None) {
+            // From now on a file that is not there was removed by somebody.
+            sidecar.plain.clone_from(&self.on_disk);
+            self.replace(&path, &sidecar.render())?;
         }
         Ok(())
     }

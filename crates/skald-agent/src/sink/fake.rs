@@ -65,8 +65,9 @@ impl FakeIntake {
                 }
             }
         };
-        if let Either::Right(_) = select(pin!(enough), patience).await {
-            panic!("fewer than {count} entries came");
+        let is_late = matches!(select(pin!(enough), patience).await, Either::Right(_));
+        if is_late {
+            panic!("{} of {count} entries came", entries.len());
         }
         entries
     }

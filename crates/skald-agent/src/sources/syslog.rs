@@ -35,6 +35,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::UdpSocket;
 
+/// Bytes of datagrams that the system shall keep for us.
+const RECEIVE_BUFFER_LEN: usize = 4 << 20;
+
 /// Why a syslog source did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SyslogError {
@@ -127,7 +130,13 @@ async fn bind(text: &str) -> Result<(UdpSocket, SocketAddr), ListenError> {
     let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses(text).await? {
         match UdpSocket::bind(address).await.and_then(|socket| Ok((socket.local_addr()?, socket))) {
-            Ok((address, socket)) => return Ok((socket, address)),
+            Ok((address, socket)) => {
+                // The system gives as much of it as it is set to; all of it only helps against bursts.
+                if let Err(error) = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_LEN) {
+                    tracing::debug!(%address, %error, "receive buffer stays as it is");
+                }
+                return Ok((socket, address));
+            }
             Err(error) => refused = error,
         }
     }

@@ -98,11 +98,15 @@ impl SpoolReader {
         loop {
             published.mark_unchanged();
             // Looked up here first: what is in memory costs no way to another thread.
-            if let Some(held) = state.lock().held(from) {
-                return held;
-            }
-            let is_published = state.lock().published() >= from;
-            let found = if is_published { self.find(from).await } else { Ok(None) };
+            let (held, is_published) = {
+                let state = state.lock();
+                (state.held(from), state.published() >= from)
+            };
+            let found = match held {
+                Some(held) => return held,
+                None if is_published => self.find(from).await,
+                None => Ok(None),
+            };
             match found {
                 Ok(Some(held)) => return held,
                 Ok(None) => drop(published.changed().await),

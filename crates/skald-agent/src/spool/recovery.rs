@@ -17,15 +17,13 @@ pub(crate) struct Recovery {
     pub(crate) logged: u64,
     /// Groups that are missing.
     pub(crate) lost: u64,
-    is_placed: bool,
 }
 
 impl Recovery {
     /// Reads all chunks, oldest first.
     pub(crate) fn run(loaded: &Loaded, sealed: &[SealedGeneration]) -> Result<Self, WalError> {
-        let Loaded { fold, is_placed, .. } = loaded;
-        let mut recovery =
-            Recovery { base: fold.clone(), end: fold.clone(), chunks: VecDeque::new(), logged: 0, lost: 0, is_placed: *is_placed };
+        let fold = &loaded.fold;
+        let mut recovery = Recovery { base: fold.clone(), end: fold.clone(), chunks: VecDeque::new(), logged: 0, lost: 0 };
         sealed.iter().try_for_each(|sealed| recovery.read(sealed))?;
         Ok(recovery)
     }
@@ -49,10 +47,6 @@ impl Recovery {
     }
 
     fn add(&mut self, group: &Group, place: Chunk) {
-        // Without the state beside the positions file, what is there counts from its beginning.
-        if !std::mem::replace(&mut self.is_placed, true) {
-            (self.base.number, self.end.number) = (group.previous, group.previous);
-        }
         let Group { number, previous, resumes, ref positions, .. } = *group;
         self.lost += self.end.apply(Updates { number, previous, resumes, positions });
         self.logged = self.logged.max(number);

@@ -20,6 +20,9 @@ use tracing::{error, info};
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
+/// What a record takes in the log beside its bytes, and a new segment with it.
+const RECORD_COST: u64 = 80;
+
 /// Why a group is not in the log.
 enum Obstacle {
     /// The spool has no room for it.
@@ -82,7 +85,7 @@ impl Shared {
     /// Whether a record fits. When nothing waits for a client, it has to.
     fn has_room(&self, record_len: usize) -> bool {
         let state = self.state.lock();
-        self.wal.bytes() + record_len as u64 <= self.size_max || state.floor() >= state.published()
+        self.wal.bytes() + record_len as u64 + RECORD_COST <= self.size_max || state.floor() >= state.published()
     }
 
     /// Sees a group through: until it is in the log, or with all clients.

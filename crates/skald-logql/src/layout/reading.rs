@@ -152,7 +152,7 @@ impl<'t> Reader<'t> {
                 let year: i16 = self.number(2, 2)?;
                 self.year = Some(if year >= 69 { 1900 + year } else { 2000 + year });
             }
-            Element::Month { padded } => self.month = Some(self.padded(padded).filter(|month| (1..=12).contains(month))?),
+            Element::Month { padded } => self.month = Some(self.padded(padded)?),
             Element::MonthName { short } => self.month = Some(self.name(&MONTHS, short)? + 1),
             Element::DayName { short } => {
                 self.name(&DAYS, short)?;

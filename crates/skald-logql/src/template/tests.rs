@@ -238,6 +238,19 @@ mod properties {
 }
 
 #[test]
+fn templates_that_are_one_thing_say_so() {
+    let compile = |source| Template::compile("line", source, Dialect::LogQl).expect("compiles");
+    assert_eq!(
+        ["", "**", "a{{ .x }}", "{{ .x }}"].map(|source| compile(source).only_text().map(str::to_owned)),
+        [Some(String::new()), Some("**".to_owned()), None, None]
+    );
+    assert_eq!(
+        ["**", "a{{ .x }}", "{{ .x }}", "{{ .x.y }}"].map(|source| compile(source).only_field().map(str::to_owned)),
+        [None, None, Some("x".to_owned()), None]
+    );
+}
+
+#[test]
 fn deep_templates_are_refused() {
     for source in [
         format!("{{{{ {}1{} }}}}", "(".repeat(50_000), ")".repeat(50_000)),

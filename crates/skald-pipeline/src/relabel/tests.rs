@@ -93,6 +93,7 @@ fn labelmap_copies_values_to_new_names() {
     check("regex: __meta_(.+), action: labelmap", "__meta_app=x, b=1", "__meta_app=x, app=x, b=1");
     check("regex: a(b+), replacement: 'c_$1', action: labelmap", "ab=1, abb=2, xab=3", "ab=1, abb=2, c_b=1, c_bb=2, xab=3");
     check("regex: a, replacement: aa, action: labelmap", "a=1, aa=2", "a=1, aa=1");
+    check("regex: '[ab]', replacement: c, action: labelmap", "a=1, b=2", "a=1, b=2, c=2");
     check("regex: a, replacement: b, action: labelmap", "a=, b=2", "a=");
 }
 

@@ -219,6 +219,11 @@ mod tests {
         let held: Vec<usize> = (0..6).map(|_| bench.push(&piece).iter().map(|entry| entry.line.len()).sum()).collect();
         assert_eq!(held, [0, 0, 0, 0, 5 << 20, 0]);
         assert_eq!(bench.flush()[0].line.len(), 1 << 20);
+        let last = format!("{T1} stdout F ");
+        for _ in 0..6 {
+            assert!(bench.push(&piece).is_empty());
+            assert_eq!(bench.push(&last)[0].line.len(), 1 << 20);
+        }
     }
 
     #[test]
@@ -229,6 +234,8 @@ mod tests {
         let joined = |text: &str| format!(r#"{{stream="stdout"}} @+1ns {text}"#);
         check("- cri: {max_partial_line_size: 4}", &lines, &[&joined("abcdefghi"), &joined("jklmno")]);
         check("- cri: {max_partial_line_size: 4, max_partial_line_size_truncate: true}", &lines, &[&joined("abcd"), &joined("jklmno")]);
+        let first = format!("{T1} stdout P äöü");
+        check("- cri: {max_partial_line_size: 3, max_partial_line_size_truncate: true}", &[&first, lines[2]], &[&joined("äg")]);
         refused("- cri: {max_partial_line_size: big}", "option max_partial_line_size: \"big\" is no size");
     }
 

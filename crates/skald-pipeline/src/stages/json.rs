@@ -1,6 +1,7 @@
 //! The stage `json`.
 
 mod paths;
+mod surrogates;
 mod text;
 
 use super::or_default;
@@ -120,6 +121,10 @@ impl Stage for Members {
 impl Shared {
     /// Finds the values in `text`; `None` when it is no JSON object, and then `values` mean nothing.
     fn find(&self, text: &str, values: &mut [Value]) -> Option<()> {
+        self.find_strictly(text, values).or_else(|| self.find_strictly(&surrogates::mended(text)?, values))
+    }
+
+    fn find_strictly(&self, text: &str, values: &mut [Value]) -> Option<()> {
         match &self.query {
             Query::Paths(paths) => paths.find(text, values),
             Query::Expressions(expressions) => {

@@ -185,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn a_source_whose_time_is_behind_does_not_refill_the_limit_twice() {
+        let mut bench = Bench::new("- limit: {rate: 1, burst: 1, drop: true}");
+        let early = bench.now;
+        bench.advance(Duration::from_secs(1));
+        let late = bench.now;
+        let mut passed = |now| {
+            bench.now = now;
+            bench.push("x").len()
+        };
+        assert_eq!([passed(late), passed(early), passed(late)], [1, 0, 0]);
+    }
+
+    #[test]
     fn a_source_waits_as_long_as_its_line_is_early() {
         let mut bench = Bench::new("- limit: {rate: 4, burst: 2}");
         let mut pauses = Vec::new();

@@ -115,6 +115,7 @@ fn number(digits: &[u8]) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Entry;
 
     #[test]
     fn times_are_read_to_the_nanosecond() {
@@ -144,6 +145,21 @@ mod tests {
             let short = utc_time(text.as_bytes()).unwrap_or_else(|| panic!("{text} is a time"));
             proptest::prop_assert_eq!(Some(short), text.parse().ok());
         }
+    }
+
+    #[test]
+    fn the_lowest_mark_of_all_pieces_counts() {
+        let work = |mark| {
+            Work::new(Entry { labels: LabelSet::new(), timestamp: Timestamp(0), line: "x".to_owned(), metadata: Vec::new() }, Mark(mark))
+        };
+        let mut partials = Partials::new(10, usize::MAX);
+        for (mark, oldest) in [(5, 5), (3, 3), (4, 3)] {
+            partials.add(work(mark), &mut Vec::new());
+            assert_eq!(partials.oldest(), Some(Mark(oldest)));
+        }
+        assert_eq!(partials.complete(work(2)).mark, Mark(2));
+        partials.add(work(1), &mut Vec::new());
+        assert_eq!(partials.complete(work(2)).mark, Mark(1));
     }
 
     #[test]

@@ -44,6 +44,9 @@ impl Rendering {
 
     /// Renders it with `value` as `.Value`. `None` when it fails, or would pass its bounds.
     pub(super) fn render(&self, seen: &Seen<'_>, value: &str) -> Option<String> {
+        if let Some(text) = self.0.only_text() {
+            return Some(text.to_owned());
+        }
         let pairs = seen.pairs.iter().map(|(name, text)| (*name, &**text)).chain([(VALUE, value)]);
         let subject = Subject {
             line: seen.work.entry.line.as_bytes(),

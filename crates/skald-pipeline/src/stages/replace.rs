@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A text that would become longer than this and twice its length stays as it is.
+/// A text that would become longer by more than this stays as it is.
 const GROWTH_MAX: usize = 1 << 20;
 
 /// Puts something else in the place of what groups of a regular expression match.
@@ -92,7 +92,7 @@ impl Replacing {
                 named.extend(self.groups.iter().find(|(number, _)| *number == group).map(|(_, name)| (Text::clone(name), value)));
                 done = found.end();
             }
-            if out.len() > GROWTH_MAX + 2 * text.len() {
+            if out.len() > GROWTH_MAX + text.len() {
                 return None;
             }
         }

@@ -29,9 +29,11 @@ impl Tailer {
             self.thorough_due = now + THOROUGH_PERIOD;
         }
         self.last_scan = now;
-        self.scan_due = now + self.config.sync_period;
         self.scans = self.scans.wrapping_add(1);
-        for found in self.tree.scan(&self.targets, &mut self.watcher) {
+        let found = self.tree.scan(&self.targets, &mut self.watcher);
+        let period = if self.tree.is_all_watched() { self.config.sync_period.max(THOROUGH_PERIOD) } else { self.config.sync_period };
+        self.scan_due = now + period;
+        for found in found {
             self.found(found, thorough, lines);
         }
         let unseen: Vec<Arc<Path>> = self
@@ -132,7 +134,7 @@ impl Tailer {
         reading.path = path;
         reading.real = real;
         for path in [Some(&reading.path), reading.real.as_ref()].into_iter().flatten() {
-            self.paths.entry(path.clone()).or_default().push(id);
+            self.paths.entry(path.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id);
         }
         if !watched {
             self.polled.push(id);

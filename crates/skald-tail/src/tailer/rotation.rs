@@ -118,6 +118,8 @@ impl Tailer {
         match sibling.format {
             None => self.adopt(reading, &sibling.path).unwrap_or(false),
             Some(format) => {
+                // The inode that it had may be another file's by now.
+                (reading.device, reading.inode) = (sibling.device, sibling.inode);
                 reading.packed_as = Some(Box::new((sibling.path.as_path().into(), format)));
                 true
             }
@@ -153,10 +155,14 @@ impl Tailer {
     fn begin_between(&mut self, id: FileId, lines: &mut dyn Lines) {
         let Some(reading) = self.readings.get(&id) else { return };
         let Some(own) = content_meta(reading) else { return };
-        let (target, path, fingerprint) = (reading.target.clone(), reading.path.clone(), reading.fingerprint);
+        let (target, path, fingerprint, packed) =
+            (reading.target.clone(), reading.path.clone(), reading.fingerprint, reading.packed_as.is_some());
         let mut between = siblings::rotated(reading.real_path());
         between.retain(|sibling| {
-            sibling.inode != own.ino() && !self.is_read(&target, sibling) && is_younger(sibling, &own) && !is_copy(sibling, fingerprint)
+            sibling.inode != own.ino()
+                && !self.is_read(&target, sibling)
+                && is_younger(sibling, &own, packed)
+                && !is_copy(sibling, fingerprint)
         });
         if between.is_empty() {
             return;
@@ -218,9 +224,10 @@ fn content_meta(reading: &Reading) -> Option<Metadata> {
     }
 }
 
-/// Whether a rotated file was written after the one of `own`, and did not exist before it. (A compressed one came to be when it was compressed.)
-fn is_younger(sibling: &Sibling, own: &Metadata) -> bool {
-    let born_before = sibling.format.is_none() && matches!((sibling.created, own.created()), (Some(sibling), Ok(own)) if sibling < own);
+/// Whether a rotated file was written after the one of `own`, and did not exist before it. (A compressed one came to be only when it was compressed, which says nothing.)
+fn is_younger(sibling: &Sibling, own: &Metadata, own_packed: bool) -> bool {
+    let (born, own_born) = (sibling.created, own.created().ok());
+    let born_before = !own_packed && sibling.format.is_none() && matches!((born, own_born), (Some(born), Some(own)) if born < own);
     own.modified().is_ok_and(|own| sibling.modified >= own) && !born_before
 }
 

@@ -20,10 +20,20 @@ impl Tailer {
             let Some(id) = self.ready.pop_front() else { break };
             if !self.turn(id, lines) {
                 self.stalled = true;
+                self.note_heads();
                 break;
             }
             if self.turns.stats.bytes >= end {
                 break;
+            }
+        }
+    }
+
+    /// Files that have to wait are known by their first bytes all the same, so that a truncation is seen and a copy is found.
+    fn note_heads(&mut self) {
+        for id in &self.ready {
+            if let Some(reading) = self.readings.get_mut(id) {
+                reading.note_head();
             }
         }
     }

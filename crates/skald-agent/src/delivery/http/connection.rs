@@ -55,7 +55,7 @@ impl ConnectionSettings {
 
 /// The connections of one client, which are made anew when the files of its certificates change.
 pub(crate) struct Connection {
-    settings: ConnectionSettings,
+    settings: Arc<ConnectionSettings>,
     /// The server's name for TLS, where it is not the host of the address; and that host.
     renamed: Option<(String, String)>,
     files: Files,
@@ -74,7 +74,8 @@ impl Connection {
     pub async fn open(settings: ConnectionSettings, url: &Url, seams: &Seams, files: Files) -> Result<Self, BuildError> {
         let material = Material::read(&settings.tls, &files).await?;
         let renamed = settings.tls.server_name.clone().filter(|_| url.scheme() == "https").zip(url.host_str().map(str::to_owned));
-        let client = build(&settings, renamed.as_ref(), &material)?;
+        let settings = Arc::new(settings);
+        let (client, material) = build(&settings, &renamed, material, &files).await?;
         let current = Mutex::new(Current { client, material, looked_at: seams.clock.monotonic() });
         Ok(Connection { settings, renamed, files, clock: seams.clock.clone(), current })
     }
@@ -124,7 +125,7 @@ impl Connection {
     async fn look_at_certificates(&self) {
         let fresh = match Material::read(&self.settings.tls, &self.files).await {
             Ok(material) if material == self.current.lock().material => return,
-            Ok(material) => build(&self.settings, self.renamed.as_ref(), &material).map(|client| (client, material)),
+            Ok(material) => build(&self.settings, &self.renamed, material, &self.files).await,
             Err(error) => Err(error.into()),
         };
         match fresh {
@@ -138,7 +139,18 @@ impl Connection {
     }
 }
 
-fn build(settings: &ConnectionSettings, renamed: Option<&(String, String)>, material: &Material) -> Result<Client, BuildError> {
+/// Away from the runtime, for the system's authorities are many and stand in files.
+async fn build(
+    settings: &Arc<ConnectionSettings>,
+    renamed: &Option<(String, String)>,
+    material: Material,
+    files: &Files,
+) -> Result<(Client, Material), BuildError> {
+    let (settings, renamed) = (settings.clone(), renamed.clone());
+    files.run(move || build_now(&settings, renamed, &material).map(|client| (client, material))).await?
+}
+
+fn build_now(settings: &ConnectionSettings, renamed: Option<(String, String)>, material: &Material) -> Result<Client, BuildError> {
     let mut builder = Client::builder()
         .tls_backend_preconfigured(client_config(&settings.tls, material)?)
         .http1_only()
@@ -152,7 +164,7 @@ fn build(settings: &ConnectionSettings, renamed: Option<&(String, String)>, mate
         builder = builder.proxy(proxy);
     }
     if let Some((name, host)) = renamed {
-        builder = builder.dns_resolver(Renamed { name: name.clone(), host: host.clone() });
+        builder = builder.dns_resolver(Renamed { name, host });
     }
     builder.build().map_err(BuildError::Client)
 }

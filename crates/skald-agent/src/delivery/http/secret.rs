@@ -1,5 +1,5 @@
 use crate::config::settings::Hidden;
-use skald_model::seam::{Disk, Seams, Spawner, run_blocking};
+use skald_model::seam::{Disk, Seams, Spawner, Stopped, run_blocking};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,7 +72,12 @@ impl Files {
             file.read_exact_at(0, &mut bytes)?;
             Ok(bytes)
         };
-        let done = run_blocking(&*self.spawner, read).await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)));
+        let done = self.run(read).await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)));
         done.map_err(|source| FileError { path: path.to_owned(), source })
+    }
+
+    /// Runs work on files that may block.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stopped> {
+        run_blocking(&*self.spawner, work).await
     }
 }

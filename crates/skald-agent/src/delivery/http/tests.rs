@@ -8,6 +8,7 @@ use crate::delivery::testing::{compress, lines_of};
 use server::{Files, Reply, Request, Server};
 use skald_runtime::Metrics;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn seams() -> Seams {
@@ -128,9 +129,13 @@ async fn what_the_server_says_is_handed_on() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_not_read_to_its_end() {
-    let server = Server::start(|_| Reply { body: "x".repeat(32 << 20), ..Reply::status(400) }).await;
+    let pieces = Arc::new(AtomicUsize::new(0));
+    let counted = pieces.clone();
+    let server = Server::start(move |_| Reply { long: Some(counted.clone()), ..Reply::status(400) }).await;
     let answer = push(&open(&format!("url: {}", server.url())).await).await;
     assert_eq!((answer.status, answer.message.len()), (400, MESSAGE_CHARS_MAX));
+    let sent = pieces.load(Ordering::Relaxed) * server::PIECE_LEN;
+    assert!(sent < server::LONG_LEN / 2, "{sent} bytes were taken");
 }
 
 #[tokio::test]
@@ -199,6 +204,15 @@ async fn another_host_gets_no_credentials() {
     assert_eq!(server.requests()[0].header("cookie"), Some("c"));
     let request = other.requests().remove(0);
     assert_eq!((request.header("authorization"), request.header("cookie"), request.header("x-team")), (None, None, Some("x")));
+}
+
+#[test]
+fn credentials_stay_with_the_host_and_its_encryption() {
+    let keeps = |from: &str, to: &str| keeps_credentials(&Url::parse(from).expect("an address"), &Url::parse(to).expect("an address"));
+    assert!(keeps("http://h/a", "http://h/b"));
+    assert!(keeps("http://h/a", "https://h/a"));
+    assert!(!keeps("https://h/a", "http://h/a"));
+    assert!(!keeps("https://h/a", "https://other/a"));
 }
 
 #[tokio::test]

@@ -54,6 +54,15 @@ fn only_what_is_refused_is_given_up() {
 }
 
 #[test]
+fn parts_of_several_streams_are_divided_between_streams_near_the_middle() {
+    for (lens, want) in [(&[1, 6, 3][..], 0..7), (&[3, 6, 1], 0..3), (&[5, 5], 0..5), (&[9, 1], 0..9), (&[1, 9], 0..1)] {
+        let mut search = Search::new(streams(lens));
+        assert!(search.refused().is_empty());
+        assert_eq!(search.next(), Some(want), "{lens:?}");
+    }
+}
+
+#[test]
 fn a_stream_that_is_refused_as_a_whole_costs_few_requests() {
     let whole: Vec<usize> = (0..5000).collect();
     check(&[5000], &whole, 5);

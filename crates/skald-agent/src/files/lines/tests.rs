@@ -91,11 +91,20 @@ impl World {
         let recorder = Arc::<Recorder>::default();
         let mut lines = FileLines::new(Arc::clone(&recorder) as _);
         lines.set_targets(targets(stages));
-        let opened =
-            OpenedFile { id: ID, target_key: &key(), path: Path::new("/log/a"), offset: 0, size: 0, compressed: false, resumed: false };
+        let opened = OpenedFile {
+            id: ID,
+            target_key: &key(),
+            path: Path::new("/log/a"),
+            offset: 0,
+            size: 0,
+            compressed: false,
+            resumed: false,
+            position: &position(0),
+        };
         lines.opened(&opened);
         let mut world = World { recorder, lines, offset: 0, now: Duration::ZERO };
         world.round(Duration::ZERO);
+        assert_eq!(world.offers(), [" | 0"], "a file is known from its first sight on");
         world
     }
 
@@ -162,7 +171,7 @@ fn a_position_stays_before_what_a_stage_holds() {
     let mut world = World::new(r#"[{"multiline": {"firstline": "^-", "max_wait_time": "3s"}}]"#);
     world.run(&["-a", "b"]);
     world.run(&["-c"]);
-    assert_eq!(world.offers(), [" | 0", "-a\\nb | 5"]);
+    assert_eq!(world.offers(), ["-a\\nb | 5"]);
     assert_eq!(world.lines.next_deadline(), Some(Duration::from_secs(3)));
     world.round(Duration::from_secs(2));
     assert_eq!(world.offers(), [""; 0]);
@@ -180,11 +189,22 @@ fn a_file_that_is_done_lets_go_of_everything() {
     assert!(world.lines.is_refused());
     world.set_full(false);
     world.round(Duration::ZERO);
-    assert_eq!(world.offers(), [" | 0", "-a | done 7"]);
+    assert_eq!(world.offers(), ["-a | done 7"]);
     let mut world = World::new(multiline);
     world.run(&["-a"]);
     world.lines.closed(ID, &position(3), Closed::TargetGone);
-    assert_eq!(world.offers(), [" | 0", "-a | 3"], "the target may come again");
+    assert_eq!(world.offers(), ["-a | 3"], "the target may come again");
+}
+
+#[test]
+fn a_file_that_is_gone_on_with_is_known_already() {
+    let recorder = Arc::<Recorder>::default();
+    let mut lines = FileLines::new(Arc::clone(&recorder) as _);
+    lines.set_targets(targets("[]"));
+    let position = position(5);
+    let (key, path) = (key(), Path::new("/log/a"));
+    lines.opened(&OpenedFile { id: ID, target_key: &key, path, offset: 5, size: 9, compressed: false, resumed: true, position: &position });
+    assert_eq!(*recorder.offers.lock(), [""; 0]);
 }
 
 #[test]
@@ -202,7 +222,7 @@ fn other_stages_begin_anew_and_equal_ones_go_on() {
     world.lines.set_targets(targets(multiline));
     world.round(Duration::ZERO);
     world.run(&["b"]);
-    assert_eq!(world.offers(), [" | 0"], "the entry is still open");
+    assert_eq!(world.offers(), [""; 0], "the entry is still open");
     world.lines.set_targets(targets(r#"[{"static_labels": {"new": "1"}}]"#));
     world.round(Duration::ZERO);
     world.run(&["c"]);

@@ -209,20 +209,24 @@ async fn without_journalctl_the_start_fails_and_says_why() {
     assert_eq!(error.to_string(), want);
 }
 
-/// The program that writes journals, where it is installed.
-fn journal_remote() -> Option<PathBuf> {
-    let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/journal-remote/journal-remote");
-    let places = [fetched, "/lib/systemd/systemd-journal-remote", "/usr/lib/systemd/systemd-journal-remote"];
-    let found = places.into_iter().map(PathBuf::from).find(|path| path.exists());
-    found.filter(|_| Command::new("journalctl").arg("--version").output().is_ok())
+/// What writes journals, where it is installed.
+fn journal_remote() -> Option<Command> {
+    let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/journal-remote/run");
+    if Path::new(fetched).exists() {
+        let mut command = Command::new(fetched);
+        command.arg("lib/systemd/systemd-journal-remote");
+        return Some(command);
+    }
+    let places = ["/lib/systemd/systemd-journal-remote", "/usr/lib/systemd/systemd-journal-remote"];
+    places.into_iter().find(|path| Path::new(path).exists()).map(Command::new)
 }
 
 #[tokio::test]
 async fn a_real_journal_is_followed_and_resumed() {
-    let Some(remote) = journal_remote() else {
-        eprintln!("neither systemd-journal-remote nor scripts/journal-remote.sh's copy of it is here");
+    if journal_remote().is_none() {
+        eprintln!("neither is systemd-journal-remote here, nor has scripts/log-senders.sh installed it");
         return;
-    };
+    }
     let world = World::new();
     let journal = world.path("j");
     std::fs::create_dir(&journal).unwrap();
@@ -236,7 +240,7 @@ async fn a_real_journal_is_followed_and_resumed() {
         let export: String = (from..to).map(entry).collect();
         let (export_path, path) = (world.path("export"), world.path(file));
         std::fs::write(&export_path, export).unwrap();
-        let written = Command::new(&remote).arg("-o").arg(&path).arg(&export_path).output().unwrap();
+        let written = journal_remote().unwrap().arg("-o").arg(&path).arg(&export_path).output().unwrap();
         assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
         // Whole from the start: journalctl follows the directory.
         std::fs::rename(path, journal.join(file)).unwrap();

@@ -55,13 +55,15 @@ async fn read(shared: Arc<Shared>, mut connection: Box<dyn Connection>, peer: So
     let mut idle = Box::pin(sender.idle());
     loop {
         let read = tokio::select! {
-            read = connection.read(&mut buffer) => read,
+            // What has come is read before a sender counts as silent.
+            biased;
+            () = stop.told() => break,
             () = sender.tick() => continue,
+            read = connection.read(&mut buffer) => read,
             () = &mut idle => {
                 debug!(%peer, "syslog sender is silent, closing its connection");
                 break;
             }
-            () = stop.told() => break,
         };
         let mut input = match read {
             Ok(0) => break,

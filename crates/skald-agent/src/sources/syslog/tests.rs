@@ -6,6 +6,7 @@ use crate::sources::tls::tests::{CA, SERVER, SERVER_KEY, connector, localhost};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use skald_pipeline::Entry;
+use std::path::PathBuf;
 use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -261,6 +262,52 @@ async fn logger_is_understood_in_every_format() {
         }
     }
     for world in [&tcp, &udp] {
+        world.metric("promtail_syslog_target_parsing_errors_total 0").await;
+    }
+}
+
+/// A program that runs until the test has ended.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+#[tokio::test]
+async fn rsyslogd_is_understood_over_tcp_and_udp() {
+    let tools = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/rsyslog"));
+    let libraries = std::fs::read_dir(tools.join("usr/lib")).into_iter().flatten().flatten();
+    let Some(modules) = libraries.map(|folder| folder.path().join("rsyslog")).find(|path| path.exists()) else {
+        eprintln!("scripts/log-senders.sh has not installed rsyslogd");
+        return;
+    };
+    let (tcp, udp) = (start("use_incoming_timestamp: true", 10_000).await, start("listen_protocol: udp", 10_000).await);
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let forward = |world: &World, more: &str| {
+        let address = world.source.address();
+        format!("action(type=\"omfwd\" target=\"{}\" port=\"{}\" {more})", address.ip(), address.port())
+    };
+    let config = [
+        format!("global(workDirectory=\"{}\")", folder.path().display()),
+        "module(load=\"imfile\")".to_owned(),
+        format!("input(type=\"imfile\" File=\"{}\" Tag=\"backup:\" Severity=\"error\" Facility=\"local3\")", path("lines")),
+        forward(&tcp, r#"protocol="tcp" TCP_Framing="octet-counted" template="RSYSLOG_SyslogProtocol23Format""#),
+        forward(&udp, r#"protocol="udp" template="RSYSLOG_TraditionalForwardFormat""#),
+    ];
+    std::fs::write(path("config"), config.join("\n") + "\n").unwrap();
+    let lines: Vec<String> = (0..100).map(|number| format!("line {number:03} caf\u{e9} <1> [x]")).collect();
+    std::fs::write(path("lines"), lines.join("\n") + "\n").unwrap();
+    let mut rsyslogd = Command::new(tools.join("run"));
+    rsyslogd.args(["usr/sbin/rsyslogd", "-n", "-f", &path("config"), "-i", &path("pid"), "-M"]).arg(modules);
+    let _running = Running(rsyslogd.spawn().unwrap());
+    for world in [&tcp, &udp] {
+        let entries = world.entries(100).await;
+        assert!(entries.iter().map(|entry| &entry.line).eq(&lines), "{:?}", entries[0]);
+        let label = |name: &str| entries[0].labels.get(name).unwrap_or_default();
+        assert_eq!([label("app_name"), label("facility"), label("severity")], ["backup", "local3", "error"]);
         world.metric("promtail_syslog_target_parsing_errors_total 0").await;
     }
 }

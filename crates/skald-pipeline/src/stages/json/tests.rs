@@ -44,6 +44,7 @@ fn members_are_found_by_their_paths() {
     check_both(&paths, r#"{"a":1,"\u0061":-0.25}"#, "a=-0.25");
     check_both(&[("n", "n")], r#"{"n":12345678901234567890}"#, "n=12345678901234567000");
     check_both(&[("n", "n")], r#"{"n":1e-7}"#, "n=0.0000001");
+    check_both(&paths, r#"{"a":"cut \ud83d","o":{"b":"\ud83d\ude00"}}"#, "a=cut \u{fffd} b=😀");
 }
 
 #[test]

@@ -88,6 +88,21 @@ fn held_bytes_are_bounded() {
 }
 
 #[test]
+fn bytes_are_counted_out_as_they_were_counted_in() {
+    let first = options::regex("firstline", "^a").expect("it is a pattern");
+    let limits = Limits { first, wait: Duration::from_secs(1), lines: 3 };
+    let mut blocks = Blocks { limits, by_labels: FxHashMap::default(), bytes: 0 };
+    let (mut run, mut out) = (Run::at(Bench::new("[]").now), Vec::new());
+    for line in ["a", "b", "c", "d", "a", ""] {
+        let work = Work::new(crate::stages::testing::entry(line, run.now), Mark(0));
+        assert!(blocks.process(work, &mut run, &mut out).is_none());
+    }
+    assert_eq!(blocks.bytes, "a\n\n".len());
+    blocks.flush(&mut run, &mut out);
+    assert_eq!((blocks.bytes, out.len()), (0, 3));
+}
+
+#[test]
 fn label_sets_are_bounded() {
     let mut bench = Bench::new(BLOCKS);
     for at in 0..LABEL_SETS_MAX {

@@ -98,6 +98,23 @@ fn more_files_than_descriptors_are_read() {
 }
 
 #[test]
+fn directories_are_looked_at_often_only_where_changes_are_not_reported() {
+    for (inotify, linked, want) in [(true, false, 60), (true, true, 10), (false, false, 10)] {
+        let mut bench = Bench::new("app/*.log", inotify);
+        bench.config.sync_period = Duration::from_secs(10);
+        fs::create_dir(bench.path("real")).unwrap();
+        if linked {
+            std::os::unix::fs::symlink("real", bench.path("app")).unwrap();
+        } else {
+            bench.rename("real", "app");
+        }
+        bench.write("app/a.log", "one\n");
+        bench.restart().go().expect(["one"]);
+        assert_eq!(bench.tailer.scan_due - bench.tailer.last_scan, Duration::from_secs(want), "{inotify} {linked}");
+    }
+}
+
+#[test]
 fn an_idle_tailer_sleeps_until_the_next_scan_and_is_woken_by_changes() {
     let mut bench = Bench::new("*.log", true);
     bench.write("a.log", "one\n");

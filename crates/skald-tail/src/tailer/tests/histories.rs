@@ -45,6 +45,8 @@ struct World {
     open: [String; 3],
     rotations: usize,
     saved: Vec<FilePosition>,
+    /// Which files were there when the process was started again.
+    restarted_with: [bool; 3],
 }
 
 impl World {
@@ -59,9 +61,8 @@ impl World {
     /// Whether the tailer last saw one of its files at this path.
     fn is_known(&self, file: usize) -> bool {
         let path = self.bench.path(&Self::name(file));
-        let just_started = self.bench.tailer.scans == 0;
-        self.bench.tailer.files().iter().any(|file| file.path == path && !file.gone)
-            || just_started && self.saved.iter().any(|position| position.path == path)
+        let just_started = self.bench.tailer.scans == 0 && self.restarted_with[file];
+        just_started || self.bench.tailer.files().iter().any(|file| file.path == path && !file.gone)
     }
 
     /// Writes lines that nobody has seen, perhaps without the end of the last one.
@@ -164,9 +165,13 @@ impl World {
 
     /// With positions that may be old, and the beginnings of files that were found since then.
     fn restart(&mut self) {
+        if (0..3).any(|file| self.exists(file) && !self.is_known(file)) {
+            self.bench.go();
+        }
         let old: FxHashSet<FileId> = self.saved.iter().map(|position| position.id).collect();
         self.saved.extend(self.bench.sink.starts.values().filter(|start| !old.contains(&start.id)).cloned());
         self.bench.restart_with(self.saved.clone(), HashMap::new());
+        self.restarted_with = [0, 1, 2].map(|file| self.exists(file));
     }
 
     fn positions(&self) -> Vec<FilePosition> {
@@ -175,7 +180,14 @@ impl World {
 }
 
 fn run(steps: &[Step], inotify: bool) -> (Vec<String>, Vec<String>) {
-    let mut world = World { bench: Bench::new("*.log", inotify), written: 0, open: Default::default(), rotations: 0, saved: Vec::new() };
+    let mut world = World {
+        bench: Bench::new("*.log", inotify),
+        written: 0,
+        open: Default::default(),
+        rotations: 0,
+        saved: Vec::new(),
+        restarted_with: [false; 3],
+    };
     world.bench.go();
     for step in steps {
         world.apply(step);

@@ -135,12 +135,12 @@ fn positions_without_target_are_kept_while_their_file_exists() {
     bench.go();
     let known: Vec<FilePosition> = bench.sink.positions.values().cloned().collect();
     let targets = std::mem::take(&mut bench.targets);
-    bench.restart_with(known, HashMap::new()).after(Duration::from_secs(601));
+    bench.restart_with(known, HashMap::new()).go().after(Duration::from_secs(601));
     assert_eq!(bench.sink.closed, []);
     bench.tailer.set_targets(targets);
     bench.taken();
     bench.go().expect([]);
-    bench.restart();
+    bench.restart().go();
     bench.remove("a.log");
     bench.after(Duration::from_secs(601)).expect_closed("a.log", Closed::Lost);
 }

@@ -147,6 +147,23 @@ fn what_a_truncated_file_had_unread_is_read_from_its_copy() {
 }
 
 #[test]
+fn what_a_file_had_that_nobody_had_room_for_is_read_from_its_copy() {
+    let mut bench = Bench::new("?.log", true);
+    bench.write("a.log", text(0, 3));
+    bench.write("b.log", "");
+    bench.sink.room = Some(1);
+    bench.go();
+    bench.append("b.log", text(3, 2));
+    bench.go();
+    fs::copy(bench.path("b.log"), bench.path("b.log.1")).unwrap();
+    bench.write("b.log", "");
+    bench.go();
+    bench.sink.room = None;
+    bench.go();
+    assert_eq!(bench.taken_sorted(), texts(0, 5));
+}
+
+#[test]
 fn holes_left_by_a_writer_that_goes_on_in_a_truncated_file_are_no_lines() {
     Bench::both("a.log", |mut bench| {
         bench.write("a.log", text(0, 20));

@@ -46,11 +46,17 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
     pub never: bool,
+    /// Counts the pieces of a long body that stands in the place of `body`.
+    pub long: Option<Arc<AtomicUsize>>,
 }
+
+/// Bytes of a long body, and of a piece of it.
+pub const LONG_LEN: usize = 64 << 20;
+pub const PIECE_LEN: usize = 32 << 10;
 
 impl Reply {
     pub fn status(status: u16) -> Self {
-        Reply { status, headers: Vec::new(), body: String::new(), never: false }
+        Reply { status, headers: Vec::new(), body: String::new(), never: false, long: None }
     }
 
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -195,7 +201,14 @@ async fn answer(shared: Arc<Shared>, request: HttpRequest) -> Response {
     for (name, value) in reply.headers {
         response = response.header(name, value);
     }
-    response.body(Body::from(reply.body)).expect("a response")
+    let body = match reply.long {
+        Some(pieces) => Body::from_stream(futures::stream::iter((0..LONG_LEN / PIECE_LEN).map(move |_| {
+            pieces.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; PIECE_LEN]))
+        }))),
+        None => Body::from(reply.body),
+    };
+    response.body(body).expect("a response")
 }
 
 /// Files of a configuration.
