@@ -8,6 +8,7 @@ use crate::files::{FileJob, FileReader, FileSource};
 use crate::intake::Intake;
 use crate::sink::SinkParts;
 use crate::source::Source;
+use crate::sources::docker::{DockerError, DockerSource};
 use crate::sources::journal::{JournalSource, ReaderError};
 use crate::sources::push::{PushError, PushSource};
 use crate::sources::syslog::{SyslogError, SyslogSource};
@@ -45,6 +46,8 @@ enum SourceError {
     Push(#[from] PushError),
     #[error(transparent)]
     Journal(#[from] ReaderError),
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     #[error("kubernetes_sd_configs")]
     Kubernetes(#[from] KubernetesError),
     #[error("file_sd_configs")]
@@ -58,6 +61,7 @@ impl StartError {
             SourceError::Syslog(error) => error.kind(),
             SourceError::Push(error) => error.kind(),
             SourceError::Journal(error) => error.kind(),
+            SourceError::Docker(error) => error.kind(),
             SourceError::Kubernetes(error) => error.kind(),
             SourceError::FileSd(_) => ErrorKind::InvalidInput,
         }
@@ -95,6 +99,11 @@ pub(super) async fn start_source(
             let resume = cursors.get(&format!("cursor-{name}")).or_else(|| cursors.get(&format!("journal-{name}"))).cloned();
             let metrics = world.journal.clone();
             let started = JournalSource::start(name, config.clone(), JOURNALCTL.into(), resume, sink(), metrics, &world.seams);
+            Arc::new(started.map_err(|error| failed(error.into()))?)
+        }
+        SourceConfig::Docker(engines) => {
+            let (longest, metrics) = (job.max_line_size, world.docker.clone());
+            let started = DockerSource::start(name, engines, cursors, longest, sink(), metrics, &world.seams).await;
             Arc::new(started.map_err(|error| failed(error.into()))?)
         }
     };
