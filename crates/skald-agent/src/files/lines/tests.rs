@@ -100,7 +100,6 @@ impl World {
             compressed: false,
             resumed: false,
             position: &position(0),
-            position: &position(0),
         };
         lines.opened(&opened);
         let mut world = World { recorder, lines, offset: 0, now: Duration::ZERO };
