@@ -3,16 +3,24 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help run check test sim kubernetes fuzz props bench docs deny
+.PHONY: help run run-agent check test sim kubernetes fuzz props bench docs deny
 
 help: ## List the verbs.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: ## Build and start `skald serve`: one process, files in ./data, port 3100.
 	$(CARGO) build --release --bin skald
 	@# On a terminal the server says this itself.
 	@[ -t 2 ] || printf '%s\n' "push: target/release/skald push --label job=demo FILE" "ask:  target/release/skald query '{job=\"demo\"}'"
 	target/release/skald serve
+
+run-agent: ## Build and start `skald-agent`: the logs of this machine (files, and the journal where there is one) into a running `skald serve`.
+	$(CARGO) build --release --bin skald-agent
+	@mkdir -p data/agent
+	@# The journal comes last in the file; without its reader only files are left.
+	@if command -v journalctl > /dev/null; then cat deploy/agent.yaml; else sed '/job_name: journal/,$$d' deploy/agent.yaml; fi > data/agent/agent.yaml
+	@printf '%s\n' "watch: http://127.0.0.1:9080/targets" "ask:   target/release/skald query '{job=~\"varlogs|systemd-journal\"}'"
+	target/release/skald-agent -config.file=data/agent/agent.yaml
 
 check: ## Format, clippy with warnings denied, docs, dependency policy.
 	$(CARGO) fmt --all --check

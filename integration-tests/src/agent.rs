@@ -133,7 +133,10 @@ impl Drop for Agent {
             let _ = child.wait();
         }
         if std::thread::panicking() && self.starts > 0 {
-            eprintln!("--- log of the agent\n{}---", self.log());
+            for start in 1..=self.starts {
+                let log = std::fs::read(self.path().join(format!("agent.log.{start}"))).unwrap_or_default();
+                eprintln!("--- log of the agent's start {start}\n{}---", String::from_utf8_lossy(&log));
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ struct Shared {
 /// What the thread is asked for.
 #[derive(Default)]
 struct Orders {
-    jobs: Option<Vec<Arc<FileJob>>>,
+    jobs: Option<(Vec<Arc<FileJob>>, oneshot::Sender<()>)>,
     targets: bool,
     views: Vec<oneshot::Sender<Arc<View>>>,
     /// Asked to stop, and who waits for that.
@@ -67,14 +67,17 @@ impl FileReader {
         let shared =
             Arc::new(Shared { waker: tailer.waker(), clock: Arc::clone(&clock), orders: Mutex::default(), last_view: Arc::default() });
         let room = Room { intake: Arc::clone(&intake), waker: tailer.waker(), spawner: Arc::clone(&spawner), asked: Arc::default() };
-        let thread = Thread { tailer, lines: FileLines::new(intake), jobs: Vec::new(), clock, room, shared: Arc::clone(&shared) };
+        let thread = Thread { tailer, lines: FileLines::new(intake), jobs: None, clock, room, shared: Arc::clone(&shared) };
         spawner.spawn_thread("files", Box::new(move || thread.run()));
         FileReader(shared)
     }
 
-    /// Replaces the scrape configs.
-    pub fn set_jobs(&self, jobs: Vec<Arc<FileJob>>) {
-        self.order(|orders| orders.jobs = Some(jobs));
+    /// Replaces the scrape configs; completes when no further line is read by the old ones.
+    pub async fn set_jobs(&self, jobs: Vec<Arc<FileJob>>) {
+        let (send, receive) = oneshot::channel();
+        self.order(|orders| orders.jobs = Some((jobs, send)));
+        // The thread is gone, and reads nothing more.
+        let _ = receive.await;
     }
 
     /// Targets of a scrape config have changed.
@@ -138,7 +141,8 @@ impl Room {
 struct Thread {
     tailer: Tailer,
     lines: FileLines,
-    jobs: Vec<Arc<FileJob>>,
+    /// `None` until it is told what to read.
+    jobs: Option<Vec<Arc<FileJob>>>,
     clock: Arc<dyn Clock>,
     room: Room,
     shared: Arc<Shared>,
@@ -152,10 +156,18 @@ impl Thread {
                 self.end(waiting);
                 return;
             }
-            self.follow(orders.jobs, orders.targets);
+            let (jobs, taken) = orders.jobs.unzip();
+            self.follow(jobs, orders.targets);
+            if let Some(taken) = taken {
+                // Whoever waits may have gone.
+                let _ = taken.send(());
+            }
             let now = Now { wall: self.clock.now(), monotonic: self.clock.monotonic() };
             self.lines.begin(now);
-            let next = self.tailer.round(now.monotonic, now.wall, &mut self.lines);
+            let next = match self.jobs {
+                Some(_) => self.tailer.round(now.monotonic, now.wall, &mut self.lines),
+                None => Next::At(now.monotonic + SLEEP_MAX),
+            };
             if self.lines.is_refused() {
                 self.room.ask();
             }
@@ -176,13 +188,13 @@ impl Thread {
     }
 
     fn follow(&mut self, jobs: Option<Vec<Arc<FileJob>>>, targets: bool) {
-        if jobs.is_none() && !targets {
-            return;
-        }
-        self.jobs = jobs.unwrap_or_else(|| std::mem::take(&mut self.jobs));
+        let changed = targets || jobs.is_some();
+        self.jobs = jobs.or(self.jobs.take());
+        // Targets that come before the jobs are seen with them.
+        let Some(jobs) = self.jobs.as_ref().filter(|_| changed) else { return };
         let mut files: Vec<FileTarget> = Vec::new();
         let mut known = Vec::new();
-        for job in &self.jobs {
+        for job in jobs {
             for found in job.table.lock().read() {
                 files.push(found.file.clone());
                 known.push((found.file.key.clone(), found.labels.clone(), Arc::clone(job)));

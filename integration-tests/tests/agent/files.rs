@@ -11,12 +11,21 @@ fn lines_of_files_that_rotate_in_every_way_are_stored_once_while_the_server_dies
     let path = |name: &str| agent.path().join("logs").join(name);
     let names = ["renamed.log", "truncated.log", "deleted.log", "zipped.log", "steady.log"];
     let mut writers: Vec<Writer> = names.iter().map(|name| Writer::new(path(name))).collect();
+    for writer in &mut writers {
+        // What was renamed before anybody saw it was never a file of this pattern.
+        writer.write(1);
+        has_read(&agent, &writer.path);
+    }
     for round in 0..6 {
         if round % 2 == 1 {
             server.kill();
         }
         for writer in &mut writers {
             writer.write(200);
+        }
+        if round == 0 {
+            // A file that was renamed before anyone has seen it is not known to be a file of this name.
+            writers.iter().for_each(|writer| has_read(&agent, &writer.path));
         }
         writers[0].rename_to(&format!("renamed.log.{round}"));
         // Without a line left unread: what is gone from a file is not readable any more.

@@ -29,6 +29,8 @@ use tracing::{error, info, warn};
 
 /// Longest that a reload waits for discovery before it lets go of the old targets.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that a start waits for discovery, so that what is found at once is looked for at once.
+const DISCOVERY_PAUSE: Duration = Duration::from_millis(500);
 /// Longest that stopping waits for servers to take what is read. What they have not is in the spool.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
@@ -154,7 +156,9 @@ impl Agent {
         let mut running = self.running.lock().await;
         let prepared = self.prepare(self.loaded()).await?;
         let files = self.switch(&mut running, prepared).await?;
-        self.reader.set_jobs(files.jobs);
+        // What takes longer to be found is read as it comes.
+        self.within(DISCOVERY_PAUSE, files.found).await;
+        self.reader.set_jobs(files.jobs).await;
         Ok(())
     }
 
@@ -195,7 +199,7 @@ impl Agent {
         if !self.within(DISCOVERY_TIMEOUT, files.found).await {
             warn!("discovery has not found everything yet, going on with what there is");
         }
-        self.reader.set_jobs(files.jobs);
+        self.reader.set_jobs(files.jobs).await;
         if result.is_ok() {
             info!("configuration was read anew");
         }

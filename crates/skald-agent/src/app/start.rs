@@ -88,11 +88,11 @@ pub(super) async fn start_source(
         SourceConfig::Files(discovery) => return start_files(job, discovery, world, reader).await.map_err(failed),
         SourceConfig::Syslog(config) => {
             let (names, metrics) = (Arc::clone(&world.names), world.syslog.clone());
-            let started = SyslogSource::start(name, config.clone(), sink(), names, metrics, &world.seams).await;
+            let started = SyslogSource::start(name, (**config).clone(), sink(), names, metrics, &world.seams).await;
             Arc::new(started.map_err(|error| failed(error.into()))?)
         }
         SourceConfig::Push(config) => {
-            let started = PushSource::start(name, config.clone(), sink(), world.push.clone(), &world.seams).await;
+            let started = PushSource::start(name, (**config).clone(), sink(), world.push.clone(), &world.seams).await;
             Arc::new(started.map_err(|error| failed(error.into()))?)
         }
         SourceConfig::Journal(config) => {

@@ -43,9 +43,9 @@ pub enum SourceConfig {
     /// The journal of systemd.
     Journal(JournalConfig),
     /// A syslog listener.
-    Syslog(SyslogConfig),
+    Syslog(Box<SyslogConfig>),
     /// A listener for pushes.
-    Push(PushConfig),
+    Push(Box<PushConfig>),
     /// Containers of Docker engines.
     Docker(Vec<DockerSdConfig>),
 }
@@ -180,19 +180,20 @@ impl Written {
             kubernetes_sd_configs: self.kubernetes_sd_configs.unwrap_or_default(),
         };
         let docker = self.docker_sd_configs.filter(|engines| !engines.is_empty());
-        let unbuilt = |block: Unbuilt| block.map(|block| Found::Unbuilt(Place::of(block.referenced)));
+        // What is not built is its place.
+        let unbuilt = |block: Unbuilt| block.map(|block| Err(Place::of(block.referenced)));
         let found = [
-            (discovery.key(), (!discovery.is_empty()).then(|| Found::Source(SourceConfig::Files(discovery)))),
-            ("journal", self.journal.map(|journal| Found::Source(SourceConfig::Journal(journal)))),
-            ("syslog", self.syslog.map(|syslog| Found::Source(SourceConfig::Syslog(syslog)))),
+            (discovery.key(), (!discovery.is_empty()).then(|| Ok(SourceConfig::Files(discovery)))),
+            ("journal", self.journal.map(|journal| Ok(SourceConfig::Journal(journal)))),
+            ("syslog", self.syslog.map(|syslog| Ok(SourceConfig::Syslog(Box::new(syslog))))),
             ("gcplog", unbuilt(self.gcplog)),
-            ("loki_push_api", self.loki_push_api.map(|push| Found::Source(SourceConfig::Push(push)))),
+            ("loki_push_api", self.loki_push_api.map(|push| Ok(SourceConfig::Push(Box::new(push))))),
             ("windows_events", unbuilt(self.windows_events)),
             ("kafka", unbuilt(self.kafka)),
             ("azure_event_hubs", unbuilt(self.azure_event_hubs)),
             ("gelf", unbuilt(self.gelf)),
             ("cloudflare", unbuilt(self.cloudflare)),
-            ("docker_sd_configs", docker.map(|docker| Found::Source(SourceConfig::Docker(docker)))),
+            ("docker_sd_configs", docker.map(|docker| Ok(SourceConfig::Docker(docker)))),
             ("heroku_drain", unbuilt(self.heroku_drain)),
         ];
         let mut found = found.into_iter().filter_map(|(key, block)| Some((key, block?)));
@@ -204,23 +205,18 @@ impl Written {
             );
         }
         match source {
-            Found::Source(source) => {
+            Ok(source) => {
                 for problem in source.problems() {
                     report.problem(place, format!("scrape config \"{name}\": {first}: {problem}"));
                 }
                 Some(source)
             }
-            Found::Unbuilt(place) => {
+            Err(place) => {
                 report.problem(place, not_supported(name, first));
                 None
             }
         }
     }
-}
-
-enum Found {
-    Source(SourceConfig),
-    Unbuilt(Place),
 }
 
 impl DiscoveryConfig {

@@ -2,9 +2,13 @@
 
 use super::group::Group;
 use skald_model::Generation;
+use skald_runtime::chain;
 use skald_wal::{Follower, GenerationWriter, Position, Wal, WalError};
 use std::sync::Arc;
-use tracing::warn;
+use tracing::{error, warn};
+
+/// Reads of one place that may fail in a row before what lies there counts as lost: a bad sector must not stop everything behind it.
+pub(crate) const READS_MAX: u32 = 5;
 
 /// Where a group lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +68,15 @@ pub(crate) struct LogReader {
     follower: Option<Follower>,
     /// The last group that was read: it is asked for again when a caller has stopped waiting for it, or may not have it yet.
     seen: Option<(Arc<Group>, Place)>,
+    /// Reads that failed in a row.
+    failures: u32,
+    /// Up to here the log cannot be read.
+    given_up: Option<Generation>,
 }
 
 impl LogReader {
     pub(crate) fn new(wal: Arc<Wal>) -> Self {
-        LogReader { wal, follower: None, seen: None }
+        LogReader { wal, follower: None, seen: None, failures: 0, given_up: None }
     }
 
     /// The first group with this number or a higher one. `from` does not descend from call to call; `chunks` are those that may hold it, oldest first.
@@ -78,20 +86,39 @@ impl LogReader {
         {
             return Ok(Some(seen.clone()));
         }
-        for chunk in chunks {
-            let follower = match self.follower.take().filter(|follower| follower.generation() == chunk.generation) {
-                Some(follower) => self.follower.insert(follower),
-                None => self.follower.insert(self.wal.follow(chunk.generation)),
-            };
-            while let Some(record) = follower.next_record()? {
-                let place = Place { generation: chunk.generation, position: record.position };
-                match Group::decode(record.body) {
-                    Err(error) => {
-                        warn!(generation = %chunk.generation, position = %record.position, %error, "record of the spool cannot be read")
-                    }
-                    Ok(group) if group.number < from => {}
-                    Ok(group) => return Ok(Some(self.seen.insert((Arc::new(group), place)).clone())),
+        let given_up = self.given_up;
+        for chunk in chunks.iter().filter(|chunk| given_up.is_none_or(|given_up| chunk.generation > given_up)) {
+            match self.next_in(chunk.generation, from) {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    self.failures = 0;
+                    return Ok(Some(self.seen.insert(found).clone()));
                 }
+                Err(error) if self.failures + 1 < READS_MAX => {
+                    self.failures += 1;
+                    return Err(error);
+                }
+                Err(error) => {
+                    error!(generation = %chunk.generation, error = chain(&error), "chunk of the spool cannot be read, going on behind it");
+                    self.failures = 0;
+                    self.given_up = Some(chunk.generation);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_in(&mut self, generation: Generation, from: u64) -> Result<Option<(Arc<Group>, Place)>, WalError> {
+        let follower = match self.follower.take().filter(|follower| follower.generation() == generation) {
+            Some(follower) => self.follower.insert(follower),
+            None => self.follower.insert(self.wal.follow(generation)),
+        };
+        while let Some(record) = follower.next_record()? {
+            let place = Place { generation, position: record.position };
+            match Group::decode(record.body) {
+                Err(error) => warn!(%generation, position = %record.position, error = chain(&error), "record of the spool cannot be read"),
+                Ok(group) if group.number < from => {}
+                Ok(group) => return Ok(Some((Arc::new(group), place))),
             }
         }
         Ok(None)

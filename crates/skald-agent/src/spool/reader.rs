@@ -1,5 +1,5 @@
 use super::group::{Group, StoredBatch};
-use super::log::{LogReader, Place};
+use super::log::{LogReader, Place, READS_MAX};
 use super::shared::Shared;
 use super::state::Held;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use skald_runtime::chain;
 use skald_wal::WalError;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tracing::{error, warn};
@@ -43,6 +44,7 @@ pub struct Batch {
     line_bytes: u64,
     group: Weak<Group>,
     place: Arc<OnceLock<Place>>,
+    failures: AtomicU32,
 }
 
 /// Why the payload of a batch cannot be had.
@@ -51,8 +53,8 @@ pub enum PayloadError {
     /// The disk failed; another try may help.
     #[error("read the spool")]
     Unreadable(#[source] WalError),
-    /// It is lost: damaged on the disk. Acknowledge the batch and count its entries as lost.
-    #[error("group {0} of the spool is damaged")]
+    /// It is lost: damaged on the disk, or unreadable again and again. Acknowledge the batch and count its entries as lost.
+    #[error("group {0} of the spool is damaged or cannot be read")]
     Lost(u64),
     /// The process is stopping.
     #[error("the spool is stopped")]
@@ -130,6 +132,9 @@ impl SpoolReader {
             error!(client = %self.client, after = self.read, until = group.previous, "groups of the spool are lost");
         }
         let mut state = self.shared.state.lock();
+        if group.previous > self.read {
+            state.skip_after(self.read);
+        }
         state.acks(&self.client).begin(group.number, group.batches.len() as u32, group.cut_at.0);
         if group.batches.is_empty() {
             state.advance();
@@ -152,6 +157,7 @@ impl SpoolReader {
             line_bytes: batch.line_bytes,
             group: Arc::downgrade(&held.group),
             place: held.place.clone(),
+            failures: AtomicU32::new(0),
         }
     }
 }
@@ -187,14 +193,20 @@ impl Batch {
             return Ok(group.batches[self.index as usize].payload.clone());
         }
         // A group that is in no log stays in memory until all clients have it.
-        let place = *self.place.get().ok_or(PayloadError::Lost(self.number))?;
+        let Some(place) = self.place.get().copied() else { return Err(self.lost()) };
         let (shared, number, index) = (self.shared.clone(), self.number, self.index as usize);
         let read = run_blocking(&*self.shared.spawner, move || shared.payload_at(place, number, index)).await;
         match read.map_err(|_| PayloadError::Stopped)? {
             Ok(Some(payload)) => Ok(payload),
-            Ok(None) => Err(PayloadError::Lost(self.number)),
+            Ok(None) => Err(self.lost()),
+            Err(_) if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= READS_MAX => Err(self.lost()),
             Err(error) => Err(PayloadError::Unreadable(error)),
         }
+    }
+
+    fn lost(&self) -> PayloadError {
+        self.shared.state.lock().skip_after(self.number - 1);
+        PayloadError::Lost(self.number)
     }
 
     /// The client has it, or it was refused for good. Batches may be acknowledged in any order, and more than once.

@@ -44,12 +44,24 @@ pub(crate) struct State {
     fold: Fold,
     /// Groups that were found to be lost.
     lost: u64,
+    /// Something after this group was given to a client no more.
+    skipped_after: Option<u64>,
 }
 
 impl State {
     /// `logged` is the last group of `chunks`; no group has a number above `published` yet.
     pub(crate) fn new(fold: Fold, chunks: VecDeque<Chunk>, logged: u64, published: u64) -> Self {
-        State { window: BTreeMap::new(), window_bytes: 0, published, logged, chunks, clients: BTreeMap::new(), fold, lost: 0 }
+        State {
+            window: BTreeMap::new(),
+            window_bytes: 0,
+            published,
+            logged,
+            chunks,
+            clients: BTreeMap::new(),
+            fold,
+            lost: 0,
+            skipped_after: None,
+        }
     }
 
     /// From now on these are all clients. A new one is at `known`, or where all have everything.
@@ -131,7 +143,16 @@ impl State {
     /// Takes a group of the log into the positions, if it is what comes next.
     pub(crate) fn fold_in(&mut self, group: &Group) {
         let Group { number, previous, resumes, ref positions, .. } = *group;
-        self.lost += self.fold.apply(Updates { number, previous, resumes, positions });
+        let skipped = self.skipped_after.take_if(|after| number > *after).is_some();
+        self.fold.held |= skipped;
+        let lost = self.fold.apply(Updates { number, previous, resumes: resumes && !skipped, positions });
+        self.lost += lost.max(u64::from(skipped));
+    }
+
+    /// A client could not be given something that comes after the group `number`: positions do not pass it.
+    pub(crate) fn skip_after(&mut self, number: u64) {
+        let known = self.skipped_after.get_or_insert(number);
+        *known = number.min(*known);
     }
 
     /// The group that comes next for the fold, if all clients have it and it is in memory. Where others lie in the log before it, those come first.

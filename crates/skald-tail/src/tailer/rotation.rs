@@ -34,6 +34,7 @@ impl Tailer {
     /// Looks for the known files of a target that no pattern found.
     pub(super) fn search(&mut self, key: &str, lines: &mut dyn Lines) {
         let Some(target) = self.targets.iter().find(|target| *target.key == *key).cloned() else { return };
+        let mut found = Vec::new();
         for position in self.known.take_rest(key) {
             let unread = !self.by_identity.contains_key(&(target.number, position.device, position.inode));
             let unreadable = unread && fs::metadata(&position.path).is_ok_and(|meta| meta.ino() == position.inode);
@@ -45,11 +46,15 @@ impl Tailer {
             if self.locate(&mut reading) {
                 let id = self.insert(reading, lines);
                 self.read_first(id);
-                self.begin_between(id, lines);
+                found.push(id);
             } else {
                 self.turns.stats.lost += 1;
                 lines.closed(position.id, &position, Closed::Lost);
             }
+        }
+        // Only now: what came after one of them may be another of them, and is not new.
+        for id in found {
+            self.begin_between(id, lines);
         }
     }
 

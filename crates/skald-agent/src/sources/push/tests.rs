@@ -63,7 +63,7 @@ impl World {
     }
 }
 
-const TWO: &str = r#"{"streams": [{"stream": {"app": "a"}, "values": [["5", "one", {"k": "v"}], ["6", "two"]]}]}"#;
+const TWO: &str = r#"{"streams": [{"stream": {"app": "a", "via": "sender"}, "values": [["5", "one", {"k": "v"}], ["6", "two"]]}]}"#;
 
 fn taken() -> (u16, String) {
     (204, String::new())
@@ -84,7 +84,7 @@ async fn json_and_protobuf_come_to_the_same() {
     };
     let pair = vec![LabelPair { name: "k".into(), value: "v".into() }];
     let entries = vec![entry(5, "one", pair), entry(6, "two", vec![])];
-    let stream = Stream { labels: br#"{app="a"}"#.to_vec().into(), entries, ..Stream::default() };
+    let stream = Stream { labels: br#"{app="a", via="sender"}"#.to_vec().into(), entries, ..Stream::default() };
     let body = PushRequest { streams: vec![stream], ..PushRequest::default() }.encode_to_vec();
     let body = snap::raw::Encoder::new().compress_vec(&body).unwrap();
     assert_eq!(world.post(AGENT, &[("content-type", "application/x-protobuf")], body).await, taken());
@@ -152,6 +152,12 @@ async fn an_answer_waits_for_the_disk() {
     match select(&mut answer, Box::pin(taken_up)).await {
         Either::Left((answered, _)) => panic!("{answered:?} before it is on disk"),
         Either::Right((entries, _)) => assert_eq!(entries.len(), 1),
+    }
+    // Other requests have the time to be answered meanwhile.
+    for _ in 0..20 {
+        let ready = world.client.get(format!("http://{}/ready", world.source.address())).send().await.unwrap();
+        assert_eq!(ready.status(), StatusCode::OK);
+        assert!(futures::poll!(&mut answer).is_pending());
     }
     world.intake.set_durable(true);
     assert_eq!(answer.await, taken());

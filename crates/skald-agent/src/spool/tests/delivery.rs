@@ -112,7 +112,10 @@ fn a_reader_made_anew_gives_again_what_was_not_acknowledged() {
     }
     assert_eq!(node.receive_all(0), lines(1, 0..2));
     let late = node.clients[0].open.remove(0);
+    node.ack_all(0);
     node.clients[0].reader = node.spool.reader("a");
+    late.ack();
+    assert_eq!(node.metric("promtail_spool_unacked_groups"), 2.0, "the new reader has been given nothing yet");
     assert_eq!(node.receive(0), Some(lines(1, 0..1)));
     // The acknowledgement of the earlier reader's batch counts too.
     late.ack();

@@ -188,3 +188,99 @@ fn a_read_that_fails_is_tried_again() {
         node.kill();
     }
 }
+
+/// Three chunks or more of the lines of source 1, and a process that is dead.
+fn chunks(world: &SimWorld, setup: &Setup<'_>) {
+    let mut node = Node::open(world, setup).unwrap();
+    for _ in 0..16 {
+        node.offer(1, 10).unwrap();
+        node.cut();
+    }
+    assert!(node.spool.0.state.lock().chunks_from(0).len() > 2);
+    node.kill();
+}
+
+/// Delivers the rest and gives where the sources would begin.
+fn positions_after(node: &mut Node) -> BTreeMap<u64, u64> {
+    node.receive_all(0);
+    node.ack_all(0);
+    node.advance(SYNC);
+    assert_eq!(node.metric("promtail_spool_unacked_groups"), 0.0);
+    offsets(&node.spool.start_positions().now_or_never().unwrap().unwrap())
+}
+
+#[test]
+fn a_chunk_that_cannot_be_read_does_not_stop_what_lies_behind_it() {
+    let (world, setup) = (world(9), Setup { max_size: 8_000, ..USUAL });
+    chunks(&world, &setup);
+    let mut node = Node::open(&world, &setup).unwrap();
+    (1..=5).for_each(|nth| world.disk.fail_nth(Op::Read, nth));
+    let batch = node.world.clock.drive(node.clients[0].reader.next());
+    let first = lines_of(&batch)[0].1;
+    assert!(first > 0, "the first chunk was left out");
+    batch.ack();
+    assert_eq!(positions_after(&mut node), BTreeMap::new(), "positions stay before what no client was given");
+    assert_eq!(node.metric("promtail_spool_lost_groups_total"), 1.0);
+}
+
+#[test]
+fn a_payload_that_cannot_be_read_is_given_up_in_the_end() {
+    let (world, setup) = (world(10), Setup { max_size: 8_000, ..USUAL });
+    chunks(&world, &setup);
+    let mut node = Node::open(&world, &setup).unwrap();
+    assert_eq!(node.receive(0), Some(lines(1, 0..10)));
+    let batch = node.clients[0].reader.next().now_or_never().unwrap();
+    node.receive(0).unwrap();
+    for attempt in 1..=5 {
+        world.disk.fail_nth(Op::Read, 1);
+        let error = batch.payload().now_or_never().unwrap().unwrap_err();
+        assert_eq!(matches!(error, PayloadError::Lost(2)), attempt == 5, "attempt {attempt}: {error}");
+    }
+    batch.ack();
+    assert_eq!(positions_after(&mut node), BTreeMap::from([(1, 10)]), "not past what is given up");
+}
+
+#[test]
+fn a_group_that_is_only_in_memory_stays_there_however_large_it_is() {
+    let world = world(11);
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    world.disk.set_free(0);
+    let random = skald_testkit::SeededRandom::new(11);
+    let noise: String = (0..3_000_000).map(|_| char::from(33 + random.below(90) as u8)).collect();
+    let entry = Entry { line: format!("{noise} 1:0"), ..entry(1, 0) };
+    node.spool.intake().offer(&mut vec![entry], Some(position(1, 1))).unwrap();
+    node.cut();
+    // It has been tried to write it again, and a client comes late.
+    node.advance(Duration::from_secs(2));
+    node.clients[0].reader = node.spool.reader("a");
+    let batch = node.clients[0].reader.next().now_or_never().expect("is there");
+    let request = decode(&batch.payload().now_or_never().unwrap().unwrap());
+    assert!(request.streams[0].entries[0].line.ends_with(b" 1:0"));
+}
+
+#[test]
+fn positions_do_not_pass_what_is_not_acknowledged_where_numbers_were_skipped() {
+    let world = world(12);
+    let mut node = Node::open(&world, &Setup { clients: &["a", "b"], ..USUAL }).unwrap();
+    node.offer(1, 1).unwrap();
+    node.cut();
+    // The second group is never in the log, and one client alone has it.
+    world.disk.fail_nth(Op::Append, 1);
+    node.offer(1, 1).unwrap();
+    node.cut();
+    assert_eq!(node.receive_all(0), lines(1, 0..2));
+    node.ack_all(0);
+    node.spool.0.keep_now(Need::Sync);
+    node.kill();
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    assert_eq!((offsets(&node.start), node.receive_all(0)), (BTreeMap::from([(1, 1)]), vec![]));
+    node.offer(1, 3).unwrap();
+    node.cut();
+    node.advance(SYNC);
+    node.kill();
+    let mut node = Node::open(&world, &USUAL).unwrap();
+    assert_eq!(offsets(&node.start), BTreeMap::from([(1, 4)]));
+    assert_eq!(node.receive_all(0), lines(1, 1..4), "nobody has acknowledged it");
+    let yaml = world.disk.read(Path::new(POSITIONS)).unwrap();
+    assert_eq!(String::from_utf8(yaml).unwrap(), "positions:\n  /var/log/1.log: \"1\"\n");
+}
