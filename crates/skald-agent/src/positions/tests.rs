@@ -64,8 +64,8 @@ fn what_promtail_left_stays_until_the_files_are_known_better() {
 #[test]
 fn of_a_cursor_the_file_shows_the_first_line_and_all_of_it_comes_back_unless_another_wrote_it() {
     let parts = Parts::new();
-    let mut fold = Fold::default();
-    fold.cursors = [("cursor-a", "17\n17000 ab"), ("cursor-b", "18\n18000 cd")].map(|(key, value)| (key.into(), value.into())).into();
+    let cursors = [("cursor-a", "17\n17000 ab"), ("cursor-b", "18\n18000 cd")].map(|(key, value)| (key.into(), value.into()));
+    let mut fold = Fold { cursors: cursors.into(), ..Fold::default() };
     parts.store().save(&mut fold, BTreeMap::new()).unwrap();
     assert_eq!(parts.yaml(), "positions:\n  cursor-a: \"17\"\n  cursor-b: \"18\"\n");
     assert_eq!(parts.store().load().unwrap().fold.cursors, fold.cursors);

@@ -128,9 +128,9 @@ impl Follower {
     }
 
     async fn take(&mut self, line: Line, hash: u64) {
-        let Line { stream, timestamp, text, is_cut } = line;
+        let Line { stream, timestamp, text, is_cut, begun } = line;
         self.taken += 1;
-        self.place.take(stream, timestamp.0, hash);
+        self.place.take(stream, timestamp.0, hash, begun.map(|begun| begun.0));
         let metrics = &self.tools.metrics;
         let entry = self.labels.of_stream(stream).map(|labels| {
             metrics.entries.inc();

@@ -39,6 +39,8 @@ pub(super) struct Line {
     pub text: String,
     /// Whether its end was left out, as it was too long.
     pub is_cut: bool,
+    /// The time of the earliest line that is not whole yet: reading must begin no later to have it.
+    pub begun: Option<Timestamp>,
 }
 
 /// Why bytes are not a log.
@@ -157,6 +159,7 @@ impl Decoder {
 
     fn end_piece(&mut self, stream: Stream, out: &mut Vec<Line>) {
         let Piece { bytes, ends_line } = std::mem::take(&mut self.piece);
+        let first = out.len();
         let joiner = &mut self.joiners[stream as usize];
         let is_terminal = self.header.is_none();
         let mut rest = bytes.as_slice();
@@ -174,6 +177,8 @@ impl Decoder {
                 out.extend(joiner.end());
             }
         }
+        let begun = self.joiners.iter().filter_map(Joiner::begun).min();
+        out[first..].iter_mut().for_each(|line| line.begun = begun);
         // Its room is used again.
         self.piece.bytes = bytes;
         self.piece.bytes.clear();
@@ -244,10 +249,15 @@ impl Joiner {
         true
     }
 
+    /// The time of the line that is not whole yet.
+    fn begun(&self) -> Option<Timestamp> {
+        self.line.as_ref().map(|line| line.timestamp)
+    }
+
     fn end(&mut self) -> Option<Line> {
         let Unfinished { timestamp, text, is_cut, .. } = self.line.take()?;
         self.last = Some(timestamp);
-        Some(Line { stream: self.stream, timestamp, text: text_of(text, is_cut), is_cut })
+        Some(Line { stream: self.stream, timestamp, text: text_of(text, is_cut), is_cut, begun: None })
     }
 }
 

@@ -85,7 +85,9 @@ impl Keeper {
         match self.tools.engine.events().await {
             Ok(events) => Ok(Some(events)),
             Err(error) if error.is_refusal() => {
-                warn!(job = self.job, engine = self.config.host, error = chain(&error), "no events of containers, only listing them");
+                if !self.state.is_known.load(Ordering::Relaxed) {
+                    warn!(job = self.job, engine = self.config.host, error = chain(&error), "no events of containers, only listing them");
+                }
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -12,11 +12,13 @@ const HASHES_MAX: usize = 64;
 /// The last lines that were taken of a container.
 ///
 /// As text: the second of the last line, which is all that promtail keeps; then, each in a line of its own, for standard output and standard error the
-/// nanosecond of its last line, and hashes of its lines of that instant.
+/// nanosecond of its last line, and hashes of its lines of that instant; then the nanosecond of the earliest line that was not whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Place {
     seconds: Option<i64>,
     streams: [Option<Last>; 2],
+    /// The time of a line that came in part, if there was one.
+    begun: Option<i64>,
 }
 
 /// The last lines of a stream: those of one instant.
@@ -32,14 +34,16 @@ impl Place {
         let mut lines = text.split('\n');
         let seconds = lines.next().and_then(|seconds| seconds.trim().parse().ok());
         let mut stream = || lines.next().and_then(Last::parse);
-        Place { seconds, streams: [stream(), stream()] }
+        let streams = [stream(), stream()];
+        Place { seconds, streams, begun: lines.next().and_then(|begun| begun.parse().ok()) }
     }
 
     /// The second to ask the engine from on; 0 is the beginning.
     pub(super) fn since(&self) -> i64 {
         let newest = self.streams.iter().flatten().map(|last| last.at).max();
         let since = newest.map(|at| at.div_euclid(NANOS) - SLACK_SECONDS).or(self.seconds);
-        since.unwrap_or_default().max(0)
+        let begun = self.begun.map_or(i64::MAX, |begun| begun.div_euclid(NANOS));
+        since.unwrap_or_default().min(begun).max(0)
     }
 
     /// The time of the last line, in seconds.
@@ -47,8 +51,9 @@ impl Place {
         self.seconds
     }
 
-    /// A line was taken.
-    pub(super) fn take(&mut self, stream: Stream, at: i64, hash: u64) {
+    /// A line was taken; `begun` is the time of the earliest that is not whole yet.
+    pub(super) fn take(&mut self, stream: Stream, at: i64, hash: u64, begun: Option<i64>) {
+        self.begun = begun;
         self.seconds = Some(at.div_euclid(NANOS));
         let last = self.streams[stream as usize].get_or_insert_default();
         if last.at != at {
@@ -77,7 +82,7 @@ impl fmt::Display for Place {
                 last.hashes.iter().try_for_each(|hash| write!(f, " {hash:x}"))?;
             }
         }
-        Ok(())
+        self.begun.map_or(Ok(()), |begun| write!(f, "\n{begun}"))
     }
 }
 
@@ -132,18 +137,28 @@ mod tests {
     #[test]
     fn the_text_begins_with_the_second_that_promtail_reads() {
         let mut place = Place::default();
-        place.take(Stdout, 100 * SECOND + 5, 0xab);
-        place.take(Stdout, 100 * SECOND + 5, 0xcd);
+        place.take(Stdout, 100 * SECOND + 5, 0xab, None);
+        place.take(Stdout, 100 * SECOND + 5, 0xcd, None);
         assert_eq!(place.to_string(), "100\n100000000005 ab cd\n");
-        place.take(Stderr, 101 * SECOND, 1);
+        place.take(Stderr, 101 * SECOND, 1, None);
         assert_eq!(place.to_string(), "101\n100000000005 ab cd\n101000000000 1");
         assert_eq!((place.since(), place.seconds()), (99, Some(101)));
     }
 
     #[test]
+    fn a_line_that_is_not_whole_is_read_from_its_beginning() {
+        let mut place = Place::default();
+        place.take(Stdout, 100 * SECOND, 1, Some(50 * SECOND + 7));
+        assert_eq!((place.to_string().as_str(), place.since()), ("100\n100000000000 1\n\n50000000007", 50));
+        assert_eq!(Place::parse(&place.to_string()), place);
+        place.take(Stderr, 50 * SECOND + 7, 2, None);
+        assert_eq!(place.since(), 98);
+    }
+
+    #[test]
     fn lines_of_one_instant_are_known_by_what_they_say_and_how_often() {
         let mut place = Place::default();
-        [1, 1, 2].iter().for_each(|hash| place.take(Stdout, 50, *hash));
+        [1, 1, 2].iter().for_each(|hash| place.take(Stdout, 50, *hash, None));
         let mut replay = place.replay();
         let lines = [(49, 9), (50, 1), (50, 2), (50, 3), (50, 1), (50, 1), (51, 1), (40, 1)];
         let known = lines.map(|(at, hash)| replay.knows(Stdout, at, hash));
@@ -153,8 +168,8 @@ mod tests {
     #[test]
     fn a_stream_does_not_hide_earlier_lines_of_the_other() {
         let mut place = Place::default();
-        place.take(Stderr, 10, 1);
-        place.take(Stdout, 60, 1);
+        place.take(Stderr, 10, 1, None);
+        place.take(Stdout, 60, 1, None);
         let mut replay = place.replay();
         assert!(!replay.knows(Stderr, 55, 7));
         assert!(replay.knows(Stdout, 55, 7));
@@ -163,7 +178,7 @@ mod tests {
     #[test]
     fn the_lines_of_one_instant_are_bounded() {
         let mut place = Place::default();
-        (0..1000).for_each(|hash| place.take(Stdout, 7, hash));
+        (0..1000).for_each(|hash| place.take(Stdout, 7, hash, None));
         assert!(place.to_string().len() < 64 * 17 + 16);
         assert_eq!(Place::parse(&place.to_string()), place);
         assert!(place.replay().knows(Stdout, 7, 999));
@@ -185,7 +200,7 @@ mod tests {
                 log.push((stream, at[stream as usize], hash));
             }
             let (mut place, stop) = (Place::default(), stop.min(log.len()));
-            log[..stop].iter().for_each(|(stream, at, hash)| place.take(*stream, *at, *hash));
+            log[..stop].iter().for_each(|(stream, at, hash)| place.take(*stream, *at, *hash, None));
             let mut replay = Place::parse(&place.to_string()).replay();
             let new: Vec<_> = log.iter().filter(|(stream, at, hash)| !replay.knows(*stream, *at, *hash)).collect();
             // Equal lines of one instant cannot be told apart, and need not be.

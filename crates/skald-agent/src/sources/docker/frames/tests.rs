@@ -17,7 +17,7 @@ fn frame(kind: u8, payload: &str) -> Vec<u8> {
 }
 
 fn line(stream: Stream, at: i64, text: &str) -> Line {
-    Line { stream, timestamp: Timestamp(at), text: text.to_owned(), is_cut: false }
+    Line { stream, timestamp: Timestamp(at), text: text.to_owned(), is_cut: false, begun: None }
 }
 
 /// Lines and malformed ones, from bytes in chunks of a size.
@@ -61,7 +61,8 @@ fn a_line_in_pieces_is_joined_though_the_other_stream_writes_between() {
         frame(1, &format!("{T1} next\n")),
     ]
     .concat();
-    check(false, &bytes, &[line(Stderr, N2, "err"), line(Stdout, N1, "one,two,three"), line(Stdout, N1, "next")]);
+    let err = Line { begun: Some(Timestamp(N1)), ..line(Stderr, N2, "err") };
+    check(false, &bytes, &[err, line(Stdout, N1, "one,two,three"), line(Stdout, N1, "next")]);
 }
 
 #[test]
