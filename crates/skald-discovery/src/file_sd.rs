@@ -241,6 +241,7 @@ fn compile(pattern: &str) -> Result<(PathBuf, GlobMatcher), FilePatternError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests write real files")]
 mod tests {
     use super::*;
     use skald_runtime::{Metrics, StdDisk, SystemClock, TokioSpawner};

@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "real journals are real files")]
+
 use super::*;
 use crate::sink::fake::{FakeIntake, parts};
 use prometheus_client::encoding::text::encode;

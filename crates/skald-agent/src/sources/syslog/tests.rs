@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "real senders have real files")]
+
 use super::*;
 use crate::config::settings::Hidden;
 use crate::delivery::config::TlsConfig;
