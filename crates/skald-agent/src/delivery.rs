@@ -31,6 +31,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::join_all;
 use http::HttpTransport;
+pub(crate) use http::{BuildError, HttpReader};
 use reqwest::Url;
 use skald_model::ErrorKind;
 use skald_model::seam::Seams;
@@ -38,6 +39,7 @@ use std::error::Error;
 use std::sync::Arc;
 use tokio::sync::watch;
 use transport::Transport;
+pub(crate) use transport::TransportError;
 
 /// A client that is ready to run: its certificates were read.
 pub struct Client {

@@ -42,7 +42,7 @@ pub enum PositionUpdate {
     Cursor {
         /// What follows `cursor-`.
         key: String,
-        /// Opaque to all but the source.
+        /// Opaque to all but the source. The positions file shows what stands before the first line break, the file beside it all.
         value: String,
     },
 }

@@ -26,6 +26,21 @@ pub struct SinkParts {
     pub clock: Arc<dyn Clock>,
 }
 
+impl SinkParts {
+    /// The labels that an entry has behind `relabel_configs`, `None` when these drop it.
+    pub fn labels_of(&self, labels: LabelSet) -> Option<LabelSet> {
+        relabeled(&self.relabel, labels)
+    }
+}
+
+fn relabeled(rules: &Relabel, mut labels: LabelSet) -> Option<LabelSet> {
+    if !rules.apply(&mut labels) {
+        return None;
+    }
+    labels.retain(|name, _| !name.starts_with("__") || name == TENANT_LABEL);
+    Some(labels)
+}
+
 /// One per connection, container, journal: relabels each entry, drops its `__*` labels (`__tenant_id__` stays), runs the stages, offers, waits
 /// for room, pauses as told.
 ///
@@ -100,12 +115,8 @@ impl EntrySink {
     }
 
     /// The labels that an entry has behind `relabel_configs`, `None` when these drop it.
-    pub fn relabel(&self, mut labels: LabelSet) -> Option<LabelSet> {
-        if !self.relabel.apply(&mut labels) {
-            return None;
-        }
-        labels.retain(|name, _| !name.starts_with("__") || name == TENANT_LABEL);
-        Some(labels)
+    pub fn relabel(&self, labels: LabelSet) -> Option<LabelSet> {
+        relabeled(&self.relabel, labels)
     }
 
     /// Runs the stages on an entry that is relabeled already, without offering what comes out: [`EntrySink::settle`] does. With `None` only the

@@ -1,5 +1,6 @@
 //! Sources of lines other than files.
 
+pub mod docker;
 pub mod journal;
 mod listen;
 pub mod push;

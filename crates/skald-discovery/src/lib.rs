@@ -5,10 +5,12 @@
 //! [`DiscoveryStats`] and tried again; the groups that were sent stay as they are until something better is known.
 
 pub mod config;
+mod file_sd;
 mod fixed;
 mod kubernetes;
 mod target;
 
+pub use file_sd::{FileDiscovery, FilePatternError};
 pub use fixed::{StaticDiscovery, static_targets};
 pub use kubernetes::{KubernetesDiscovery, KubernetesError, KubernetesSeams};
 pub use target::{Discovery, DiscoveryStats, LabelSet, TargetGroup, Update};

@@ -101,7 +101,7 @@ fn idle(dir: &Path) -> std::io::Result<()> {
         "{} files: {:.0} bytes of memory each, {:.2} s of one core to open them",
         tailer.stats().files,
         (after - before) / IDLE_FILES as f64,
-        start
+        start - opening
     );
     follow(&mut tailer, &mut count, Duration::from_secs(60));
     println!("idle for a minute: {:.3} % of one core", (usage().0 - start) / 60.0 * 100.0);
@@ -115,7 +115,7 @@ fn trickle(dir: &Path) -> std::io::Result<()> {
     let mut script = std::process::Command::new("sh");
     let command = format!(
         "for i in $(seq {}); do for f in {}/*.log; do head -c 2000 {} >> $f; done; sleep 0.15; done",
-        SECONDS * 5,
+        SECONDS * 4,
         dir.display(),
         dir.join("sample").display()
     );
@@ -129,6 +129,6 @@ fn trickle(dir: &Path) -> std::io::Result<()> {
     follow(&mut tailer, &mut count, Duration::from_secs(SECONDS));
     let seconds = clock.elapsed().as_secs_f64();
     println!("{:.2} MB/s in 100 files: {:.2} % of one core", count.bytes as f64 / 1e6 / seconds, (usage().0 - start) / seconds * 100.0);
-    child.kill()?;
+    // Before the directory goes.
     child.wait().map(drop)
 }

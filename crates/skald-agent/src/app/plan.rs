@@ -18,6 +18,8 @@ pub struct Job {
     pub relabel: Arc<Relabel>,
     /// Its `pipeline_stages`.
     pub pipeline: Pipeline,
+    /// Longest line that the configuration allows; 0 where it says nothing.
+    pub max_line_size: usize,
 }
 
 /// Why a configuration was not taken.
@@ -59,18 +61,19 @@ impl Plan {
     /// # Errors
     /// A rule or a stage that cannot be. Those of a configuration that was loaded were tried already.
     pub fn new(config: &Config, context: &PipelineContext) -> Result<Self, PlanError> {
-        let jobs = config.scrape_configs.iter().map(|config| Job::new(config, context)).collect::<Result<_, _>>()?;
+        let max_line_size = config.limits_config.max_line_size.as_usize();
+        let jobs = config.scrape_configs.iter().map(|config| Job::new(config, max_line_size, context)).collect::<Result<_, _>>()?;
         Ok(Plan { jobs })
     }
 }
 
 impl Job {
-    fn new(config: &ScrapeConfig, context: &PipelineContext) -> Result<Self, PlanError> {
+    fn new(config: &ScrapeConfig, max_line_size: usize, context: &PipelineContext) -> Result<Self, PlanError> {
         let job = || config.job_name.clone();
         let context = PipelineContext { job: config.job_name.as_str().into(), ..context.clone() };
         let relabel = Relabel::new(&config.relabel_configs).map_err(|source| PlanError::Relabel { job: job(), source })?;
         let pipeline = Pipeline::new(&config.pipeline_stages, &context).map_err(|source| PlanError::Pipeline { job: job(), source })?;
-        Ok(Job { config: config.clone(), relabel: Arc::new(relabel), pipeline })
+        Ok(Job { config: config.clone(), relabel: Arc::new(relabel), pipeline, max_line_size })
     }
 
     /// How its files are compressed.

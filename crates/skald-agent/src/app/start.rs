@@ -8,11 +8,12 @@ use crate::files::{FileJob, FileReader, FileSource};
 use crate::intake::Intake;
 use crate::sink::SinkParts;
 use crate::source::Source;
+use crate::sources::docker::{DockerError, DockerSource};
 use crate::sources::journal::{JournalSource, ReaderError};
 use crate::sources::push::{PushError, PushSource};
 use crate::sources::syslog::{SyslogError, SyslogSource};
 use parking_lot::Mutex;
-use skald_discovery::{Discovery, KubernetesDiscovery, KubernetesError, KubernetesSeams, StaticDiscovery};
+use skald_discovery::{Discovery, FileDiscovery, FilePatternError, KubernetesDiscovery, KubernetesError, KubernetesSeams, StaticDiscovery};
 use skald_model::ErrorKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,10 +46,12 @@ enum SourceError {
     Push(#[from] PushError),
     #[error(transparent)]
     Journal(#[from] ReaderError),
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     #[error("kubernetes_sd_configs")]
     Kubernetes(#[from] KubernetesError),
-    #[error("{0} is not supported by this build")]
-    Unbuilt(&'static str),
+    #[error("file_sd_configs")]
+    FileSd(#[from] FilePatternError),
 }
 
 impl StartError {
@@ -58,8 +61,9 @@ impl StartError {
             SourceError::Syslog(error) => error.kind(),
             SourceError::Push(error) => error.kind(),
             SourceError::Journal(error) => error.kind(),
+            SourceError::Docker(error) => error.kind(),
             SourceError::Kubernetes(error) => error.kind(),
-            SourceError::Unbuilt(_) => ErrorKind::NotImplemented,
+            SourceError::FileSd(_) => ErrorKind::InvalidInput,
         }
     }
 }
@@ -97,6 +101,11 @@ pub(super) async fn start_source(
             let started = JournalSource::start(name, config.clone(), JOURNALCTL.into(), resume, sink(), metrics, &world.seams);
             Arc::new(started.map_err(|error| failed(error.into()))?)
         }
+        SourceConfig::Docker(engines) => {
+            let (longest, metrics) = (job.max_line_size, world.docker.clone());
+            let started = DockerSource::start(name, engines, cursors, longest, sink(), metrics, &world.seams).await;
+            Arc::new(started.map_err(|error| failed(error.into()))?)
+        }
     };
     Ok(Started { source, files: None })
 }
@@ -130,8 +139,10 @@ async fn discoveries(config: &DiscoveryConfig, world: &World) -> Result<Vec<Box<
     if !config.static_configs.is_empty() {
         discoveries.push(Box::new(StaticDiscovery::new(&config.static_configs)));
     }
-    if !config.file_sd_configs.is_empty() {
-        return Err(SourceError::Unbuilt("file_sd_configs"));
+    for files in &config.file_sd_configs {
+        let (seams, stats) = (&world.seams, Arc::clone(&world.discovery));
+        let (disk, clock, spawner) = (Arc::clone(&seams.disk), Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
+        discoveries.push(Box::new(FileDiscovery::new(files, disk, clock, spawner, stats)?));
     }
     for kubernetes in &config.kubernetes_sd_configs {
         let seams = KubernetesSeams {

@@ -2,6 +2,7 @@ use super::exporter::CountedElsewhere;
 use crate::config::{ConfigError, Flags, Loaded, load};
 use crate::delivery::DeliveryMetrics;
 use crate::discovery::TargetFailures;
+use crate::sources::docker::DockerMetrics;
 use crate::sources::journal::JournalMetrics;
 use crate::sources::push::PushMetrics;
 use crate::sources::syslog::{HostNames, SyslogMetrics};
@@ -31,6 +32,7 @@ pub struct World {
     pub(super) syslog: SyslogMetrics,
     pub(super) push: PushMetrics,
     pub(super) journal: JournalMetrics,
+    pub(super) docker: DockerMetrics,
     pub(super) names: Arc<HostNames>,
     pub(super) reloads: Reloads,
     pub(super) targets_active: Gauge,
@@ -66,9 +68,10 @@ impl World {
             registry.register_collector(Box::new(CountedElsewhere { counters, custom, clock, discovery: Arc::clone(&discovery) }));
             let (delivery, failures) = (DeliveryMetrics::register(registry), TargetFailures::register(registry));
             let (syslog, push) = (SyslogMetrics::register(registry), PushMetrics::register(registry));
-            (delivery, failures, syslog, push, JournalMetrics::register(registry))
+            let (journal, docker) = (JournalMetrics::register(registry), DockerMetrics::register(registry));
+            (delivery, failures, syslog, push, journal, docker)
         });
-        let (delivery, failures, syslog, push, journal) = parts;
+        let (delivery, failures, syslog, push, journal, docker) = parts;
         let names = HostNames::of_system(Arc::clone(&seams.clock), Arc::clone(&seams.spawner));
         Arc::new(World {
             flags,
@@ -82,6 +85,7 @@ impl World {
             syslog,
             push,
             journal,
+            docker,
             names,
             reloads,
             targets_active,

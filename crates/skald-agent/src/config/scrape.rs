@@ -2,6 +2,7 @@
 
 use super::settings::{Period, settings};
 use super::{Place, Report};
+use crate::sources::docker::DockerSdConfig;
 use crate::sources::journal::JournalConfig;
 use crate::sources::push::PushConfig;
 use crate::sources::syslog::SyslogConfig;
@@ -45,6 +46,8 @@ pub enum SourceConfig {
     Syslog(Box<SyslogConfig>),
     /// A listener for pushes.
     Push(Box<PushConfig>),
+    /// Containers of Docker engines.
+    Docker(Vec<DockerSdConfig>),
 }
 
 /// How the targets of a scrape config are found.
@@ -85,7 +88,7 @@ pub(super) struct Written {
     static_configs: Option<Vec<StaticConfig>>,
     file_sd_configs: Option<Vec<FileSdConfig>>,
     kubernetes_sd_configs: Option<Vec<KubernetesSdConfig>>,
-    docker_sd_configs: Unbuilt,
+    docker_sd_configs: Option<Vec<DockerSdConfig>>,
     journal: Option<JournalConfig>,
     syslog: Option<SyslogConfig>,
     loki_push_api: Option<PushConfig>,
@@ -176,6 +179,7 @@ impl Written {
             file_sd_configs: self.file_sd_configs.unwrap_or_default(),
             kubernetes_sd_configs: self.kubernetes_sd_configs.unwrap_or_default(),
         };
+        let docker = self.docker_sd_configs.filter(|engines| !engines.is_empty());
         // What is not built is its place.
         let unbuilt = |block: Unbuilt| block.map(|block| Err(Place::of(block.referenced)));
         let found = [
@@ -189,7 +193,7 @@ impl Written {
             ("azure_event_hubs", unbuilt(self.azure_event_hubs)),
             ("gelf", unbuilt(self.gelf)),
             ("cloudflare", unbuilt(self.cloudflare)),
-            ("docker_sd_configs", unbuilt(self.docker_sd_configs)),
+            ("docker_sd_configs", docker.map(|docker| Ok(SourceConfig::Docker(docker)))),
             ("heroku_drain", unbuilt(self.heroku_drain)),
         ];
         let mut found = found.into_iter().filter_map(|(key, block)| Some((key, block?)));
@@ -245,6 +249,7 @@ impl SourceConfig {
             SourceConfig::Journal(journal) => journal.problems(),
             SourceConfig::Syslog(syslog) => syslog.problems(),
             SourceConfig::Push(_) => Vec::new(),
+            SourceConfig::Docker(engines) => engines.iter().flat_map(DockerSdConfig::problems).collect(),
         }
     }
 }
@@ -289,6 +294,7 @@ impl Serialize for ScrapeConfig {
             SourceConfig::Journal(journal) => map.serialize_entry("journal", journal)?,
             SourceConfig::Syslog(syslog) => map.serialize_entry("syslog", syslog)?,
             SourceConfig::Push(push) => map.serialize_entry("loki_push_api", push)?,
+            SourceConfig::Docker(engines) => map.serialize_entry("docker_sd_configs", engines)?,
         }
         if let Some(encoding) = &self.encoding {
             map.serialize_entry("encoding", encoding)?;

@@ -2,23 +2,26 @@
 
 mod auth;
 mod connection;
+mod identity;
 mod oauth2;
+mod reader;
 mod secret;
 mod tls;
 
+pub(crate) use reader::HttpReader;
 pub use tls::TlsError;
 
 use super::config::{ClientConfig, HiddenUrl};
 use super::transport::{Answer, Transport, TransportError};
 use super::verdict::Cause;
 use async_trait::async_trait;
-use auth::Auth;
 use bytes::Bytes;
 use connection::{Connection, ConnectionSettings};
+use identity::Identity;
 use oauth2::TokenError;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
-use secret::{FileError, Files, Secret};
+use secret::{FileError, Files};
 use skald_model::seam::{Seams, Stopped};
 
 /// What we call ourselves: servers and proxies know promtail by the beginning.
@@ -70,14 +73,10 @@ pub(crate) enum BuildError {
 /// The HTTP client of one item of `clients`.
 pub(crate) struct HttpTransport {
     url: Url,
-    headers: HeaderMap,
-    /// Values of `http_headers` that stand in files.
-    file_headers: Vec<(HeaderName, Secret)>,
-    auth: Auth,
+    identity: Identity,
     follow_redirects: bool,
     timeout: std::time::Duration,
     connection: Connection,
-    files: Files,
 }
 
 impl HttpTransport {
@@ -85,26 +84,17 @@ impl HttpTransport {
     pub async fn open(config: &ClientConfig, seams: &Seams) -> Result<Self, BuildError> {
         let files = Files::new(seams);
         let url = Url::parse(&config.url.0).map_err(|_| BuildError::Url(config.url.clone()))?;
-        let connection = Connection::open(ConnectionSettings::of_client(config), &url, seams, files.clone()).await?;
-        let (headers, file_headers) = fixed_headers(config)?;
-        let own_credentials = headers.contains_key(AUTHORIZATION) || !url.username().is_empty() || url.password().is_some();
-        let auth = if own_credentials { Auth::None } else { Auth::open(config, seams, &files).await? };
+        let identity = Identity::open(config, &url, seams, &files).await?;
+        let connection = Connection::open(ConnectionSettings::of_client(config), &url, seams, files).await?;
         let (follow_redirects, timeout) = (config.follow_redirects, config.timeout.0);
-        Ok(HttpTransport { url, headers, file_headers, auth, follow_redirects, timeout, connection, files })
+        Ok(HttpTransport { url, identity, follow_redirects, timeout, connection })
     }
 
     async fn headers(&self, tenant: Option<&str>) -> Result<HeaderMap, PrepareError> {
-        let mut headers = self.headers.clone();
-        for (name, value) in &self.file_headers {
-            headers.append(name, sensitive(&value.read(&self.files).await?)?);
-        }
+        let mut headers = self.identity.headers().await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(tenant) = tenant {
             headers.insert("x-scope-orgid", HeaderValue::from_str(tenant).map_err(|_| PrepareError::Header)?);
-        }
-        if let Some(credentials) = self.auth.header(&self.files).await? {
-            headers.insert(AUTHORIZATION, credentials);
         }
         Ok(headers)
     }
@@ -175,29 +165,10 @@ impl Transport for HttpTransport {
         let headers = self.headers(tenant).await.map_err(TransportError::Prepare)?;
         let answer = self.follow(headers, body).await?;
         if answer.status == StatusCode::UNAUTHORIZED.as_u16() {
-            self.auth.refused().await;
+            self.identity.refused().await;
         }
         Ok(answer)
     }
-}
-
-/// Headers whose values do not change, and those that stand in files.
-fn fixed_headers(config: &ClientConfig) -> Result<(HeaderMap, Vec<(HeaderName, Secret)>), BuildError> {
-    let (mut headers, mut in_files) = (HeaderMap::new(), Vec::new());
-    let name_of = |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| BuildError::Header(name.to_owned()));
-    let value_of = |name: &str, value: &str| sensitive(value).map_err(|_| BuildError::Header(name.to_owned()));
-    for (name, value) in &config.headers.0 {
-        headers.insert(name_of(name)?, value_of(name, &value.0)?);
-    }
-    for (name, header) in &config.http_headers {
-        for value in header.values.iter().chain(header.secrets.iter().map(|secret| &secret.0)) {
-            headers.append(name_of(name)?, value_of(name, value)?);
-        }
-        for file in &header.files {
-            in_files.push((name_of(name)?, Secret::File(file.clone())));
-        }
-    }
-    Ok((headers, in_files))
 }
 
 fn sensitive(value: &str) -> Result<HeaderValue, PrepareError> {

@@ -176,7 +176,9 @@ fn overruled(mut fold: Fold, plain: Plain) -> Fold {
         .filter(|(path, _)| !identified.contains(&path.as_path()))
         .map(|(path, offset)| (path.clone(), *offset))
         .collect();
-    fold.cursors = plain.cursors;
+    let known = std::mem::take(&mut fold.cursors);
+    let fuller = |key: &String, value: String| known.get(key).filter(|known| plain::shown(known) == value).cloned().unwrap_or(value);
+    fold.cursors = plain.cursors.into_iter().map(|(key, value)| (key.clone(), fuller(&key, value))).collect();
     fold.held = true;
     fold
 }

@@ -62,6 +62,19 @@ fn what_promtail_left_stays_until_the_files_are_known_better() {
 }
 
 #[test]
+fn of_a_cursor_the_file_shows_the_first_line_and_all_of_it_comes_back_unless_another_wrote_it() {
+    let parts = Parts::new();
+    let cursors = [("cursor-a", "17\n17000 ab"), ("cursor-b", "18\n18000 cd")].map(|(key, value)| (key.into(), value.into()));
+    let mut fold = Fold { cursors: cursors.into(), ..Fold::default() };
+    parts.store().save(&mut fold, BTreeMap::new()).unwrap();
+    assert_eq!(parts.yaml(), "positions:\n  cursor-a: \"17\"\n  cursor-b: \"18\"\n");
+    assert_eq!(parts.store().load().unwrap().fold.cursors, fold.cursors);
+    parts.disk.plant(Path::new(YAML), b"positions:\n  cursor-a: \"17\"\n  cursor-b: \"19\"\n");
+    let start = StartPositions::of(&parts.store().load().unwrap().fold);
+    assert_eq!((start.cursor("a"), start.cursor("b")), (Some("17\n17000 ab"), Some("19")));
+}
+
+#[test]
 fn a_line_of_the_file_stands_for_the_file_that_has_the_path_now() {
     let mut fold = Fold::default();
     // Rotated away, and its successor under the same path.

@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, NoProxy, Proxy, Url, redirect};
 use skald_model::seam::{Clock, Seams};
 use skald_runtime::chain;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -22,7 +23,11 @@ const IDLE_CONNECTIONS_MAX: usize = 8;
 /// What decides how connections are made.
 pub(crate) struct ConnectionSettings {
     tls: TlsConfig,
+    /// For connecting; and for the whole answer, where that ends.
     timeout: Duration,
+    answers_end: bool,
+    /// A socket of this machine instead of the host of the address.
+    socket: Option<PathBuf>,
     proxy_url: Option<HiddenUrl>,
     no_proxy: Option<String>,
     proxy_from_environment: bool,
@@ -34,6 +39,8 @@ impl ConnectionSettings {
         ConnectionSettings {
             tls: config.tls_config.clone(),
             timeout: config.timeout.0,
+            answers_end: true,
+            socket: None,
             proxy_url: config.proxy_url.clone(),
             no_proxy: config.no_proxy.clone(),
             proxy_from_environment: config.proxy_from_environment,
@@ -41,10 +48,17 @@ impl ConnectionSettings {
         }
     }
 
+    /// For answers that come for as long as a server has something to say.
+    pub fn of_reader(config: &ClientConfig, socket: Option<PathBuf>) -> Self {
+        ConnectionSettings { answers_end: false, socket, ..Self::of_client(config) }
+    }
+
     pub fn of_oauth2(config: &OAuth2Config, timeout: Duration) -> Self {
         ConnectionSettings {
             tls: config.tls_config.clone(),
             timeout,
+            answers_end: true,
+            socket: None,
             proxy_url: config.proxy_url.clone(),
             no_proxy: config.no_proxy.clone(),
             proxy_from_environment: config.proxy_from_environment,
@@ -154,12 +168,18 @@ fn build_now(settings: &ConnectionSettings, renamed: Option<(String, String)>, m
     let mut builder = Client::builder()
         .tls_backend_preconfigured(client_config(&settings.tls, material)?)
         .http1_only()
-        .timeout(settings.timeout)
+        .connect_timeout(settings.timeout)
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
         .pool_idle_timeout(IDLE_MAX)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .no_proxy();
+    if settings.answers_end {
+        builder = builder.timeout(settings.timeout);
+    }
+    if let Some(socket) = &settings.socket {
+        builder = builder.unix_socket(socket.as_path());
+    }
     for proxy in proxies(settings, &|name| std::env::var(name).ok())? {
         builder = builder.proxy(proxy);
     }
