@@ -172,3 +172,39 @@ impl Known {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::fake::{FakeIntake, parts};
+    use skald_model::Timestamp;
+    use skald_testkit::SimClock;
+
+    fn labels(names: &[&str], rules: &str) -> Labels {
+        let sink = parts(&FakeIntake::with_room(1), SimClock::new(Timestamp(0)), "[]", rules);
+        Labels::choose(names.iter().map(|name| [("net", *name)].into_iter().collect()).collect(), &sink)
+    }
+
+    #[test]
+    fn a_container_that_starts_once_more_while_its_end_is_read_is_read_again() {
+        let board = Board::default();
+        let see = |is_running| board.see("a", labels(&["n"], "[]"), is_running, Place::default).is_some();
+        assert!(see(true) && !see(true));
+        board.started("a");
+        board.ended("a");
+        assert!(see(false) && !see(false));
+        board.ended("a");
+        assert!(!see(false) && see(true));
+    }
+
+    #[test]
+    fn of_several_targets_the_first_that_is_kept_counts() {
+        let rules = r#"[{"source_labels": ["net"], "regex": "b|c", "action": "keep"}]"#;
+        let chosen = |names: &[&str]| {
+            let labels = labels(names, rules);
+            (labels.is_kept(), labels.discovered.get("net").unwrap().to_owned())
+        };
+        assert_eq!(chosen(&["a", "b", "c"]), (true, "b".to_owned()));
+        assert_eq!(chosen(&["x", "y"]), (false, "x".to_owned()));
+    }
+}
