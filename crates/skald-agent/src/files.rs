@@ -72,7 +72,7 @@ impl FileReader {
         FileReader(shared)
     }
 
-    /// Replaces the scrape configs; completes when no further line is read by the old ones.
+    /// Replaces the scrape configs. Completes when the thread knows: a file whose target is another now goes over to it once that has found it, within a second.
     pub async fn set_jobs(&self, jobs: Vec<Arc<FileJob>>) {
         let (send, receive) = oneshot::channel();
         self.order(|orders| orders.jobs = Some((jobs, send)));

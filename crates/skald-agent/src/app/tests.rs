@@ -14,6 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
@@ -136,6 +137,10 @@ async fn lines_arrive_once_over_reloads_outages_and_restarts() {
     assert!(refused.contains("kafka is not supported"), "{refused}");
     case.configure(&STATIC.replace("one", "two"));
     agent.reload().await.expect("it is right");
+    // Until the new target has found the file, the old one reads it to its end.
+    while !agent.statuses().await.iter().all(|source| source.ready) {
+        case.seams.clock.sleep(Duration::from_millis(5)).await;
+    }
     append(&case.path("x.log"), "3\n");
     case.server.has(&["{job=\"one\"} 1", "{job=\"one\"} 2", "{job=\"two\"} 3"]).await;
 
