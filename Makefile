@@ -16,11 +16,11 @@ run: ## Build and start `skald serve`: one process, files in ./data, port 3100.
 
 run-agent: ## Build and start `skald-agent`: the logs of this machine (files, and the journal where there is one) into a running `skald serve`.
 	$(CARGO) build --release --bin skald-agent
-	@mkdir -p data/agent
+	@mkdir -p agent-data
 	@# The journal comes last in the file; without its reader only files are left.
-	@if command -v journalctl > /dev/null; then cat deploy/agent.yaml; else sed '/job_name: journal/,$$d' deploy/agent.yaml; fi > data/agent/agent.yaml
+	@if command -v journalctl > /dev/null; then cat deploy/agent.yaml; else sed '/job_name: journal/,$$d' deploy/agent.yaml; fi > agent-data/agent.yaml
 	@printf '%s\n' "watch: http://127.0.0.1:9080/targets" "ask:   target/release/skald query '{job=~\"varlogs|systemd-journal\"}'"
-	target/release/skald-agent -config.file=data/agent/agent.yaml
+	target/release/skald-agent -config.file=agent-data/agent.yaml
 
 check: ## Format, clippy with warnings denied, docs, dependency policy.
 	$(CARGO) fmt --all --check
