@@ -1,12 +1,15 @@
-//! What an agent is sent: syslog, pushes, the output of journalctl.
+//! What an agent is sent (syslog, pushes, the output of journalctl) and the file that it is configured by.
 
 use crate::Target;
+use skald_agent::config::{Flags, load};
 use skald_agent::sources::journal::JournalEntry;
 use skald_agent::sources::push::{BadStream, Content, Receive, read};
 use skald_agent::sources::syslog::{Framer, Message, split_datagram};
 use skald_model::Timestamp;
 use skald_pipeline::{LabelSet, Text};
+use skald_testkit::SimDisk;
 use std::borrow::Cow;
+use std::path::Path;
 
 /// 2026-01-15T00:00:00Z
 const NOW: Timestamp = Timestamp(1_768_435_200_000_000_000);
@@ -152,3 +155,71 @@ impl Receive for Seen {
         self.entries += 1;
     }
 }
+
+pub(crate) const AGENT_CONFIG: Target = Target {
+    name: "agent-config",
+    about: "an agent's configuration file, with and without variables; one that was read can be shown, and a refusal names the file",
+    seeds: || {
+        let files = [
+            include_str!("../../skald-agent/tests/configs/taken/everything.yaml"),
+            include_str!("../../skald-agent/tests/configs/taken/file-discovery.yaml"),
+            include_str!("../../skald-agent/tests/configs/taken/journal.yaml"),
+            include_str!("../../skald-agent/tests/configs/taken/kubernetes.yaml"),
+            include_str!("../../skald-agent/tests/configs/taken/push.yaml"),
+            include_str!("../../skald-agent/tests/configs/taken/static.yaml"),
+            include_str!("../../skald-agent/tests/configs/taken/syslog.yaml"),
+        ];
+        files.map(|text| text.as_bytes().to_vec()).into()
+    },
+    tokens: &[
+        ":",
+        "- ",
+        "\n",
+        "  ",
+        "\"",
+        "'",
+        "{",
+        "}",
+        "[",
+        "]",
+        "&a ",
+        "*a",
+        "|",
+        "null",
+        "~",
+        "1h",
+        "1MB",
+        "-1",
+        "true",
+        "<<: ",
+        "${A}",
+        "${A:-b}",
+        "${#A}",
+        "$$",
+        "\\\\",
+        "clients:",
+        "scrape_configs:",
+        "pipeline_stages:",
+        "relabel_configs:",
+        "job_name:",
+        "journal:",
+        "syslog:",
+        "match:",
+        "regex:",
+        "stages:",
+        "kafka:",
+        "---",
+        "? ",
+    ],
+    run: |bytes| {
+        let disk = SimDisk::new();
+        disk.plant(Path::new("agent.yaml"), bytes);
+        for arguments in [&["-config.file=agent.yaml"][..], &["-config.file=agent.yaml", "-config.expand-env"]] {
+            let flags = Flags::parse(arguments.iter().map(|argument| (*argument).to_owned())).expect("these flags are right");
+            match load(&flags, &*disk, &|name| (name == "A").then(|| "value: [x]".to_owned())) {
+                Ok(loaded) => drop(loaded.config.render()),
+                Err(error) => assert!(error.to_string().contains("agent.yaml"), "{error}"),
+            }
+        }
+    },
+};

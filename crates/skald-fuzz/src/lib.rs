@@ -64,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     agent::SYSLOG,
     agent::JOURNAL,
     agent::AGENT_PUSH,
+    agent::AGENT_CONFIG,
 ];
 
 /// The target of this name.
