@@ -144,3 +144,24 @@ fn positions_without_target_are_kept_while_their_file_exists() {
     bench.remove("a.log");
     bench.after(Duration::from_secs(601)).expect_closed("a.log", Closed::Lost);
 }
+
+#[test]
+fn of_several_files_that_left_one_path_none_is_taken_for_a_new_one() {
+    let mut bench = Bench::new("a.log", true);
+    for round in 0..4 {
+        bench.write("a.log", text(round * 2, 2));
+        bench.go();
+        bench.rename("a.log", &format!("a.log.{round}"));
+    }
+    bench.write("a.log", text(8, 2));
+    bench.go();
+    assert_eq!(bench.taken_sorted(), texts(0, 10));
+    assert_eq!(bench.sink.positions.len(), 5, "all of them are read still");
+    // Their order in the file is any.
+    let mut known: Vec<FilePosition> = bench.sink.positions.values().cloned().collect();
+    for _ in 0..known.len() {
+        known.rotate_left(1);
+        bench.restart_with(known.clone(), HashMap::new());
+        bench.go().expect([]);
+    }
+}
