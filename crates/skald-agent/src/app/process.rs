@@ -130,10 +130,12 @@ async fn stop(agent: &Arc<Agent>, server: Option<HttpServer>, wishes: &mut (impl
             server.stop(bound / 3).await;
         }
     };
-    let given_up = select(agent.clock().sleep(bound), wishes.next());
+    // A reload asks for nothing any more.
+    let again = pin!(async { while wishes.next().await == Some(Wish::Reload) {} });
+    let given_up = select(agent.clock().sleep(bound), again);
     match select(pin!(stopping), given_up).await {
         Either::Left(_) => info!("stopped"),
-        Either::Right(_) => warn!("not stopped in time; what is not sent is in the spool or read again"),
+        Either::Right(_) => warn!("ended before everything was sent; it is in the spool, or is read again"),
     }
 }
 
